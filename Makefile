@@ -1,0 +1,73 @@
+# Two commands matter: `make run` and `make test`. `make help` lists all of them.
+
+PYTHON ?= python3
+PORT ?= 8080
+PYTEST_ARGS ?=
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Only pip's errors are shown: a newcomer waits for one line, not for two hundred.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench soak lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C stops it
+	@exec $(BIN)/verify-service run --port $(PORT)
+
+test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/hadolint Dockerfile
+	@broken=$$($(BIN)/python -m pip check) || { echo "$$broken: the locks are old, see make lock" >&2; exit 1; }
+
+format: $(VENV)/test.stamp ## writes the code in the house's format
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/test.stamp ## starts and cycles per second, as ratios to a bare app
+	@$(BIN)/python -m benchmarks
+
+soak: $(VENV)/test.stamp ## a minute of load while processes are killed
+	@$(BIN)/python -m benchmarks.soak
+
+lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--upgrade takes the newest
+	@$(PIP) install 'uv>=0.13,<1'
+	@$(LOCK) pyproject.toml --output-file requirements/run.txt
+	@$(LOCK) --group build --constraint requirements/run.txt --output-file requirements/build.txt
+	@$(LOCK) pyproject.toml --extra testing --group dev --constraint requirements/run.txt \
+		--constraint requirements/build.txt --output-file requirements/test.txt
+
+clean: ## removes what make made, and nothing else
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
+	@find benchmarks tests verify_service -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make the second `make run` start at once; a changed lock or pyproject.toml installs again.
+$(VENV)/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "verify-service needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | $(VENV)/made.stamp
+	@echo "Installing verify-service into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/run.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
+	@echo "Installing the test tools into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@

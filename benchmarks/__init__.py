@@ -1,0 +1,1 @@
+"""Measurements, each of them a module: `python -m benchmarks.NAME --help`."""

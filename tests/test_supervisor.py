@@ -1,0 +1,284 @@
+"""The supervisor, on real processes and real signals. Each runs in a process of its own, as `run` does."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import redis
+
+REPO = Path(__file__).parents[1]
+PATIENCE = 20.0  # seconds
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes of others, which needs pidfd")
+
+PROLOGUE = '''
+import pathlib, sys
+from verify_service import supervisor
+from verify_service.embedded import EmbeddedValkey
+from verify_service.supervisor import Child, Supervisor
+
+FOLDER = pathlib.Path(sys.argv[1])
+
+# Says its name and process id, answers by a file of its name, and says when it was asked to stop.
+POLITE = """
+import os, pathlib, signal, sys
+def stop(*_):
+    print(sys.argv[1], "stops", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+print(sys.argv[1], "is", os.getpid(), flush=True)
+pathlib.Path(sys.argv[2], sys.argv[1]).touch()
+while True:
+    signal.pause()
+"""
+# Does not care to be asked.
+RUDE = POLITE.replace("os._exit(0)", "")
+
+def child(name, program=POLITE, **more):
+    more = {"answers": (FOLDER / name).exists, **more}
+    return Child(name=name, argv=[sys.executable, "-c", program, name, str(FOLDER)], **more)
+
+def run(*children):
+    sys.exit(Supervisor(children, on_ready=lambda: print("ready", flush=True)).run())
+'''
+
+
+@dataclass
+class Run:
+    """A supervisor under test: its process, and the lines that it and its children have said."""
+
+    process: "subprocess.Popen[str]"
+    lines: list[str] = field(default_factory=list)
+
+    def until(self, start: str) -> str:
+        """Reads on to the next line that starts so, and gives the rest of it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if line.startswith(start):
+                return line.removeprefix(start).strip()
+        raise AssertionError(f"it ended without saying {start!r}: {self.lines}")
+
+    def pid_of(self, name: str) -> int:
+        """The process id that the child says next."""
+        return int(self.until(f"{name} is "))
+
+    def signal(self, number: signal.Signals = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+    def ends(self) -> int:
+        """Waits for its end, and gives its exit status."""
+        assert self.process.stdout is not None
+        self.lines += self.process.stdout.read().splitlines()
+        return self.process.wait()
+
+
+class Supervised(Protocol):
+    def __call__(self, program: str) -> Run: ...
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Supervised]:
+    """Starts a program that ends with `run(...)`. A test that hangs fails when our patience ends."""
+    processes = []
+
+    def start(program: str) -> Run:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROLOGUE + program, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=REPO,
+        )
+        processes.append(process)
+        return Run(process)
+
+    def out_of_patience(number: int, frame: object) -> None:
+        raise TimeoutError(f"not done in {PATIENCE:g} s")
+
+    before = signal.signal(signal.SIGALRM, out_of_patience)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield start
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_starts_in_order_and_stops_in_reverse(supervised: Supervised, number: signal.Signals) -> None:
+    """Each child is started when the one before it answers; one signal to the supervisor alone ends them all,
+    the last one first, with status 0 and no process left."""
+    run = supervised("run(child('a', 'import time; time.sleep(0.3)' + POLITE), child('b'), child('c'))")
+    pids = {name: run.pid_of(name) for name in "abc"}
+    run.until("ready")
+    assert all(os.getsid(pid) == pid for pid in pids.values()), "Ctrl-C must not reach a child by itself"
+    run.signal(number)
+    assert run.ends() == 0
+    assert run.lines == [
+        *(f"{name} is {pid}" for name, pid in pids.items()),
+        "ready",
+        "c stops",
+        "b stops",
+        "a stops",
+    ]
+    assert all(map(gone, pids.values()))
+
+
+def test_a_killed_child_is_back_within_a_second(supervised: Supervised) -> None:
+    """Each `kill -9` of a child is followed by another one within a second; the others go on undisturbed."""
+    run = supervised("run(child('a'), child('b'))")
+    kept, pid = run.pid_of("a"), run.pid_of("b")
+    run.until("ready")
+    for _ in range(5):
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        assert run.until("verify-service: ") == f"b (process {pid}) ended with SIGKILL; starting it again"
+        pid = run.pid_of("b")
+        assert time.monotonic() - killed < 1
+    run.signal()
+    assert run.ends() == 0
+    assert [line for line in run.lines if line.startswith("a ")] == [f"a is {kept}", "a stops"]
+    assert gone(pid)
+
+
+@linux
+def test_what_a_dead_child_started_dies_too(supervised: Supervised) -> None:
+    """A killed child's own processes are killed with it, so that its successor finds the port free."""
+    start_worker = "print('worker is', subprocess.Popen(['sleep', '60'], stdout=-3).pid, flush=True)"
+    run = supervised(f"run(child('a', {'import subprocess; ' + start_worker!r} + POLITE))")
+    worker, pid = os.pidfd_open(run.pid_of("worker")), run.pid_of("a")
+    run.until("ready")
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(worker)
+    worker = os.pidfd_open(run.pid_of("worker"))
+    run.pid_of("a")
+    run.signal()
+    assert run.ends() == 0
+    wait_until_gone(worker)
+
+
+def test_a_child_that_does_not_stop_is_killed(supervised: Supervised) -> None:
+    """A child that ignores SIGTERM is killed when its own time to stop is over, and that is said."""
+    run = supervised("run(child('a', RUDE, stops_within=0.2))")
+    pid = run.pid_of("a")
+    run.until("ready")
+    run.signal()
+    assert run.ends() == 0
+    assert run.lines[-2:] == ["a stops", f"verify-service: a (process {pid}) is killed"]
+    assert gone(pid)
+
+
+def test_a_second_ctrl_c_hurries(supervised: Supervised) -> None:
+    """A second SIGINT kills at once what the first one was still waiting for."""
+    run = supervised("run(child('a', RUDE, stops_within=60))")
+    pid = run.pid_of("a")
+    run.until("ready")
+    run.signal()
+    run.until("a stops")
+    run.signal()
+    assert run.ends() == 0
+    assert gone(pid)
+
+
+def test_a_child_that_cannot_live_stops_all(supervised: Supervised) -> None:
+    """A child that fails many times in a row, each time at once, stops all with one line and status 1."""
+    run = supervised("supervisor._FAILURES = 5\nrun(child('a'), child('b', 'exit(3)', answers=None))")
+    pid = run.pid_of("a")
+    assert run.ends() == 1
+    assert run.lines[-2:] == [
+        "verify-service: b ended 5 times within a second of its start, with exit status 3: stopping all",
+        "a stops",
+    ]
+    assert gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ("child('b', 'exit(3)')", "b ended with exit status 3 before it answered"),
+        ("child('b', POLITE, answers=bool, answers_within=0.1)", "b did not answer in 0.1 s"),
+        ("child('b', 'exit(0)', answers=None, restart=False)", "b ended with exit status 0"),
+        ("Child(name='b', argv=['/nowhere'])", "b cannot be started ([Errno 2] No such file or directory"),
+    ],
+)
+def test_a_wrong_setting_stops_all_at_once(supervised: Supervised, broken: str, why: str) -> None:
+    """A child that never answers, cannot be started, or must not end but does, stops all with one line."""
+    run = supervised(f"run(child('a'), {broken})")
+    pid = run.pid_of("a")
+    assert run.until("verify-service: ").startswith(why)
+    assert run.ends() == 1
+    assert run.lines[-1] == "a stops"
+    assert gone(pid)
+
+
+def test_the_embedded_store_comes_back_with_its_data(supervised: Supervised, tmp_path: Path) -> None:
+    """Valkey under the supervisor: killed, it is back on the same socket with all that was answered; Ctrl-C
+    leaves no process and no socket."""
+    run = supervised("""
+store = EmbeddedValkey(FOLDER / "store")
+print("url is", store.url, flush=True)
+try:
+    run(store.child)
+finally:
+    store.close()
+""")
+    url = run.until("url is")
+    run.until("ready")
+    with redis.Redis.from_url(url, retry=None) as client:
+        client.set("a", "1")
+        pid = client.info("server")["process_id"]
+        os.kill(pid, signal.SIGKILL)
+        run.until(f"verify-service: valkey (process {pid}) ended with SIGKILL")
+        deadline = time.monotonic() + 1
+        while True:
+            try:
+                assert client.get("a") == b"1"
+                break
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+        pid = client.info("server")["process_id"]
+    run.signal()
+    assert run.ends() == 0
+    assert gone(pid)
+    assert not (tmp_path / "store" / "valkey.sock").exists()
+
+
+@linux
+def test_nothing_outlives_a_supervisor_that_is_killed(supervised: Supervised) -> None:
+    """`kill -9` of the supervisor asks all its children to stop."""
+    run = supervised("run(child('a'), child('b'))")
+    pids = [os.pidfd_open(run.pid_of(name)) for name in "ab"]
+    run.until("ready")
+    run.signal(signal.SIGKILL)
+    for pid in pids:
+        wait_until_gone(pid)
+    assert run.ends() == -signal.SIGKILL
+    assert sorted(run.lines[-2:]) == ["a stops", "b stops"]
+
+
+def wait_until_gone(pidfd: int) -> None:
+    """Returns when the process has ended; fails when our patience has."""
+    try:
+        assert select.select([pidfd], [], [], PATIENCE)[0], "still running"
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,193 @@
+"""The command line. Results on standard output, errors on standard error; 0 done, 1 failed, 2 wrong use or bad input."""
+
+import os
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from verify_service import __version__, settings
+from verify_service.codes import api_key_digest, new_api_key, new_key
+from verify_service.errors import ConfigError, StoreUnavailable
+
+# The roles import what they need when they are called, so that `keys new` and `--help` answer at once.
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="verify-service")
+def commands() -> None:
+    """A self-hosted one-time-code service: start, send, check, expire."""
+
+
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+_port = click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The port.")
+_workers = click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Processes that serve requests."
+)
+
+
+@commands.command()
+@_host
+@_port
+@_workers
+def run(host: str, port: int, workers: int) -> None:
+    """Everything at once: store, web, dispatcher, and the fake provider unless real ones are configured."""
+    from verify_service.run import run as run_all
+
+    sys.exit(run_all(settings.read(), os.environ, host, port, workers, click.echo))
+
+
+@commands.command()
+@_host
+@_port
+@_workers
+def web(host: str, port: int, workers: int) -> None:
+    """The web role alone, against VERIFY_REDIS_URL."""
+    with settings.shared_metrics():
+        from verify_service.app import Foundation
+        from verify_service.serve import serve
+
+        base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
+        serve(host, port, workers, long_polls=base.config.fake)
+
+
+@commands.command()
+def dispatch() -> None:
+    """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
+    from verify_service.app import dispatcher
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    dispatcher().run(stop)
+
+
+@commands.group()
+def policy() -> None:
+    """The security team's file."""
+
+
+@policy.command("default")
+@click.option("--enforce", is_flag=True, help="Every limit and rule in enforce mode.")
+def policy_default(enforce: bool) -> None:
+    """Prints the shipped default policy."""
+    from verify_service.policy.file import default_text
+
+    text = default_text()
+    click.echo(re.sub(r'^mode = "(off|observe)"', 'mode = "enforce"', text, flags=re.MULTILINE) if enforce else text, nl=False)
+
+
+@policy.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+def policy_check(file: Path) -> None:
+    """Reads a policy and says what it allows; exit status 2 and the key at fault where it cannot be used."""
+    from verify_service.policy.file import load
+
+    found = load(file)
+    click.echo(f"{file}: {len(found.limit)} limits")
+    for limit in found.limit:
+        click.echo(f"  {limit.name}: {limit.counts} of {', '.join(limit.of)}: {limit.allow} ({limit.mode})")
+    click.echo(
+        f"  chance to guess a code of one number in a day: {found.guess_chance():.1e} "
+        f"(ceiling {found.code.guess_ceiling:.1e})"
+    )
+
+
+@commands.group()
+def events() -> None:
+    """Recorded traffic."""
+
+
+@events.command("export")
+@click.option("--since", default="24h", show_default=True, help="How far back: 90s, 30m, 24h, 7d.")
+@click.option("--follow", is_flag=True, help="Go on with what happens from now on.")
+def events_export(since: str, follow: bool) -> None:
+    """Prints recorded traffic as JSON lines, pseudonymised."""
+    from verify_service.app import patiently
+    from verify_service.run import running_store
+
+    match = re.fullmatch(r"(\d{1,6})([smhd])", since)
+    if not match:
+        raise click.BadParameter("write a number and s, m, h or d, such as 24h", param_hint="--since")
+    back_ms = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] * 1000
+    found = settings.read()
+    url = found.redis_url or running_store(found.state_dir)
+    if url is None:
+        raise ConfigError(f"no store: set VERIFY_REDIS_URL, or start `verify-service run` with {found.state_dir}")
+    source = patiently(url).events
+    begin = time.time_ns() // 1_000_000 - back_ms
+    encode = msgspec.json.Encoder().encode
+    for event in source.follow(begin) if follow else source.read(begin):
+        if event is None:
+            sys.stdout.flush()
+        else:
+            sys.stdout.write(encode(event).decode() + "\n")
+
+
+@commands.group()
+def keys() -> None:
+    """Master keys."""
+
+
+@keys.command("new")
+def keys_new() -> None:
+    """Prints VERIFY_KEYS and VERIFY_TAG_KEY for an environment file."""
+    click.echo(f"VERIFY_KEYS={secrets.token_hex(4)}:{new_key()}")
+    click.echo(f"VERIFY_TAG_KEY={new_key()}")
+
+
+@commands.group()
+def apikey() -> None:
+    """API keys."""
+
+
+@apikey.command("new")
+@click.option("--tenant", required=True, help="Whose key it is.")
+@click.option("--scope", "scopes", type=click.Choice(["verify", "admin", "read"]), multiple=True, default=["verify"])
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def apikey_new(tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Prints a new API key, once, and the line for verify.toml that lets it in."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", tenant):
+        raise click.BadParameter("is lower-case letters, digits and hyphens, 32 at most", param_hint="--tenant")
+    key = new_api_key(tenant)
+    digest = api_key_digest(key)
+    if as_json:
+        click.echo(msgspec.json.encode({"key": key, "digest": digest, "tenant": tenant, "scopes": scopes}).decode())
+        return
+    wanted = ", ".join(f'"{scope}"' for scope in scopes)
+    click.echo(f"key     {key}")
+    click.echo(f"digest  {digest}")
+    click.echo(f'in verify.toml under [tenants.{tenant}]:  api_keys = [{{ digest = "{digest}", scopes = [{wanted}] }}]')
+
+
+def main() -> None:
+    """The entry point. Errors of ours are one line; a closed pipe is no error."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except ConfigError as error:
+        click.echo(f"verify-service: {error}", err=True)
+        sys.exit(2)
+    except StoreUnavailable as error:
+        click.echo(f"verify-service: the store does not answer ({error.reason}); see VERIFY_REDIS_URL", err=True)
+        sys.exit(1)
+    except RuntimeError as error:
+        click.echo(f"verify-service: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,141 @@
+"""Codes, digests, tags and ciphertext: everything that depends on a key. Nothing here touches a store.
+
+A code is derived, never stored: `HOTP(base32(HMAC-SHA256(master, "code" …)))` (RFC 4226, by pyotp). What is stored is
+`sha1hex(A .. nonce .. tenant .. purpose)` with `A = HMAC-SHA256(master, "check" | code | binding)`: the check script
+recomputes the outer hash from the caller's A and the record's own fields, so a code of one purpose, tenant or binding
+is worthless in another, and the store alone cannot test a guess.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+import pyotp
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from verify_service.errors import ConfigError
+
+KEY_BYTES = 32
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def _mac(key: bytes, *parts: bytes) -> bytes:
+    """HMAC-SHA256 over the parts, each preceded by its length, so that no two lists of parts collide."""
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return hmac.digest(key, framed, "sha256")
+
+
+class _MasterKey:
+    """One key of the ring with the keys derived from it."""
+
+    __slots__ = ("check", "cipher", "code", "kid")
+
+    def __init__(self, kid: str, secret: bytes) -> None:
+        self.kid = kid
+        self.code = _mac(secret, b"verify_service code")
+        self.check = _mac(secret, b"verify_service check")
+        self.cipher = AESGCM(_mac(secret, b"verify_service cipher"))
+
+
+class KeyRing:
+    """The master keys, newest first: the first makes, all of them check and decrypt.
+
+    Written `kid:base64,kid:base64` (32 bytes each); a key is retired by leaving it out once what it made has expired.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._keys: dict[str, _MasterKey] = {}
+        for entry in filter(None, (part.strip() for part in text.split(","))):
+            kid, _, encoded = entry.partition(":")
+            if not kid or not kid.isascii() or not kid.isalnum() or len(kid) > 16:
+                raise ConfigError("VERIFY_KEYS: each key is written kid:base64, its kid 1 to 16 letters or digits")
+            if kid in self._keys:
+                raise ConfigError(f"VERIFY_KEYS: the kid {kid!r} stands twice; each key needs its own")
+            self._keys[kid] = _MasterKey(kid, decode_key("VERIFY_KEYS", encoded))
+        if not self._keys:
+            raise ConfigError("VERIFY_KEYS is empty; make one with `verify-service keys new`")
+        self._newest = next(iter(self._keys.values()))
+
+    @property
+    def newest(self) -> str:
+        """The kid that new verifications are made with."""
+        return self._newest.kid
+
+    def code(self, kid: str, nonce: str, tenant: str, purpose: str, digits: int) -> str:
+        """The code of a nonce: the same inputs give the same code, so a resend or a retry shows the same one.
+
+        Raises KeyError for a kid that has left the ring.
+        """
+        secret = _mac(self._keys[kid].code, nonce.encode(), tenant.encode(), purpose.encode())
+        return pyotp.HOTP(base64.b32encode(secret).decode(), digits=digits).at(0)
+
+    def proofs(self, code: str, binding: Mapping[str, str] | None) -> dict[str, str]:
+        """A for each key of the ring, by kid: what a check sends in place of the code."""
+        parts = (code.encode(), canonical(binding))
+        return {kid: _mac(key.check, *parts).hex() for kid, key in self._keys.items()}
+
+    def digest(self, code: str, nonce: str, tenant: str, purpose: str, binding: Mapping[str, str] | None) -> str:
+        """What the store keeps of a code made now: 40 hex digits, under the newest key."""
+        proof = _mac(self._newest.check, code.encode(), canonical(binding)).hex()
+        return hashlib.sha1(f"{proof}{nonce}{tenant}|{purpose}".encode(), usedforsecurity=False).hexdigest()
+
+    def encrypt(self, plain: bytes, context: str) -> bytes:
+        """AES-256-GCM under the newest key, bound to its context; kid and nonce travel with it."""
+        nonce = secrets.token_bytes(12)
+        return self._newest.kid.encode() + b":" + nonce + self._newest.cipher.encrypt(nonce, plain, context.encode())
+
+    def decrypt(self, sealed: bytes, context: str) -> bytes:
+        """The plain bytes. Raises KeyError for a kid that has left the ring, ValueError for a forged or moved text."""
+        kid, _, rest = sealed.partition(b":")
+        key = self._keys[kid.decode("ascii", "replace")]
+        try:
+            return key.cipher.decrypt(rest[:12], rest[12:], context.encode())
+        except InvalidTag:
+            raise ValueError("ciphertext does not belong here") from None
+
+
+class Tagger:
+    """Keyed pseudonyms of numbers, addresses, devices and idempotency keys. Its key never rotates."""
+
+    def __init__(self, text: str) -> None:
+        self._key = _mac(decode_key("VERIFY_TAG_KEY", text), b"verify_service tag")
+
+    def tag(self, kind: str, *values: str) -> str:
+        """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share a tag."""
+        return _mac(self._key, kind.encode(), *(value.encode() for value in values)).hex()[:20]
+
+
+def canonical(binding: Mapping[str, str] | None) -> bytes:
+    """One byte string per binding, whatever its order; none and empty are the same."""
+    return _canonical.encode(dict(binding)) if binding else b""
+
+
+def decode_key(name: str, encoded: str) -> bytes:
+    """32 bytes from base64 (either alphabet). Raises ConfigError, which never shows the key."""
+    try:
+        key = base64.b64decode(encoded.strip().replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"{name}: a key is {KEY_BYTES} bytes in base64; make one with `verify-service keys new`")
+    return key
+
+
+def new_key() -> str:
+    """A fresh 32-byte key in base64."""
+    return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def new_api_key(tenant: str) -> str:
+    """A fresh API key with 256 random bits; the tenant's name in it is a hint for people, never trusted."""
+    return f"vk_{tenant}_{secrets.token_urlsafe(32)}"
+
+
+def api_key_digest(api_key: str) -> str:
+    """What the configuration keeps of an API key: `sha256:` and 64 hex digits. Its entropy makes a slow hash needless."""
+    return "sha256:" + hashlib.sha256(api_key.encode()).hexdigest()

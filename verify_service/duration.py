@@ -1,0 +1,31 @@
+"""Lengths of time as people write them: "30 seconds", "10 minutes", "1 day"."""
+
+import re
+from typing import Any
+
+_UNITS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+_TEXT = re.compile(r"(\d{1,6})\s*(second|minute|hour|day)s?")
+
+
+class Duration:
+    """A length of time above zero. Raises ValueError for anything but a number and a unit."""
+
+    __slots__ = ("ms", "text")
+
+    def __init__(self, text: str) -> None:
+        match = _TEXT.fullmatch(text.strip())
+        if not match or not int(match[1]):
+            raise ValueError(f'{text!r} is not a length of time such as "30 seconds", "10 minutes" or "1 day"')
+        self.text = text.strip()
+        self.ms = int(match[1]) * _UNITS[match[2]]
+
+    @property
+    def seconds(self) -> float:
+        return self.ms / 1000
+
+
+def decode_hook(kind: type, value: Any) -> Any:
+    """msgspec's hook for the types that are ours; what it raises becomes a ValidationError with the key's path."""
+    if kind is Duration and isinstance(value, str):
+        return Duration(value)
+    raise TypeError(f'a length of time is written in quotes, such as "10 minutes", not {value!r}')

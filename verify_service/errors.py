@@ -1,0 +1,153 @@
+"""The exception tree. Each leaf is one problem a caller can meet, named by its slug.
+
+::
+
+    VerifyError
+    ├── Problem                      an answer to a caller (RFC 9457), carries slug, status and members
+    │   ├── InvalidRequest           400
+    │   ├── Unauthorized             401
+    │   ├── Forbidden                403
+    │   ├── OptedOut                 403
+    │   ├── VerificationNotFound     404
+    │   ├── NotFound                 404
+    │   ├── InvalidNumber            422
+    │   ├── IdempotencyMismatch      422
+    │   ├── RateLimited              429
+    │   ├── SendsExhausted           429
+    │   ├── ChecksExhausted          429
+    │   └── StoreUnavailable         503
+    ├── ConfigError                  a setting, file or policy that cannot be used; stops the start
+    └── DeliveryError                what a provider's `send` raises
+        ├── Rejected                 this number, never
+        ├── Unavailable              not sent; the next provider may
+        └── Uncertain                may have been sent; the next is safe, the code is the same
+"""
+
+from typing import Any, ClassVar
+
+
+class VerifyError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigError(VerifyError):
+    """A setting, a configuration file or a policy that cannot be used. The message is one line that says how to fix it."""
+
+
+class Problem(VerifyError):
+    """A refusal that the caller is told: `detail` is one sentence, `members` are the extra JSON members."""
+
+    slug: ClassVar[str]
+    status: ClassVar[int]
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+
+class InvalidRequest(Problem):
+    """The request is malformed; `errors` names each field."""
+
+    slug = "invalid-request"
+    status = 400
+
+    def __init__(self, field: str, message: str) -> None:
+        where = f"`{field}`: " if field else ""
+        super().__init__(f"{where}{message}", errors=[{"field": field, "message": message}])
+
+
+class Unauthorized(Problem):
+    slug = "unauthorized"
+    status = 401
+
+
+class Forbidden(Problem):
+    slug = "forbidden"
+    status = 403
+
+
+class OptedOut(Problem):
+    slug = "opted-out"
+    status = 403
+
+
+class VerificationNotFound(Problem):
+    """Unknown, expired, canceled, approved, or another tenant's: the caller cannot tell which."""
+
+    slug = "verification-not-found"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no live verification here: it is unknown, expired, canceled or already approved.")
+
+
+class NotFound(Problem):
+    slug = "not-found"
+    status = 404
+
+
+class InvalidNumber(Problem):
+    """`reason` is one of `not-a-number`, `impossible`, `line-type`."""
+
+    slug = "invalid-number"
+    status = 422
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, reason=reason, errors=[{"field": "to", "message": message}])
+
+
+class IdempotencyMismatch(Problem):
+    slug = "idempotency-mismatch"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used with another request body; use a new key for a new request.")
+
+
+class RateLimited(Problem):
+    """A limit of the policy (or the cooldown) refuses; `retry_after` is in whole seconds, rounded up."""
+
+    slug = "rate-limited"
+    status = 429
+
+
+class SendsExhausted(Problem):
+    slug = "sends-exhausted"
+    status = 429
+
+
+class ChecksExhausted(Problem):
+    slug = "checks-exhausted"
+    status = 429
+
+
+class StoreUnavailable(Problem):
+    """Redis did not answer, or answered that it cannot serve: nothing was admitted, nothing approved."""
+
+    slug = "store-unavailable"
+    status = 503
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("The store is not available at the moment; try again shortly.", retry_after=1)
+        self.reason = reason
+
+
+class DeliveryError(VerifyError):
+    """What a provider says instead of a receipt. `reason` is short, free of numbers, codes and secrets."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Rejected(DeliveryError):
+    """The provider will never send to this number."""
+
+
+class Unavailable(DeliveryError):
+    """Not sent: the next provider may try."""
+
+
+class Uncertain(DeliveryError):
+    """Perhaps sent: a second message with the same code does no harm, so the next provider may try."""

@@ -1,0 +1,130 @@
+"""The nouns that travel between the parts. Frozen, typed; times are milliseconds since the epoch (UTC)."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+Status = Literal["pending", "approved", "exhausted", "canceled", "expired"]
+CheckStatus = Literal["approved", "pending", "exhausted"]
+TimelineName = Literal[
+    "started",
+    "queued",
+    "sent",
+    "delivered",
+    "failed",
+    "failed-over",
+    "wrong",
+    "approved",
+    "exhausted",
+    "canceled",
+    "expired",
+]
+
+
+class Clock(Protocol):
+    """Where time comes from; every script gets it as an argument."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """Base of the nouns: immutable, compared by value."""
+
+
+class Tenant(Frozen):
+    """One customer of the service. `brand` is the name in the message."""
+
+    name: str
+    brand: str
+
+
+class Number(Frozen):
+    """A phone number that may be sent to. `e164` starts with '+'; `line_type` is phonenumbers' name in kebab-case."""
+
+    e164: str
+    country: str
+    prefix: str
+    line_type: str
+
+    @property
+    def range(self) -> str:
+        """E.164 without its last three digits: what an export may show of a number."""
+        return self.e164[:-3]
+
+
+class Start(Frozen):
+    """A caller's wish for a code, already validated."""
+
+    number: Number
+    channel: str
+    purpose: str
+    locale: str | None = None
+    ip: str | None = None
+    device: str | None = None
+    binding: dict[str, str] | None = None
+    app_hash: str | None = None
+    origin: str | None = None
+
+
+class TimelineEvent(Frozen):
+    """One line of a verification's own history."""
+
+    at: int
+    event: TimelineName
+    provider: str | None = None
+    reason: str | None = None
+
+
+class Verification(Frozen):
+    """A verification as its tenant may see it; never the code. `to` is None once it has ended."""
+
+    id: str
+    status: Status
+    to: str | None
+    channel: str
+    purpose: str
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_left: int
+    sends_left: int
+    test: bool = False
+    timeline: tuple[TimelineEvent, ...] = ()
+
+
+class Check(Frozen):
+    """The outcome of one check."""
+
+    id: str
+    status: CheckStatus
+    checks_left: int
+
+    @property
+    def approved(self) -> bool:
+        return self.status == "approved"
+
+
+class Message(Frozen):
+    """What a provider is asked to send. `id` is one send; a repetition carries the same id and the same code."""
+
+    id: str
+    verification_id: str
+    tenant: str
+    to: str
+    sender: str
+    channel: str
+    body: str
+    code: str
+    encoding: Literal["GSM-7", "UCS-2"]
+    segments: int
+    expires_at: int
+
+
+class Receipt(Frozen):
+    """A provider's word on a message: accepted, or already final. `provider_id` is the provider's own id of it."""
+
+    provider_id: str | None = None
+    status: Literal["accepted", "delivered", "failed"] = "accepted"
+    reason: str | None = None

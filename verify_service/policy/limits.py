@@ -1,0 +1,144 @@
+"""Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service.codes import Tagger
+from verify_service.model import Number
+from verify_service.policy.file import Counts, LimitConfig, Policy
+
+# Given the number, these say nothing more, so they do not take part in its key.
+_FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type"})
+
+
+Spec = tuple[str, bool, bool, tuple[tuple[int, int], ...]]
+"""(name, enforced, net, ((hits, milliseconds), …)), as the scripts take a limit."""
+
+
+class Hit(NamedTuple):
+    """One limit applied to one request.
+
+    `owner` is the tag whose partition holds the count; `key` is the key without its partition's prefix; `spec` is the
+    limit for the script, msgpack, with `p` in front where it is only to be looked at; `net` where an approval gives it
+    back.
+    """
+
+    name: str
+    owner: str
+    key: str
+    spec: bytes
+    net: bool
+
+
+class Limits:
+    """The limits of a policy that are not off."""
+
+    def __init__(self, policy: Policy, tagger: Tagger) -> None:
+        self._tagger = tagger
+        self._limits = [_Limit(entry) for entry in policy.limit if entry.mode != "off"]
+
+    def of_start(self, number: str, facts: Mapping[str, str | None]) -> list[Hit]:
+        """What a start counts, and the limits on wrong codes that it looks at: a code that may not be tried any more
+        is not worth a message. `number` is the number's tag; a limit whose dimensions the start lacks is left out."""
+        return [
+            hit
+            for limit in self._limits
+            if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes"))
+        ]
+
+    def of_check(self, facts: Mapping[str, str | None]) -> list[Hit]:
+        """The limits on wrong codes by other keys than the number."""
+        return [
+            hit
+            for limit in self._limits
+            if limit.counts == "wrong-codes"
+            and not limit.by_number
+            and (hit := limit.hit(self._tagger, "", facts, peek=False))
+        ]
+
+    def of_check_by_number(self, facts: Mapping[str, str | None]) -> list[tuple[Spec, str]]:
+        """(spec, what follows the number's tag in the key) of the limits on wrong codes that hang on the number: the
+        check script learns the number from the record."""
+        pairs = []
+        for limit in self._limits:
+            if limit.counts == "wrong-codes" and limit.by_number:
+                rest = limit.rest(self._tagger, facts)
+                if rest is not None:
+                    pairs.append((limit.spec, rest))
+        return pairs
+
+
+class _Limit:
+    def __init__(self, entry: LimitConfig) -> None:
+        self.name = entry.name
+        self.counts: Counts = entry.counts
+        self.net = entry.net_of_approved
+        self.by_number = "number" in entry.of
+        self.dimensions = tuple(
+            sorted(set(entry.of) - {"number"} - (_FOLLOW_FROM_NUMBER if self.by_number else frozenset()))
+        )
+        self.spec: Spec = (entry.name, entry.mode == "enforce", self.net, entry.windows)
+        self._packed = msgspec.msgpack.encode(self.spec)
+
+    def rest(self, tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
+        """What follows the number's tag in the key; None where the request lacks a dimension."""
+        if not self.dimensions:
+            return ""
+        values = _values(self.dimensions, facts)
+        return None if values is None else "." + tagger.tag("limit", *values)
+
+    def hit(self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool) -> Hit | None:
+        if self.by_number:
+            rest = self.rest(tagger, facts)
+            if rest is None:
+                return None
+            owner, suffix = number, number + rest
+        else:
+            values = _values(self.dimensions, facts)
+            if values is None:
+                return None
+            owner = suffix = tagger.tag("limit", *values)
+        return Hit(self.name, owner, f"limit:{self.name}:{suffix}", b"p" + self._packed if peek else self._packed, self.net)
+
+
+def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:
+    values = []
+    for dimension in dimensions:
+        value = facts.get(dimension)
+        if value is None:
+            return None
+        values += [dimension, value]
+    return values
+
+
+def facts_of(
+    tenant: str, ip: str | None, number: Number | None = None, device: str | None = None, purpose: str | None = None
+) -> dict[str, str | None]:
+    """The dimensions of a request, in clear; they leave this process only as tags.
+
+    An IPv6 address counts as its /64, because one subscriber owns all of it; the network is the /24 or /64.
+    """
+    counted, network = _address(ip)
+    return {
+        "tenant": tenant,
+        "purpose": purpose,
+        "device": device,
+        "ip": counted,
+        "network": network,
+        "prefix": number.prefix if number else None,
+        "country": number.country if number else None,
+        "line_type": number.line_type if number else None,
+    }
+
+
+def _address(ip: str | None) -> tuple[str | None, str | None]:
+    if ip is None:
+        return None, None
+    address = ipaddress.ip_address(ip)
+    if address.version == 6 and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    network = str(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))
+    return (str(address) if address.version == 4 else network), network

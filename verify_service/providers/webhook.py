@@ -1,0 +1,94 @@
+"""POSTs each message as signed JSON to the operator's own URL (Standard Webhooks, standardwebhooks.com).
+
+Headers `webhook-id` (the message's id: a repetition carries the same one), `webhook-timestamp` (seconds) and
+`webhook-signature: v1,<base64 HMAC-SHA256 of id.timestamp.body>`; the secret is `whsec_` and base64.
+"""
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+import urllib3
+from standardwebhooks import Webhook
+
+from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
+from verify_service.model import Message, Receipt
+
+# What a status says of the message. Any other 2xx accepts, any other 4xx rejects, any other 5xx leaves it open.
+_UNAVAILABLE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429, 503})
+_UNCERTAIN = frozenset({409, 500, 502, 504})
+
+
+class WebhookProvider:
+    """A provider at an operator's URL."""
+
+    def __init__(self, url: str, secret: str, timeout: float) -> None:
+        """`timeout` in seconds, for connecting and for the answer each. Raises ConfigError for a bad secret."""
+        try:
+            self._signer = Webhook(secret)
+        except (ValueError, RuntimeError):
+            raise ConfigError("a webhook's secret is whsec_ and base64 of 24 to 64 random bytes") from None
+        self._url = url
+        self._pool = urllib3.PoolManager(
+            maxsize=64,
+            retries=False,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+            headers={"content-type": "application/json", "user-agent": "verify_service"},
+        )
+
+    def send(self, message: Message) -> Receipt:
+        body = msgspec.json.encode(
+            {
+                "type": "message.send",
+                "id": message.id,
+                "verification_id": message.verification_id,
+                "tenant": message.tenant,
+                "to": message.to,
+                "from": message.sender,
+                "channel": message.channel,
+                "body": message.body,
+                "encoding": message.encoding,
+                "segments": message.segments,
+                "expires_at": datetime.fromtimestamp(message.expires_at / 1000, UTC),
+            }
+        )
+        sent_at = datetime.fromtimestamp(int(time.time()), UTC)
+        headers = {
+            **self._pool.headers,
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(sent_at.timestamp())),
+            "webhook-signature": self._signer.sign(message.id, sent_at, body.decode()),
+        }
+        try:
+            answer = self._pool.request("POST", self._url, body=body, headers=headers, redirect=False)
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            raise Unavailable("no connection") from None
+        except urllib3.exceptions.ReadTimeoutError:
+            raise Uncertain("no answer in time") from None
+        except urllib3.exceptions.SSLError:
+            raise Unavailable("TLS failed") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise Uncertain(f"connection broke ({type(error).__name__})") from None
+        return _judge(answer.status, answer.data)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+def _judge(status: int, data: bytes) -> Receipt:
+    if 200 <= status < 300:
+        try:
+            provider_id = msgspec.json.decode(data, type=_Answer).id
+        except msgspec.DecodeError:
+            provider_id = None
+        return Receipt(provider_id=provider_id)
+    reason = f"HTTP {status}"
+    if status in _UNAVAILABLE or 300 <= status < 400:
+        raise Unavailable(reason)
+    if status in _UNCERTAIN or status >= 500:
+        raise Uncertain(reason)
+    raise Rejected(reason)
+
+
+class _Answer(msgspec.Struct):
+    id: str | None = None

@@ -1,0 +1,114 @@
+"""`verify-service run`: store, web, dispatcher and fake provider under one supervisor, for a first look and for tests."""
+
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from verify_service.codes import new_api_key, new_key
+from verify_service.embedded import EmbeddedValkey
+from verify_service.errors import ConfigError
+from verify_service.settings import METRICS_DIR, Settings
+from verify_service.supervisor import Child, Supervisor
+
+STORE_URL = "store-url"
+
+
+def run(
+    found: Settings, environ: Mapping[str, str], host: str, port: int, workers: int, say: Callable[[str], None]
+) -> int:
+    """Runs everything until SIGINT or SIGTERM; the exit status. Leaves no process, port or socket behind.
+
+    Keys that the environment does not give are made once and kept in the state folder, readable by its owner alone.
+    Raises ConfigError, EmbeddedStoreError.
+    """
+    state = found.state_dir.resolve()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_free(host, port)
+    env = dict(environ)
+    for name, value, file, make in (
+        ("VERIFY_KEYS", found.keys, "keys", lambda: f"{secrets.token_hex(4)}:{new_key()}"),
+        ("VERIFY_TAG_KEY", found.tag_key, "tag-key", new_key),
+        ("VERIFY_API_KEY", found.api_key, "api-key", lambda: new_api_key("default")),
+    ):
+        if value is None:
+            env[f"{name}_FILE"] = str(_kept(state / file, make))
+    metrics = state / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(mode=0o700)
+    env[METRICS_DIR] = str(metrics)
+
+    children = []
+    store = None
+    if found.redis_url is None:
+        store = EmbeddedValkey(state / "valkey")
+        children.append(store.child)
+        env["VERIFY_REDIS_URL"] = store.url
+        (state / STORE_URL).write_text(store.url)
+    command = [sys.executable, "-m", "verify_service"]
+    web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers)]
+    children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
+    children.append(Child(name="web", argv=web, env=env, answers=lambda: _answers(host, port), answers_within=30))
+    shown = f"[{host}]" if ":" in host else host
+    where = found.api_key is None and f"in {_near(state / 'api-key')}" or "the one in VERIFY_API_KEY"
+
+    def ready() -> None:
+        say(f"verify_service   http://{shown}:{port}   (reference: /docs)")
+        say(f"API key          {where}")
+        say(f"Inbox            http://{shown}:{port}/fake/inbox")
+        say("Ctrl-C stops it all.")
+
+    try:
+        return Supervisor(children, on_ready=ready).run()
+    finally:
+        (state / STORE_URL).unlink(missing_ok=True)
+        shutil.rmtree(metrics, ignore_errors=True)
+        if store is not None:
+            store.close()
+
+
+def running_store(state_dir: Path) -> str | None:
+    """The address of the embedded store that a `run` with this state folder has up now, or None."""
+    try:
+        return (state_dir.resolve() / STORE_URL).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _kept(path: Path, make: Callable[[], str]) -> Path:
+    """The file with the secret, made at the first start: never readable by others, never half written."""
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(make() + "\n")
+        fresh.rename(path)
+    return path
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from None
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def _near(path: Path) -> str:
+    """The path as it is shortest from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

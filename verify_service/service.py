@@ -1,0 +1,319 @@
+"""Start, check, cancel, status. Read this first: it is the way of a request, without HTTP and without Redis."""
+
+import secrets
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service import codes, phone
+from verify_service.config import CHANNELS, Config
+from verify_service.errors import (
+    ChecksExhausted,
+    Forbidden,
+    IdempotencyMismatch,
+    InvalidNumber,
+    InvalidRequest,
+    OptedOut,
+    Problem,
+    RateLimited,
+    SendsExhausted,
+    VerificationNotFound,
+)
+from verify_service.model import Check, Clock, Number, Start, Verification
+from verify_service.policy.file import Policy
+from verify_service.policy.limits import Limits, facts_of
+from verify_service.store.verifications import (
+    Checked,
+    CodeRules,
+    Idempotency,
+    Proposal,
+    Refused,
+    Started,
+    Verifications,
+)
+from verify_service.telemetry import CHECKS, STARTS
+
+
+class Target(NamedTuple):
+    """What a check is about, where the caller does not say the id."""
+
+    to: str
+    region: str | None
+    purpose: str
+
+
+class Service:
+    """The service for all tenants. Every method raises StoreUnavailable where the store does not answer."""
+
+    def __init__(
+        self,
+        config: Config,
+        policy: Policy,
+        keys: codes.KeyRing,
+        tagger: codes.Tagger,
+        verifications: Verifications,
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self.policy = policy
+        self._keys = keys
+        self._tagger = tagger
+        self._verifications = verifications
+        self._clock = clock
+        self._limits = Limits(policy, tagger)
+        code = policy.code
+        self._rules = CodeRules(
+            code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
+        )
+
+    def start(self, tenant: str, ask: Start, idempotency_key: str | None = None) -> Verification:
+        """Admits a start: its code is on the way when this returns, and the verification says until when it lives.
+
+        A start for a (tenant, number, purpose) that is pending is a resend: same id, and the same code unless the
+        policy says otherwise. With the idempotency key of an earlier start it answers what that one was answered.
+        Raises InvalidNumber, InvalidRequest, OptedOut, RateLimited, SendsExhausted, IdempotencyMismatch; a refused
+        start has counted for nothing.
+        """
+        now = self._clock.now()
+        number = ask.number
+        if number.line_type in self.policy.line_types.deny:
+            raise _counted(STARTS, InvalidNumber("line-type", f"Codes are not sent to {number.line_type} numbers."))
+        if self.config.route(number.country, ask.channel) is None:
+            raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
+        tag = self._number_tag(number.e164)
+        test_code = self.config.test_code(number.e164, now)
+        facts = facts_of(tenant, ask.ip, number, ask.device, ask.purpose)
+        hits = [] if test_code else self._limits.of_start(tag, facts)
+        nonce = secrets.token_hex(16)
+        kid = self._keys.newest
+        code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, self.policy.code.digits)
+        proposal = Proposal(
+            id=self._verifications.new_id(tag),
+            request=secrets.token_hex(8),
+            tenant=tenant,
+            number=tag,
+            purpose=ask.purpose,
+            channel=ask.channel,
+            nonce=nonce,
+            kid=kid,
+            digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
+            binding=self._binding_tag(ask.binding),
+            sealed_to=self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
+            message=self._message(ask, tag),
+            facts=self._facts(tenant, ask, tag, facts),
+            test=test_code is not None,
+            decision=self._verifications.new_decision(tag),
+        )
+        idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
+        outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
+        if isinstance(outcome, Refused):
+            raise _counted(STARTS, _refusal(outcome, proposal.decision))
+        STARTS.labels("resent" if outcome.resent else "started").inc()
+        return _verification(outcome, number.e164, ask.purpose, proposal.test)
+
+    def check(
+        self,
+        tenant: str,
+        where: str | Target,
+        code: str,
+        binding: dict[str, str] | None = None,
+        ip: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Check:
+        """Compares a code with a live verification, named by its id or by number and purpose; a right one ends it.
+
+        At most the policy's `checks` wrong codes are compared, whatever the concurrency, and a right one is approved
+        once. Raises VerificationNotFound, ChecksExhausted, RateLimited, IdempotencyMismatch.
+        """
+        now = self._clock.now()
+        if isinstance(where, Target):
+            if not self.policy.code.check_by_number:
+                raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
+            place: str | tuple[str, str] = (self._number_tag(phone.parse(where.to, where.region).e164), where.purpose)
+        else:
+            place = where
+        facts = facts_of(tenant, ip)
+        outcome = self._verifications.check(
+            now,
+            tenant,
+            place,
+            self._keys.proofs(code, binding),
+            secrets.token_hex(8),
+            self._limits.of_check(facts),
+            self._limits.of_check_by_number(facts),
+            self._idempotency(tenant, "check", idempotency_key, (where, code, binding)),
+        )
+        if isinstance(outcome, Checked):
+            CHECKS.labels(outcome.status).inc()
+            return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
+        if outcome.kind == "absent":
+            raise _counted(CHECKS, VerificationNotFound())
+        decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
+        raise _counted(CHECKS, _refusal(outcome, decision))
+
+    def cancel(self, tenant: str, verification_id: str) -> None:
+        """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
+        if not self._verifications.cancel(self._clock.now(), tenant, verification_id):
+            raise VerificationNotFound
+
+    def status(self, tenant: str, verification_id: str) -> Verification:
+        """A verification with its timeline, until an hour after its life. Raises VerificationNotFound."""
+        record = self._verifications.read(self._clock.now(), tenant, verification_id)
+        if record is None:
+            raise VerificationNotFound
+        to = None
+        if record.sealed_to is not None:
+            to = self._keys.decrypt(record.sealed_to, f"to|{tenant}|{record.number}").decode()
+        return Verification(
+            id=record.id,
+            status=record.status,
+            to=to,
+            channel=record.channel,
+            purpose=record.purpose,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+            resend_at=record.resend_at,
+            checks_left=record.checks_left,
+            sends_left=record.sends_left,
+            test=record.test,
+            timeline=record.timeline,
+        )
+
+    def parse_start(self, fields: "StartFields") -> Start:
+        """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
+        channel = fields.channel
+        if channel not in CHANNELS:
+            raise InvalidRequest("channel", f"no route carries {channel}; this service has {', '.join(CHANNELS)}")
+        return Start(
+            number=phone.parse(fields.to, fields.region),
+            channel=channel,
+            purpose=fields.purpose,
+            locale=fields.locale,
+            ip=fields.ip,
+            device=fields.device,
+            binding=fields.binding or None,
+            app_hash=fields.app_hash,
+            origin=fields.origin,
+        )
+
+    def _number_tag(self, e164: str) -> str:
+        return number_tag(self._tagger, e164)
+
+    def _binding_tag(self, binding: dict[str, str] | None) -> str:
+        return self._tagger.tag("binding", codes.canonical(binding).decode()) if binding else ""
+
+    def _idempotency(self, tenant: str, endpoint: str, key: str | None, body: object) -> Idempotency | None:
+        if key is None:
+            return None
+        fingerprint = self._tagger.tag("body", msgspec.json.encode(body, order="deterministic").decode())
+        return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
+
+    def _message(self, ask: Start, tag: str) -> list[str]:
+        """What the dispatcher needs beyond the verification itself, as the outbox entry carries it."""
+        return [
+            "number",
+            tag,
+            "country",
+            ask.number.country,
+            "digits",
+            str(self.policy.code.digits),
+            "locale",
+            ask.locale or "",
+            "app_hash",
+            ask.app_hash or "",
+            "origin",
+            ask.origin or "",
+        ]
+
+    def _facts(self, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> list[str]:
+        """The start as the events stream records it: pseudonyms, and the range without its last three digits."""
+        number = ask.number
+        pairs = {
+            "tenant": tenant,
+            "purpose": ask.purpose,
+            "channel": ask.channel,
+            "number": tag,
+            "country": number.country,
+            "line_type": number.line_type,
+            "range": number.range,
+        }
+        for name in ("ip", "network", "device"):
+            value = facts[name]
+            pairs[name] = self._tagger.tag(name, value) if value else ""
+        return [part for pair in pairs.items() for part in pair]
+
+
+class StartFields(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a start as the caller wrote them; the border subclasses this with its constraints."""
+
+    to: str
+    region: str | None = None
+    channel: str = "sms"
+    purpose: str = "login"
+    locale: str | None = None
+    ip: str | None = None
+    device: str | None = None
+    binding: dict[str, str] | None = None
+    app_hash: str | None = None
+    origin: str | None = None
+
+
+def number_tag(tagger: codes.Tagger, e164: str) -> str:
+    """The keyed pseudonym of a number: the same in every key, pointer and event."""
+    return tagger.tag("number", e164)
+
+
+def _verification(started: Started, to: str, purpose: str, test: bool) -> Verification:
+    return Verification(
+        id=started.id,
+        status="pending",
+        to=to,
+        channel=started.channel,
+        purpose=purpose,
+        created_at=started.created_at,
+        expires_at=started.expires_at,
+        resend_at=started.resend_at,
+        checks_left=started.checks_left,
+        sends_left=started.sends_left,
+        test=test,
+    )
+
+
+def _refusal(refused: Refused, decision: str) -> Problem:
+    seconds = max(1, -(-refused.wait // 1000))
+    match refused.kind:
+        case "cooldown":
+            return RateLimited(
+                f"A message went out a moment ago; the next one may be asked for in {seconds} s.",
+                limit="cooldown",
+                retry_after=seconds,
+                decision=decision,
+                id=refused.id,
+                resend_at=refused.resend_at,
+                expires_at=refused.expires_at,
+            )
+        case "rate-limited":
+            return RateLimited(
+                f"The limit `{refused.limit}` has no room; a retry can pass in {seconds} s.",
+                limit=refused.limit,
+                retry_after=seconds,
+                decision=decision,
+            )
+        case "sends-exhausted":
+            return SendsExhausted(
+                f"This verification has sent all its messages; a new one can begin in {seconds} s.", retry_after=seconds
+            )
+        case "checks-exhausted":
+            return ChecksExhausted(
+                "Too many wrong codes were tried; start a new verification.", retry_after=seconds
+            )
+        case "opted-out":
+            return OptedOut("This number has opted out of messages.", decision=decision)
+        case "mismatch":
+            return IdempotencyMismatch()
+    return VerificationNotFound()
+
+
+def _counted(counter: "object", problem: Problem) -> Problem:
+    counter.labels(problem.slug).inc()  # type: ignore[attr-defined]
+    return problem

@@ -1,0 +1,131 @@
+"""The environment: the one file that reads it.
+
+Every setting may come from a file instead, named by `<NAME>_FILE`. An unknown `VERIFY_*` name stops the start, because
+a misspelt setting that is silently ignored is a security fault that nobody sees.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from verify_service.errors import ConfigError
+from verify_service.model import Frozen
+
+NAMES = (
+    "VERIFY_REDIS_URL",
+    "VERIFY_STATE_DIR",
+    "VERIFY_KEYS",
+    "VERIFY_TAG_KEY",
+    "VERIFY_API_KEY",
+    "VERIFY_CONFIG",
+    "VERIFY_POLICY",
+    "VERIFY_CLOCK",
+)
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+ClockKind = Literal["system", "virtual"]
+
+
+class Settings(Frozen):
+    """What the environment says. None where it says nothing."""
+
+    redis_url: str | None = None
+    state_dir: Path = Path(".verify")
+    keys: str | None = None
+    tag_key: str | None = None
+    api_key: str | None = None
+    config: Path | None = None
+    policy: Path | None = None
+    clock: METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+ClockKind = "system"
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings. Raises ConfigError, one line, for an unknown name or a value that cannot be read."""
+    for name in environ:
+        if name.startswith("VERIFY_") and name.removesuffix("_FILE") not in NAMES:
+            near = get_close_matches(name, NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)} and each with _FILE"
+            raise ConfigError(f"unknown setting {name}: {hint}")
+    values = {name: _value(environ, name) for name in NAMES}
+    clock = values["VERIFY_CLOCK"] or "system"
+    if clock not in ("system", "virtual"):
+        raise ConfigError(f"VERIFY_CLOCK is {clock!r}; it can be system or virtual")
+    return Settings(
+        redis_url=values["VERIFY_REDIS_URL"],
+        state_dir=Path(values["VERIFY_STATE_DIR"] or ".verify"),
+        keys=values["VERIFY_KEYS"],
+        tag_key=values["VERIFY_TAG_KEY"],
+        api_key=_api_key(values["VERIFY_API_KEY"]),
+        config=_existing("VERIFY_CONFIG", values["VERIFY_CONFIG"]),
+        policy=_existing("VERIFY_POLICY", values["VERIFY_POLICY"]),
+        clock="virtual" if clock == "virtual" else "system",
+    )
+
+
+def secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret that a configuration file refers to, as `env:NAME` or `file:PATH`; never in clear."""
+    kind, _, name = reference.partition(":")
+    if kind == "env" and name:
+        if not environ.get(name):
+            raise ConfigError(f"secret {reference}: the environment has no {name}")
+        return environ[name]
+    if kind == "file" and name:
+        return _read_file(f"secret {reference}", name)
+    raise ConfigError("a secret is written env:NAME or file:PATH, never in clear")
+
+
+def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Where the processes of this host share their metrics (prometheus_client's own variable), or None."""
+    return environ.get(METRICS_DIR) or None
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Sees to it that processes started inside share their metrics, in a folder that goes away at the end."""
+    if metrics_dir() is not None:
+        yield
+        return
+    with TemporaryDirectory(prefix="verify-metrics-") as folder:
+        os.environ[METRICS_DIR] = folder
+        try:
+            yield
+        finally:
+            del os.environ[METRICS_DIR]
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(f"{name}_FILE")
+    direct = environ.get(name)
+    if path and direct:
+        raise ConfigError(f"{name} and {name}_FILE are both set; keep one")
+    return _read_file(f"{name}_FILE", path) if path else direct or None
+
+
+def _read_file(what: str, path: str) -> str:
+    try:
+        text = Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{what}: cannot read {path}: {reason}") from None
+    if not text:
+        raise ConfigError(f"{what}: {path} is empty")
+    return text
+
+
+def _existing(name: str, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    path = Path(value)
+    if not path.is_file():
+        raise ConfigError(f"{name}: there is no file {value}")
+    return path
+
+
+def _api_key(value: str | None) -> str | None:
+    if value is not None and (len(value) < 16 or not value.isascii() or not value.isprintable() or " " in value):
+        raise ConfigError("VERIFY_API_KEY: at least 16 visible ASCII characters; make one with `verify-service apikey new`")
+    return value

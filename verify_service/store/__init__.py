@@ -1,0 +1,29 @@
+"""The store: Redis and nothing but Redis. `Store` is everything that lives there."""
+
+from verify_service.store.connection import Link
+from verify_service.store.events import Events
+from verify_service.store.inbox import Bell, InboxStore
+from verify_service.store.outbox import Outbox
+from verify_service.store.verifications import Verifications
+
+KEEP_EVENTS = 200_000
+
+
+class Store:
+    """The parts of a store behind one link."""
+
+    def __init__(self, url: str, keep_events: int = KEEP_EVENTS) -> None:
+        self.link = Link(url)
+        self.verifications = Verifications(self.link, keep_events)
+        self.outbox = Outbox(self.link, keep_events)
+        self.events = Events(self.link)
+        self.inbox = InboxStore(self.link)
+        self.bell = Bell(self.link)
+
+    def prepare(self) -> None:
+        """Checks and readies the server; every role calls it once at its start.
+
+        Raises ConfigError for a store that may not be used, StoreUnavailable for one that does not answer.
+        """
+        self.link.prepare()
+        self.outbox.prepare()

@@ -1,0 +1,292 @@
+"""The way to Redis: one server, Sentinel or Cluster behind the same few calls. Only this package imports redis.
+
+Redis' own retries are off: a script sent twice would count twice, and a caller's patience is about a second. A call
+that was provably not run (the node does not know the function or no longer owns the slot) is sent once more.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.store.functions import LIBRARY, VERSION
+
+CLUSTER_PARTITIONS = 32
+PARTITIONS_LIFE_S = 400 * 86_400
+PATIENCE = 1.0
+CONNECT_PATIENCE = 0.5
+
+Argument = str | bytes | int
+
+
+class Call(NamedTuple):
+    """One function of ours on one partition."""
+
+    partition: int
+    function: str
+    keys: Sequence[str]
+    args: Sequence[Argument]
+
+
+def prefix(partition: int) -> str:
+    """What every key of a partition starts with; the braces are Redis Cluster's hash tag."""
+    return f"vs:{{{partition}}}:"
+
+
+class Link:
+    """Connections to the store. `round_trips` counts how often this process has waited for an answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        scheme, hosts, options, query = _parse(url)
+        self._cluster: RedisCluster | None = None
+        self._refreshed = 0.0
+        self._refreshing = threading.Lock()
+        self.partitions = 1
+        self.replicas = int(query.get("replicas", "1" if scheme == "sentinel" else "0"))
+        self.round_trips = 0
+        try:
+            if scheme == "cluster":
+                self.partitions = CLUSTER_PARTITIONS
+                self._cluster = RedisCluster(
+                    startup_nodes=[ClusterNode(host, port) for host, port in hosts],
+                    cluster_error_retry_attempts=0,
+                    require_full_coverage=False,
+                    **options,
+                )
+                if "replicas" not in query and self._cluster.get_replicas():
+                    self.replicas = 1
+                self._single = None
+            elif scheme == "sentinel":
+                sentinel = Sentinel(hosts, sentinel_kwargs=_COMMON, **options)
+                self._single = sentinel.master_for(query["name"])
+            else:
+                self._single = redis.Redis.from_url(hosts, **options)
+        except ValueError:
+            raise ConfigError("VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0") from None
+        except redis.RedisError as error:
+            raise StoreUnavailable(_reason(error)) from None
+
+    def client(self, partition: int = 0) -> "redis.Redis[Any]":
+        """A plain client for the node that owns the partition, for what is not one of our functions."""
+        if self._single is not None:
+            return self._single
+        assert self._cluster is not None
+        try:
+            node = self._cluster.get_node_from_key(prefix(partition))
+        except redis.RedisError as error:
+            self._refresh()
+            raise StoreUnavailable(_reason(error)) from None
+        if node is None:
+            self._refresh()
+            raise StoreUnavailable("no node owns the slot")
+        return self._cluster.get_redis_connection(node)
+
+    def nodes(self) -> "list[redis.Redis[Any]]":
+        """A client for each primary."""
+        if self._single is not None:
+            return [self._single]
+        assert self._cluster is not None
+        return [self._cluster.get_redis_connection(node) for node in self._cluster.get_primaries()]
+
+    def call(self, call: Call) -> Any:
+        """The function's answer, after one round trip. Raises StoreUnavailable."""
+        return self.burst([call])[0]
+
+    def burst(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers of all calls, sent to their nodes at once: one round trip however many.
+
+        Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for.
+        """
+        answers: list[Any] = [None] * len(calls)
+        missed = self._send(calls, range(len(calls)), answers)
+        if missed and self._send(calls, missed, answers):
+            raise StoreUnavailable("the function or the slot moved twice")
+        return answers
+
+    def _send(self, calls: Sequence[Call], indexes: Sequence[int], answers: list[Any]) -> list[int]:
+        """Sends and collects; answers the indexes of the calls that were provably not run."""
+        self.round_trips += 1
+        by_pool: dict[Any, list[int]] = {}
+        for index in indexes:
+            pool = self.client(calls[index].partition).connection_pool
+            by_pool.setdefault(pool, []).append(index)
+        open_: list[tuple[Any, Any, list[int]]] = []
+        missed: list[int] = []
+        try:
+            for pool, group in by_pool.items():
+                connection = pool.get_connection()
+                open_.append((pool, connection, group))
+                commands = [_fcall(calls[index]) for index in group]
+                if self.replicas:
+                    commands.append(("WAIT", self.replicas, int(PATIENCE * 500)))
+                connection.send_packed_command(connection.pack_commands(commands))
+            for pool, connection, group in open_:
+                for index in group:
+                    try:
+                        answers[index] = connection.read_response()
+                    except redis.exceptions.MovedError:
+                        self._refresh()
+                        missed.append(index)
+                    except redis.ResponseError as error:
+                        if "Function not found" not in str(error):
+                            raise
+                        missed.append(index)
+                if self.replicas and connection.read_response() < self.replicas and not missed:
+                    raise StoreUnavailable("too few replicas confirmed the write")
+                if missed:
+                    load_library(redis.Redis(connection_pool=pool))
+        except (redis.RedisError, OSError) as error:
+            # Answers may still be on their way on every connection of the burst: none of them can be used again.
+            for _, connection, _ in open_:
+                connection.disconnect()
+            if self._cluster is not None and not isinstance(error, redis.ResponseError):
+                self._refresh()
+            raise StoreUnavailable(_reason(error)) from None
+        except StoreUnavailable:
+            for _, connection, _ in open_:
+                connection.disconnect()
+            raise
+        finally:
+            for pool, connection, _ in open_:
+                pool.release(connection)
+        return missed
+
+    def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
+        """The answer of one plain command, which may block `wait` seconds beyond the patience. Raises StoreUnavailable."""
+        pool = self.client(partition).connection_pool
+        connection = None
+        try:
+            connection = pool.get_connection()
+            connection.send_packed_command(connection.pack_commands([command]))
+            return connection.read_response(timeout=PATIENCE + wait)
+        except (redis.RedisError, OSError) as error:
+            if connection is not None:
+                connection.disconnect()
+            if not isinstance(error, redis.ResponseError):
+                self._refresh()
+            raise StoreUnavailable(_reason(error)) from None
+        finally:
+            if connection is not None:
+                pool.release(connection)
+
+    def _refresh(self) -> None:
+        """Reads the cluster's map again, at most once a second: a failover must not become a storm of CLUSTER SLOTS."""
+        if self._cluster is None or not self._refreshing.acquire(blocking=False):
+            return
+        try:
+            if time.monotonic() - self._refreshed > 1:
+                self._refreshed = time.monotonic()
+                self._cluster.nodes_manager.initialize()
+        except redis.RedisError:
+            pass  # The next call finds out again, and says so.
+        finally:
+            self._refreshing.release()
+
+    def prepare(self) -> None:
+        """Makes the store ready: the library on every primary, `noeviction`, the partition count of its first use.
+
+        Raises ConfigError for a store that may not be used, StoreUnavailable for one that does not answer.
+        """
+        try:
+            for node in self.nodes():
+                info = node.info("memory")
+                policy = info.get("maxmemory_policy", "noeviction")
+                if policy != "noeviction":
+                    raise ConfigError(
+                        f"the store evicts keys when it is full (maxmemory-policy {policy}): limits would be forgotten. "
+                        "Set maxmemory-policy noeviction"
+                    )
+                load_library(node)
+            any_node: Any = self._cluster or self._single
+            any_node.set("vs:partitions", self.partitions, nx=True)
+            any_node.expire("vs:partitions", PARTITIONS_LIFE_S)
+            found = int(any_node.get("vs:partitions"))
+        except redis.RedisError as error:
+            raise StoreUnavailable(_reason(error)) from None
+        if found != self.partitions:
+            raise ConfigError(
+                f"this store was first used with {found} partitions and this connection has {self.partitions}: "
+                "a store cannot change between a single server and a cluster; start with an empty one"
+            )
+
+    def ping(self) -> None:
+        """Returns where every primary answers. Raises StoreUnavailable."""
+        try:
+            for node in self.nodes():
+                node.ping()
+        except (redis.RedisError, OSError) as error:
+            self._refresh()
+            raise StoreUnavailable(_reason(error)) from None
+
+
+def load_library(node: "redis.Redis[Any]") -> None:
+    """Puts our functions on a primary; versions live side by side under their own names."""
+    try:
+        node.function_load(LIBRARY)
+    except redis.ResponseError as error:
+        if "already exists" not in str(error):
+            raise
+
+
+def _fcall(call: Call) -> tuple[Argument, ...]:
+    return ("FCALL", f"vs_{call.function}_{VERSION}", len(call.keys), *call.keys, *call.args)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, for the log. A server's own words name a line of a script or a code such as OOM, no value."""
+    words = str(error)[:200] if isinstance(error, redis.ResponseError) else ""
+    return f"{type(error).__name__} {words}".strip()
+
+
+_COMMON: dict[str, Any] = {
+    "socket_timeout": PATIENCE,
+    "socket_connect_timeout": CONNECT_PATIENCE,
+    "retry": Retry(NoBackoff(), 0),
+    "protocol": 2,
+    "max_connections": 2048,
+}
+
+
+def _parse(url: str) -> tuple[str, Any, dict[str, Any], dict[str, str]]:
+    """(kind, hosts or url, connection options, our own query options). Raises ConfigError."""
+    parts = urlsplit(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
+    scheme, _, kind = parts.scheme.partition("+")
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if scheme not in ("redis", "rediss", "unix") or kind not in ("", "sentinel", "cluster"):
+        raise ConfigError(
+            "VERIFY_REDIS_URL: write redis://, rediss://, unix://, redis+sentinel://h1,h2/name or redis+cluster://h1,h2"
+        )
+    if not query.get("replicas", "0").isdigit():
+        raise ConfigError("VERIFY_REDIS_URL: replicas is how many replicas must confirm a write, such as replicas=1")
+    options = dict(_COMMON)
+    if not kind:
+        kept = "&".join(part for part in parts.query.split("&") if part and not part.startswith("replicas="))
+        return "single", f"{scheme}://{parts.netloc}{parts.path}?{kept}", options, query
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    if password:
+        options |= {"username": unquote(user) or None, "password": unquote(password)}
+    if scheme == "rediss":
+        options["ssl"] = True
+    default_port = 26379 if kind == "sentinel" else 6379
+    nodes = []
+    for host in hosts.split(","):
+        name, _, port = host.rpartition(":") if ":" in host else (host, "", str(default_port))
+        if not name or not port.isdigit():
+            raise ConfigError(f"VERIFY_REDIS_URL: {host!r} is not host or host:port")
+        nodes.append((name, int(port)))
+    query["name"] = parts.path.strip("/")
+    if kind == "sentinel" and not query["name"]:
+        raise ConfigError("VERIFY_REDIS_URL: redis+sentinel:// ends with the name of the primary, /name")
+    if kind == "sentinel" and query.get("db"):
+        options["db"] = int(query["db"])
+    return kind, nodes, options, query

@@ -1,0 +1,64 @@
+"""Recorded traffic: the events streams of all partitions as one list, in the form that a backtest reads."""
+
+import heapq
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from verify_service.store.connection import Link, prefix
+
+_PAGE = 1000
+_NUMERIC = {"at": 1000}
+_HIDDEN = frozenset({"credits"})
+
+
+class Events:
+    """The recorded events of a store, pseudonymised where they were written."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def read(self, since: int) -> Iterator[dict[str, Any]]:
+        """Events from `since` (milliseconds) on, ordered by time. Raises StoreUnavailable."""
+        streams = (self._partition(part, since) for part in range(self._link.partitions))
+        yield from heapq.merge(*streams, key=lambda event: event["at"])
+
+    def follow(self, since: int, pause: float = 0.5) -> Iterator[dict[str, Any] | None]:
+        """`read`, then what is written afterwards, for ever; None after each look, so that a caller can flush."""
+        positions = ["-"] * self._link.partitions
+        while True:
+            batch = []
+            for part in range(self._link.partitions):
+                for position, event in self._entries(part, positions[part]):
+                    positions[part] = f"({position}"
+                    if event["at"] * 1000 >= since:
+                        batch.append(event)
+            yield from sorted(batch, key=lambda event: event["at"])
+            yield None
+            time.sleep(pause)
+
+    def _partition(self, part: int, since: int) -> Iterator[dict[str, Any]]:
+        for _, event in self._entries(part, "-"):
+            if event["at"] * 1000 >= since:
+                yield event
+
+    def _entries(self, part: int, start: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        while True:
+            page = self._link.command(part, ["XRANGE", f"{prefix(part)}events", start, "+", "COUNT", _PAGE])
+            for position, flat in page:
+                yield position.decode(), _event(flat)
+            if len(page) < _PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+
+def _event(flat: list[bytes]) -> dict[str, Any]:
+    """One line of an export: empty fields left out, times in seconds."""
+    event: dict[str, Any] = {}
+    for i in range(0, len(flat), 2):
+        name, value = flat[i].decode(), flat[i + 1].decode()
+        if name in _NUMERIC:
+            event[name] = int(value) / _NUMERIC[name]
+        elif value and name not in _HIDDEN:
+            event[name] = value.split(",") if name == "observed" else value
+    return event

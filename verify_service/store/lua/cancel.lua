@@ -1,0 +1,25 @@
+-- cancel: ends a pending verification of the tenant. Called by the service.
+--   KEYS[1]  verification:<id>     ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  tenant
+-- Answers 1 where it ended here, 0 where there was no live one.
+local function cancel(KEYS, ARGV)
+  local now, tenant = tonumber(ARGV[1]), ARGV[3]
+  local base, id = KEYS[1]:match('^(.-{%d+}:)'), KEYS[1]:match('verification:(.*)$')
+  local record = record_of(KEYS[1])
+  if not record or record.tenant ~= tenant or record.status ~= 'pending' or record.expires_at <= now then return 0 end
+  finish(base, id, record, 'canceled', now)
+  note(base, id, now, 'canceled')
+  if record.test ~= '1' then emit(base, ARGV[2], now, 'canceled', id, {'tenant', tenant}) end
+  return 1
+end
+
+redis.register_function('vs_cancel_' .. VERSION, cancel)
+
+-- read: a verification as it stands. KEYS[1] verification:<id>, KEYS[2] to:<id>, KEYS[3] timeline:<id>
+-- Answers {record, sealed number or false, timeline}, or false.
+local function read(KEYS)
+  local record = redis.call('HGETALL', KEYS[1])
+  if #record == 0 then return false end
+  return {record, redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]) or ''}
+end
+
+redis.register_function{function_name = 'vs_read_' .. VERSION, callback = read, flags = {'no-writes'}}

@@ -1,0 +1,79 @@
+-- check: finds, counts, compares and consumes in one step. Called by the service.
+--   KEYS[1]  verification:<id>, or live:<number>:<tenant>:<purpose> where the check came with the number
+--   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
+--   KEYS[…]  limit:<name>:<tag>                  one per limit on wrong codes that is not the number's and lives here
+--   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms}, msgpack
+--   ARGV[4]  fingerprint or ''
+--   ARGV[5]  {{spec, suffix}, …}, msgpack: limits on wrong codes by number; the key is limit:<name>:<number><suffix>
+--   ARGV[…]  a limit's spec for each limit key
+-- Answers
+--   {'approved'|'pending'|'exhausted', id, checks_left, observed}
+--   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
+--   {'checks-exhausted', wait_ms} · {'rate-limited', name, wait_ms, observed}
+local function check(KEYS, ARGV)
+  local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
+  local tenant, nonce, proofs, idem_ms = unpack(cmsgpack.unpack(ARGV[3]))
+  local base = KEYS[1]:match('^(.-{%d+}:)')
+  local first = 2
+  if fingerprint ~= '' then
+    local replay = replay_of(KEYS[2], fingerprint, now)
+    if replay == 'mismatch' then return {'mismatch'} end
+    if replay ~= 'new' then return {'replayed', replay} end
+    first = 3
+  end
+
+  local id = KEYS[1]:match('verification:(.*)$') or redis.call('GET', KEYS[1])
+  local record = id and record_of(base .. 'verification:' .. id)
+  if not record or record.tenant ~= tenant or record.expires_at <= now then return {'absent'} end
+  if record.status == 'exhausted' then return {'checks-exhausted', record.expires_at - now} end
+  local proof = proofs[record.kid]
+  if record.status ~= 'pending' or not proof then return {'absent'} end
+
+  local limits = {}
+  if record.test ~= '1' then
+    for _, pair in ipairs(cmsgpack.unpack(ARGV[5])) do
+      local limit = limit_of(pair[1], '')
+      limit.key = base .. 'limit:' .. limit.name .. ':' .. record.number .. pair[2]
+      limits[#limits + 1] = limit
+    end
+    for i = first, #KEYS do limits[#limits + 1] = limit_of(cmsgpack.unpack(ARGV[6 + i - first]), KEYS[i]) end
+  end
+  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison.
+  local refused, wait, observed = nil, 0, {}
+  for _, limit in ipairs(limits) do
+    local need = wait_of(limit, now)
+    if need > 0 and not limit.enforced then
+      observed[#observed + 1] = limit.name
+    elseif need > wait then
+      refused, wait = limit.name, need
+    end
+  end
+  if refused then return {'rate-limited', refused, wait, observed} end
+
+  local right = redis.sha1hex(proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
+  local key, answer = base .. 'verification:' .. id, nil
+  if right then
+    finish(base, id, record, 'approved', now)
+    note(base, id, now, 'approved')
+    if record.test ~= '1' then
+      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', record.credits})
+    end
+    answer = {'approved', id, record.checks_max - record.wrong, observed}
+  else
+    local wrong = redis.call('HINCRBY', key, 'wrong', 1)
+    acquire(limits, nonce, now)
+    note(base, id, now, 'wrong')
+    if record.test ~= '1' then emit(base, keep_events, now, 'wrong', id, {'tenant', tenant}) end
+    local status = 'pending'
+    if wrong >= record.checks_max then
+      status = 'exhausted'
+      finish(base, id, record, 'exhausted', now, true)
+      note(base, id, now, 'exhausted')
+    end
+    answer = {status, id, record.checks_max - wrong, observed}
+  end
+  if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, idem_ms, answer) end
+  return answer
+end
+
+redis.register_function('vs_check_' .. VERSION, check)

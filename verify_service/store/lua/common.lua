@@ -1,0 +1,169 @@
+-- Shared by the functions below; registered by none. Times are milliseconds, an ARGV of the caller, never the server's.
+--
+-- A limit is judged and held in the slot of its key:
+--   key        sorted set: one member per hit, the hit's request nonce, scored by its time (windows of up to 32 hits)
+--   key..':n'  hash: '<window ms>:<bucket>' -> hits (larger windows: sliding-window counter of aligned buckets)
+-- Both are `limits`' strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
+
+local LOG_MAX = 32
+
+local function digits(ms) return string.format('%.0f', ms) end
+
+-- A limit from {name, enforced, net, {{amount, ms}, ...}}, with what its key's life follows from.
+local function limit_of(spec, key)
+  local limit = {key = key, name = spec[1], enforced = spec[2], net = spec[3], windows = spec[4], life = 0, log = 0}
+  for _, window in ipairs(limit.windows) do
+    if window[1] <= LOG_MAX then
+      limit.log = math.max(limit.log, window[1])
+      limit.life = math.max(limit.life, window[2] + 1000)
+    else
+      limit.life = math.max(limit.life, 2 * window[2])
+    end
+  end
+  return limit
+end
+
+local function log_wait(key, amount, ms, now)
+  local nth = redis.call('ZRANGE', key, amount - 1, amount - 1, 'REV', 'WITHSCORES')
+  local score = tonumber(nth[2])
+  if score and score >= now - ms then return score + ms + 1 - now end
+  return 0
+end
+
+local function counter_wait(key, amount, ms, now)
+  local bucket = math.floor(now / ms)
+  local counts = redis.call('HMGET', key .. ':n', digits(ms) .. ':' .. digits(bucket), digits(ms) .. ':' .. digits(bucket - 1))
+  local current, previous = tonumber(counts[1]) or 0, tonumber(counts[2]) or 0
+  local elapsed = now - bucket * ms
+  if math.floor(previous * (ms - elapsed) / ms) + current + 1 <= amount then return 0 end
+  if current < amount then
+    -- The smallest elapsed time at which the previous bucket weighs little enough.
+    local fits = ms - math.ceil((amount - current) * ms / previous) + 1
+    if fits < ms then return fits - elapsed end
+    return ms - elapsed
+  end
+  return ms - elapsed + ms - math.ceil(amount * ms / current) + 1
+end
+
+-- Milliseconds until a hit can pass every window of the limit; 0 where it can now.
+local function wait_of(limit, now)
+  local wait = 0
+  for _, window in ipairs(limit.windows) do
+    local judge = window[1] <= LOG_MAX and log_wait or counter_wait
+    wait = math.max(wait, judge(limit.key, window[1], window[2], now))
+  end
+  return wait
+end
+
+local function hold(limit, nonce, now)
+  if limit.log > 0 then
+    redis.call('ZADD', limit.key, now, nonce)
+    redis.call('ZREMRANGEBYRANK', limit.key, 0, -limit.log - 1)
+    redis.call('PEXPIRE', limit.key, limit.life)
+  end
+  for _, window in ipairs(limit.windows) do
+    if window[1] > LOG_MAX then
+      local hash, bucket, ms = limit.key .. ':n', math.floor(now / window[2]), digits(window[2])
+      if redis.call('HINCRBY', hash, ms .. ':' .. digits(bucket), 1) == 1 then
+        for _, field in ipairs(redis.call('HKEYS', hash)) do
+          local of_ms, old = field:match('^(%d+):(%d+)$')
+          if of_ms == ms and tonumber(old) < bucket - 1 then redis.call('HDEL', hash, field) end
+        end
+      end
+      redis.call('PEXPIRE', hash, limit.life)
+    end
+  end
+end
+
+-- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
+local function give_back(base, key, nonce, at)
+  redis.call('ZREM', key, nonce)
+  local hash = key .. ':n'
+  local fields = redis.call('HKEYS', hash)
+  if #fields == 0 then return end
+  -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
+  if not redis.call('SET', base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce, '', 'NX', 'PX', 600000) then return end
+  for _, field in ipairs(fields) do
+    local ms, bucket = field:match('^(%d+):(%d+)$')
+    if math.floor(at / tonumber(ms)) == tonumber(bucket) and tonumber(redis.call('HGET', hash, field)) > 0 then
+      redis.call('HINCRBY', hash, field, -1)
+    end
+  end
+end
+
+-- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
+-- none does) and the names of the observed ones that would have refused. `peek` limits are judged, never held.
+local function acquire(limits, nonce, now)
+  local refused, longest, observed, passing = nil, 0, {}, {}
+  for _, limit in ipairs(limits) do
+    local wait = wait_of(limit, now)
+    if wait == 0 then
+      if not limit.peek then passing[#passing + 1] = limit end
+    elseif not limit.enforced then
+      observed[#observed + 1] = limit.name
+    elseif wait > longest then
+      refused, longest = limit.name, wait
+    end
+  end
+  if not refused then
+    for _, limit in ipairs(passing) do hold(limit, nonce, now) end
+  end
+  return refused, longest, observed
+end
+
+-- A verification's record, or nil. Short names of fields are the nouns of the API.
+local function record_of(key)
+  local flat = redis.call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  for _, field in ipairs({'created_at', 'expires_at', 'resend_at', 'sends', 'wrong', 'checks_max', 'sends_max'}) do
+    record[field] = tonumber(record[field])
+  end
+  return record
+end
+
+local function note(base, id, at, event, provider, reason)
+  local key = base .. 'timeline:' .. id
+  redis.call('APPEND', key, table.concat({digits(at), event, provider or '', reason or ''}, '\t') .. '\n')
+  return key
+end
+
+local function emit(base, keep, at, event, id, fields)
+  local entry = {'at', digits(at), 'event', event, 'id', id}
+  for i = 1, #fields do entry[#entry + 1] = fields[i] end
+  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', unpack(entry))
+end
+
+-- Takes a message out of the outbox that no dispatcher has claimed yet; one that is claimed is settled by its holder.
+local function withdraw(base, id, now, entry)
+  if not entry or entry == '' then return end
+  local pending = redis.pcall('XPENDING', base .. 'outbox', 'dispatch', entry, entry, 1)
+  if not pending.err and #pending > 0 then return end
+  if redis.call('XDEL', base .. 'outbox', entry) == 1 then
+    note(base, id, now, 'failed', nil, 'withdrawn before it was sent')
+  end
+end
+
+-- What ends with a verification: its number's ciphertext, the pointer to it, its unsent message.
+local function finish(base, id, record, status, now, keep_pointer)
+  redis.call('HSET', base .. 'verification:' .. id, 'status', status)
+  redis.call('DEL', base .. 'to:' .. id)
+  withdraw(base, id, now, record.outbox)
+  local pointer = base .. 'live:' .. record.number .. ':' .. record.tenant .. ':' .. record.purpose
+  if not keep_pointer and redis.call('GET', pointer) == id then redis.call('DEL', pointer) end
+end
+
+-- The stored answer under an Idempotency-Key: 'new', 'mismatch', or the answer as it was given.
+local function replay_of(key, fingerprint, now)
+  local stored = redis.call('GET', key)
+  if not stored then return 'new' end
+  local kept = cmsgpack.unpack(stored)
+  if kept[2] <= now then return 'new' end
+  if kept[1] ~= fingerprint then return 'mismatch' end
+  return kept[3] or 'new'
+end
+
+local function remember(key, fingerprint, now, ms, answer)
+  redis.call('SET', key, cmsgpack.pack({fingerprint, now + ms, answer}), 'PX', ms)
+end

@@ -1,0 +1,337 @@
+"""Start, check, cancel, status: each one script on the number's partition, and what must be held elsewhere before it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from verify_service.model import Status, TimelineEvent, TimelineName
+from verify_service.policy.limits import Hit, Spec
+from verify_service.store import partitions
+from verify_service.store.connection import Call, Link, prefix
+
+KEEP_MS = 3_600_000
+START_REPLAY_MS = 86_400_000
+CHECK_REPLAY_MS = 60_000
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class CodeRules(NamedTuple):
+    """The policy's code settings as the start script takes them; times in milliseconds."""
+
+    life: int
+    checks: int
+    sends: int
+    cooldown: tuple[int, ...]
+    renew: bool
+
+
+class Proposal(NamedTuple):
+    """What the service proposes for a start; the script keeps the id and nonce of a pending verification instead."""
+
+    id: str
+    request: str
+    tenant: str
+    number: str
+    purpose: str
+    channel: str
+    nonce: str
+    kid: str
+    digest: str
+    binding: str
+    sealed_to: bytes
+    message: Sequence[str]
+    facts: Sequence[str]
+    test: bool
+    decision: str
+
+
+class Idempotency(NamedTuple):
+    """An Idempotency-Key as the store knows it: its tag, and the tag of the request's body."""
+
+    tag: str
+    fingerprint: str
+
+
+class Started(NamedTuple):
+    """An admitted start."""
+
+    resent: bool
+    id: str
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_left: int
+    sends_left: int
+    channel: str
+
+
+class Refused(NamedTuple):
+    """A refusal by `kind`: opted-out, mismatch, cooldown, sends-exhausted, rate-limited, absent, checks-exhausted.
+
+    `wait` is milliseconds until a retry can pass, 0 where none will; `limit` is the name of the limit that refused.
+    """
+
+    kind: str
+    wait: int = 0
+    limit: str = ""
+    id: str = ""
+    resend_at: int = 0
+    expires_at: int = 0
+
+
+class Checked(NamedTuple):
+    """A compared code: `status` is approved, pending or exhausted."""
+
+    status: str
+    id: str
+    checks_left: int
+
+
+class Record(NamedTuple):
+    """What is kept of a verification; `sealed_to` is None once it has ended."""
+
+    id: str
+    tenant: str
+    number: str
+    purpose: str
+    channel: str
+    status: Status
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_left: int
+    sends_left: int
+    test: bool
+    sealed_to: bytes | None
+    timeline: tuple[TimelineEvent, ...]
+
+
+class Verifications:
+    """The verifications of a store."""
+
+    def __init__(self, link: Link, keep_events: int) -> None:
+        self._link = link
+        self._keep_events = str(keep_events // link.partitions)
+
+    def partition(self, tag: str) -> int:
+        """Where the state of a tag lies."""
+        return partitions.of_tag(tag, self._link.partitions)
+
+    def new_id(self, number: str) -> str:
+        """A fresh verification id in the number's partition."""
+        return partitions.new_id("ve", self.partition(number), self._link.partitions)
+
+    def new_decision(self, number: str) -> str:
+        """A fresh decision id in the number's partition."""
+        return partitions.new_id("de", self.partition(number), self._link.partitions)
+
+    def start(
+        self, now: int, rules: CodeRules, proposal: Proposal, hits: Sequence[Hit], idempotency: Idempotency | None
+    ) -> Started | Refused:
+        """Admits or refuses one start; a refused one has spent nothing when this returns.
+
+        One round trip where every limit lies in the number's partition, two where some do not; a refusal may add one to
+        give back what was held. Raises StoreUnavailable.
+        """
+        home = self.partition(proposal.number)
+        here, elsewhere = self._split(hits, home)
+        early = self._hold(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
+        if isinstance(early, Refused):
+            return early
+        base = prefix(home)
+        credits = "".join(
+            f"{self.partition(hit.owner)},{hit.key[6:]},{proposal.request},{now};" for hit in hits if hit.net
+        )
+        keys = [f"{base}live:{proposal.number}:{proposal.tenant}:{proposal.purpose}"]
+        if idempotency:
+            keys.append(f"{base}idempotency:{idempotency.tag}")
+        keys += [base + hit.key for hit in here]
+        p = proposal
+        ask = (
+            p.id,
+            p.request,
+            p.tenant,
+            p.number,
+            p.purpose,
+            p.channel,
+            p.nonce,
+            p.kid,
+            p.digest,
+            p.binding,
+            p.message,
+            p.facts,
+            credits,
+            p.test,
+            p.decision,
+        )
+        settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
+        args = [now, _pack(settings), _pack(ask), idempotency.fingerprint if idempotency else "", p.sealed_to]
+        answer = self._link.call(Call(home, "start", keys, args + [hit.spec for hit in here]))
+        kind = answer[0].decode()
+        if kind in ("started", "resent"):
+            return _started(answer)
+        self._release(now, proposal.request, elsewhere)
+        if kind == "replayed":
+            return _started(answer[1])
+        if kind == "rate-limited":
+            return Refused(kind, limit=answer[1].decode(), wait=answer[2])
+        if kind == "cooldown":
+            found, resend_at, expires_at = answer[1].decode(), answer[2], answer[3]
+            return Refused(kind, resend_at - now, "cooldown", found, resend_at, expires_at)
+        if kind == "sends-exhausted":
+            return Refused(kind, answer[2] - now, id=answer[1].decode(), expires_at=answer[2])
+        return Refused(kind)
+
+    def check(
+        self,
+        now: int,
+        tenant: str,
+        where: str | tuple[str, str],
+        proofs: Mapping[str, str],
+        request: str,
+        hits: Sequence[Hit],
+        hits_by_number: Sequence[tuple[Spec, str]],
+        idempotency: Idempotency | None,
+    ) -> Checked | Refused:
+        """Compares one code, once. `where` is an id, or (number tag, purpose). One round trip, two where a limit on
+        wrong codes or an Idempotency-Key lies in another partition. Raises StoreUnavailable.
+        """
+        if isinstance(where, str):
+            home = partitions.of_id(where, self._link.partitions)
+            key = f"{prefix(home)}verification:{where}"
+        else:
+            number, purpose = where
+            home = self.partition(number)
+            key = f"{prefix(home)}live:{number}:{tenant}:{purpose}"
+        here, elsewhere = self._split(hits, home)
+        early = self._hold(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
+        if isinstance(early, Refused):
+            return early
+        keys = [key]
+        if idempotency:
+            keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
+        keys += [prefix(home) + hit.key for hit in here]
+        args = [
+            now,
+            self._keep_events,
+            _pack((tenant, request, proofs, CHECK_REPLAY_MS)),
+            idempotency.fingerprint if idempotency else "",
+            _pack(hits_by_number),
+        ]
+        answer = self._link.call(Call(home, "check", keys, args + [hit.spec for hit in here]))
+        kind = answer[0].decode()
+        if kind not in ("pending", "exhausted"):
+            self._release(now, request, elsewhere)
+        if kind == "replayed":
+            return _checked(answer[1])
+        if kind in ("approved", "pending", "exhausted"):
+            return _checked(answer)
+        if kind == "rate-limited":
+            return Refused(kind, limit=answer[1].decode(), wait=answer[2])
+        return Refused(kind, wait=answer[1] if kind == "checks-exhausted" else 0)
+
+    def cancel(self, now: int, tenant: str, verification_id: str) -> bool:
+        """Ends a pending verification of the tenant; False where there is none. Raises StoreUnavailable."""
+        home = partitions.of_id(verification_id, self._link.partitions)
+        key = f"{prefix(home)}verification:{verification_id}"
+        return bool(self._link.call(Call(home, "cancel", [key], [now, self._keep_events, tenant])))
+
+    def read(self, now: int, tenant: str, verification_id: str) -> Record | None:
+        """A verification of the tenant, until an hour after its life. Raises StoreUnavailable."""
+        home = partitions.of_id(verification_id, self._link.partitions)
+        base = prefix(home)
+        keys = [f"{base}{kind}:{verification_id}" for kind in ("verification", "to", "timeline")]
+        answer = self._link.call(Call(home, "read", keys, []))
+        if not answer:
+            return None
+        flat, sealed, lines = answer
+        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+        expires_at = int(fields["expires_at"])
+        if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
+            return None
+        status: Any = fields["status"]
+        timeline = tuple(_timeline(line) for line in lines.decode().splitlines())
+        if status == "pending" and now >= expires_at:
+            status = "expired"
+            timeline += (TimelineEvent(at=expires_at, event="expired"),)
+        return Record(
+            id=verification_id,
+            tenant=tenant,
+            number=fields["number"],
+            purpose=fields["purpose"],
+            channel=fields["channel"],
+            status=status,
+            created_at=int(fields["created_at"]),
+            expires_at=expires_at,
+            resend_at=int(fields["resend_at"]),
+            checks_left=int(fields["checks_max"]) - int(fields["wrong"]),
+            sends_left=int(fields["sends_max"]) - int(fields["sends"]),
+            test=fields["test"] == "1",
+            sealed_to=sealed if status == "pending" else None,
+            timeline=timeline,
+        )
+
+    def _split(self, hits: Sequence[Hit], home: int) -> tuple[list[Hit], dict[int, list[Hit]]]:
+        here: list[Hit] = []
+        elsewhere: dict[int, list[Hit]] = {}
+        for hit in hits:
+            partition = self.partition(hit.owner)
+            (here if partition == home else elsewhere.setdefault(partition, [])).append(hit)
+        return here, elsewhere
+
+    def _hold(
+        self,
+        now: int,
+        request: str,
+        elsewhere: Mapping[int, list[Hit]],
+        home: int,
+        idempotency: Idempotency | None,
+        replay_ms: int,
+    ) -> Refused | None:
+        """Everything that lies in other partitions than `home`, in one burst; a refusal by any gives all back."""
+        calls = [
+            Call(part, "hold", [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
+            for part, hits in elsewhere.items()
+        ]
+        claimed = idempotency is not None and self.partition(idempotency.tag) != home
+        if idempotency is not None and claimed:
+            part = self.partition(idempotency.tag)
+            key = f"{prefix(part)}idempotency:{idempotency.tag}"
+            calls.append(Call(part, "claim_key", [key], [now, idempotency.fingerprint, replay_ms]))
+        if not calls:
+            return None
+        answers = self._link.burst(calls)
+        refused = None
+        if claimed and not answers.pop():
+            refused = Refused("mismatch")
+        for name, wait, _ in answers:
+            if name and (refused is None or refused.kind == "rate-limited" and wait > refused.wait):
+                refused = Refused("rate-limited", wait, name.decode())
+        if refused:
+            self._release(now, request, elsewhere)
+        return refused
+
+    def _release(self, now: int, request: str, elsewhere: Mapping[int, list[Hit]]) -> None:
+        if elsewhere:
+            self._link.burst(
+                [
+                    Call(part, "release", [prefix(part) + hit.key for hit in hits], [now, request])
+                    for part, hits in elsewhere.items()
+                ]
+            )
+
+
+def _started(answer: list[Any]) -> Started:
+    return Started(answer[0] == b"resent", answer[1].decode(), *answer[2:7], answer[7].decode())
+
+
+def _checked(answer: list[Any]) -> Checked:
+    return Checked(answer[0].decode(), answer[1].decode(), answer[2])
+
+
+def _timeline(line: str) -> TimelineEvent:
+    at, event, provider, reason = line.split("\t")
+    name: TimelineName = event  # type: ignore[assignment]
+    return TimelineEvent(at=int(at), event=name, provider=provider or None, reason=reason or None)

@@ -1,0 +1,76 @@
+"""Logs and metrics. Metrics are counted where things happen; logs are JSON lines on standard error.
+
+No code, key, token or full number is ever passed to either: what could carry one is not a label and not a field.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+STARTS = Counter("verify_starts", "Starts, by outcome: started, resent, or the problem that refused.", ["outcome"])
+CHECKS = Counter("verify_checks", "Checks, by outcome: approved, pending, exhausted, or the problem.", ["outcome"])
+SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
+SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
+SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
+QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
+
+
+class _Gauges:
+    """Values that are looked up when they are asked for, as a collector."""
+
+    def __init__(self, gauges: Mapping[str, tuple[str, float]]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, (words, value) in self._gauges.items():
+            yield GaugeMetricFamily(name, words, value=value)
+
+
+def exposition(multiprocess: bool, gauges: Mapping[str, tuple[str, float]]) -> bytes:
+    """All metrics in the Prometheus text format, those of every process of this host where `multiprocess`; and
+    `gauges`, as name: (help, value)."""
+    looked_up = CollectorRegistry()
+    looked_up.register(_Gauges(gauges))
+    counted = REGISTRY
+    if multiprocess:
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return generate_latest(counted) + generate_latest(looked_up)
+
+
+def configure_logs() -> None:
+    """JSON lines with time, level and event, for structlog and for the standard library's loggers alike."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, _render],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _render(_logger: Any, _method: str, event: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode() + "\n"
+
+
+def log(name: str) -> Any:
+    """A logger for one part."""
+    return structlog.get_logger(part=name)

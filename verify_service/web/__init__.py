@@ -1,0 +1,25 @@
+"""HTTP: the Flask app. `create_app` is given everything it works with."""
+
+from flask import Flask
+
+from verify_service.web import problems
+from verify_service.web.bodies import MOST_BYTES
+from verify_service.web.fake import fake
+from verify_service.web.native import native
+from verify_service.web.operations import operations
+from verify_service.web.pages import pages
+from verify_service.web.parts import EXTENSION, Parts
+
+
+def create_app(parts: Parts) -> Flask:
+    """The WSGI app. The fake provider's paths exist only where `parts.inbox` is given."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.extensions[EXTENSION] = parts
+    problems.install(app)
+    for blueprint in (native, operations, pages):
+        app.register_blueprint(blueprint)
+    if parts.inbox is not None:
+        app.register_blueprint(fake)
+    return app

@@ -1,0 +1,138 @@
+"""Request bodies: read, typed and judged, with an error that names the field."""
+
+import ipaddress
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+from flask import request
+from msgspec import Meta
+from werkzeug.exceptions import UnsupportedMediaType
+
+from verify_service.errors import InvalidNumber, InvalidRequest
+from verify_service.inbox import Rule
+from verify_service.service import StartFields
+
+MOST_BYTES = 16_384
+
+# Python's `$` also matches before a final newline; `\Z` does not.
+To = Annotated[str, Meta(min_length=1, max_length=32)]
+Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
+Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")]
+Ip = Annotated[str, Meta(min_length=1, max_length=45)]
+Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+Binding = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]], Meta(max_length=16)
+]
+AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+Origin = Annotated[str, Meta(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
+VerificationId = Annotated[str, Meta(pattern=r"^ve_[0-9a-f]{32}\Z")]
+Code = Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
+
+
+class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /start."""
+
+    to: To
+    region: Region | None = None
+    channel: Annotated[str, Meta(max_length=32)] = "sms"
+    purpose: Purpose = "login"
+    locale: Locale | None = None
+    ip: Ip | None = None
+    device: Device | None = None
+    binding: Binding | None = None
+    app_hash: AppHash | None = None
+    origin: Origin | None = None
+
+
+class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /check: by `id`, or by `to` with `region` and `purpose`."""
+
+    code: Code
+    id: VerificationId | None = None
+    to: To | None = None
+    region: Region | None = None
+    purpose: Purpose | None = None
+    binding: Binding | None = None
+    ip: Ip | None = None
+
+
+class BehaviourBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /fake/behaviour."""
+
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=100)]
+
+
+class ClockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /fake/clock; seconds."""
+
+    advance: Annotated[float, Meta(gt=0, le=31_536_000)]
+
+
+class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """The body of POST /fake/inbound: a text from a phone."""
+
+    from_: To
+    to: To
+    body: Annotated[str, Meta(max_length=1600)]
+
+
+B = TypeVar("B")
+_WHERE = re.compile(r" - at `(?:key in )?\$\.?([^`\[.]*)[^`]*`$")
+_NAMED = re.compile(r"(?:unknown|required) field `(.*?)`")
+
+
+def read(decoder: "msgspec.json.Decoder[B]") -> B:
+    """The request's body. Raises InvalidRequest naming the field; 413 and 415 by their own exceptions."""
+    mimetype = (request.content_type or "").partition(";")[0].strip().lower()
+    if mimetype != "application/json":
+        raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
+    try:
+        return decoder.decode(request.get_data(cache=False))
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest("", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("", "the body is nested too deeply") from None
+
+
+def _invalid(message: str) -> InvalidRequest:
+    where = _WHERE.search(message)
+    named = _NAMED.search(message)
+    text = _WHERE.sub("", message)
+    field = where[1] if where else ""
+    if named:
+        field = f"{field}.{named[1]}" if field else named[1]
+        text = "is not a field of this call" if "unknown" in message else "is required"
+    return InvalidRequest(field, text)
+
+
+def address(ip: str | None) -> str | None:
+    """An IP address as it was sent. Raises InvalidRequest."""
+    if ip is not None:
+        try:
+            if "%" in ip:
+                raise ValueError
+            ipaddress.ip_address(ip)
+        except ValueError:
+            raise InvalidRequest("ip", "is not an IPv4 or IPv6 address") from None
+    return ip
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key header, or None. Raises InvalidRequest."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= 255 and all("!" <= char <= "~" for char in key)):
+        raise InvalidRequest("Idempotency-Key", "is 1 to 255 visible ASCII characters")
+    return key
+
+
+def path_number(to: str) -> str:
+    """A number in a path: E.164, its + optional. Raises InvalidNumber."""
+    number = to if to.startswith("+") else f"+{to}"
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise InvalidNumber("not-a-number", "The path names a number in E.164, such as +14155550123.")
+    return number

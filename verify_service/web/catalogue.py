@@ -1,0 +1,181 @@
+"""The catalogue of problems: what each error means and what its reader can do about it.
+
+Plain data, no framework: the renderer of `application/problem+json` takes the titles from here, the pages
+under `/problems/` take the words, and a test holds both to `openapi.yaml`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of error, as RFC 9457 understands it: the slug is stable, the words may improve."""
+
+    slug: str
+    """The last part of the problem's ``type``, ``/problems/<slug>``."""
+    title: str
+    """A short summary that is the same every time the problem occurs."""
+    status: int
+    """The HTTP status that always goes with it."""
+    means: str
+    """What happened, for the developer who just received it; `code` in backticks."""
+    remedy: str
+    """What to do next; `code` in backticks."""
+
+
+_ALL: Final = (
+    Problem(
+        "invalid-request",
+        "The request does not fit the API",
+        400,
+        "The body is not valid JSON, a field has the wrong type or form, a required field is missing, or "
+        "a field is not one this call knows. Nothing was counted or sent.",
+        "Read `errors`: each entry names the `field` and says what it should be. The fields of every call "
+        "are listed at `/docs`.",
+    ),
+    Problem(
+        "unauthorized",
+        "No valid API key",
+        401,
+        "The request carries no API key, or one that this service does not know.",
+        "Send `Authorization: Bearer <api key>`. Under `verify-service run` the key lies in the file "
+        "`api-key` of the state folder; elsewhere `verify-service apikey new` makes one and prints the "
+        "digest to configure.",
+    ),
+    Problem(
+        "forbidden",
+        "This is not allowed with your API key or on this server",
+        403,
+        "The key is valid, but its scopes do not cover this call; or the server is not set up for it, as "
+        "with moving a clock that is not virtual. The `detail` says which.",
+        "Use a key with the scope named in `detail`, or make one with `verify-service apikey new "
+        "--scope`. The clock moves only where `VERIFY_CLOCK=virtual` is set.",
+    ),
+    Problem(
+        "verification-not-found",
+        "There is no such verification to act on",
+        404,
+        "No verification answers to this id or number under your API key. It may never have existed, have "
+        "expired, been canceled, or been approved already: a check cannot tell these apart, so that a "
+        "stranger learns nothing.",
+        "Ask for a new code with `POST /start`. To learn how a verification ended, `GET "
+        "/verifications/{id}` answers for an hour after its life.",
+    ),
+    Problem(
+        "not-found",
+        "Nothing lives at this address",
+        404,
+        "The path is not one this server has. The fake provider's paths exist only where a fake provider "
+        "is configured.",
+        "Compare the path with `/docs`, and check that the base URL carries no prefix of its own.",
+    ),
+    Problem(
+        "method-not-allowed",
+        "This address does not know that method",
+        405,
+        "The path exists, but not with this HTTP method.",
+        "The `Allow` header of the answer lists the methods that work here.",
+    ),
+    Problem(
+        "idempotency-in-flight",
+        "The first request with this key is still running",
+        409,
+        "Another request with the same `Idempotency-Key` has not been answered yet.",
+        "Wait a second and send the same request with the same key again: it then gives the first one's "
+        "answer.",
+    ),
+    Problem(
+        "payload-too-large",
+        "The body is too large",
+        413,
+        "The request's body is larger than 16384 bytes. No call needs that much.",
+        "Send only the fields of the call. Put a reference to your own data into `binding`, not the data "
+        "itself.",
+    ),
+    Problem(
+        "unsupported-media-type",
+        "The body must be JSON",
+        415,
+        "The request has a body whose `Content-Type` is not `application/json`, or names none.",
+        "Send `Content-Type: application/json` and a JSON object. With curl, add `-H 'Content-Type: "
+        "application/json'`.",
+    ),
+    Problem(
+        "invalid-number",
+        "This is not a number that can be verified",
+        422,
+        "The number cannot get a code. `reason` says why: `not-a-number` (it cannot be read as one), "
+        "`impossible` (no such number can exist in its country), or `line-type` (a kind of line that is "
+        "never texted, such as premium rate, toll-free or pager). Nothing was counted or sent.",
+        "Send E.164, as `+14155550123`, or the national form together with `region`, as `US`. Use ASCII "
+        "digits. For `line-type`, ask the person for a mobile number.",
+    ),
+    Problem(
+        "idempotency-mismatch",
+        "This key belongs to another request",
+        422,
+        "The `Idempotency-Key` was used before with a different body, so repeating the earlier answer "
+        "would be wrong.",
+        "Make a fresh random key for each new request, and reuse one only to send the very same body again.",
+    ),
+    Problem(
+        "rate-limited",
+        "Too many requests for now",
+        429,
+        "A limit was reached. `limit` names it: `cooldown` means that a resend came too early, and then "
+        "`id`, `resend_at` and `expires_at` describe the code already sent; `failed-authentications` "
+        "means too many wrong API keys; others are named in the policy. The refused request itself was "
+        "not counted.",
+        "Try again after `retry_after` seconds, which is also the `Retry-After` header. For a cooldown, "
+        "let the person enter the code they have. Give the `decision` to your security team if the limit "
+        "seems wrong.",
+    ),
+    Problem(
+        "sends-exhausted",
+        "This code was sent as often as it may be",
+        429,
+        "The verification has used up its messages. The code that was sent still works until it expires.",
+        "Ask the person to look through the messages they have. After `retry_after` seconds the "
+        "verification is over, and a start makes a new one.",
+    ),
+    Problem(
+        "checks-exhausted",
+        "Too many wrong codes",
+        429,
+        "The verification has used up its tries, so no further code is compared, not even the right one.",
+        "After `retry_after` seconds, start a new verification. Limits on wrong codes per number go on "
+        "counting.",
+    ),
+    Problem(
+        "blocked",
+        "Refused by a rule of the policy",
+        403,
+        "A rule of the security team's policy refused this start. `rule` names it, and `decision` is the "
+        "id under which its evidence is kept. No message was sent.",
+        "Do not retry. If the person is genuine, hand the `decision` to your security team, who can look "
+        "it up and lift the block.",
+    ),
+    Problem(
+        "opted-out",
+        "This number asked for no more messages",
+        403,
+        "The person at this number replied STOP (or a word like it), and texting them again would be "
+        "unlawful in many places. Nothing was counted or sent.",
+        "Offer another way to sign in. The person can undo it by texting START to the same sender.",
+    ),
+    Problem(
+        "store-unavailable",
+        "The store cannot be reached",
+        503,
+        "Redis (or Valkey) did not answer in time, or cannot be written to. Treat the request as not "
+        "done: no verification was answered, no code approved.",
+        "Wait for `Retry-After` seconds and send the request again, with the same `Idempotency-Key` if it "
+        "had one, so that nothing happens twice. If it lasts, `/readyz` says what is missing.",
+    ),
+)
+
+PROBLEMS: Final[dict[str, Problem]] = {problem.slug: problem for problem in _ALL}
+"""Every problem this service answers with, by slug, in the order of the documentation."""

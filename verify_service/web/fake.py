@@ -1,0 +1,129 @@
+"""The fake provider's side for tests and people; mounted only where a fake provider is configured."""
+
+from math import isfinite
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from verify_service.errors import Forbidden, InvalidRequest
+from verify_service.inbox import Inbox, InboxMessage
+from verify_service.store.clock import VirtualClock
+from verify_service.web import bodies
+from verify_service.web.auth import guarded
+from verify_service.web.native import json
+from verify_service.web.pages import inbox_page
+from verify_service.web.parts import parts
+from verify_service.web.problems import rfc3339
+
+fake = Blueprint("fake", __name__, url_prefix="/fake")
+
+LONGEST_WAIT = 30.0
+_STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
+_START = frozenset({"START", "UNSTOP", "YES"})
+_behaviour = msgspec.json.Decoder(bodies.BehaviourBody)
+_clock = msgspec.json.Decoder(bodies.ClockBody)
+_inbound = msgspec.json.Decoder(bodies.InboundBody)
+
+
+@fake.get("/inbox")
+def page_or_all() -> Response:
+    """The page for a person; for a client that asks for JSON, the messages to all of the tenant's numbers."""
+    if request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html") == "text/html":
+        return inbox_page()
+    answer = _all()
+    answer.vary.add("Accept")
+    return answer
+
+
+@guarded("verify")
+def _all(tenant: str) -> Response:
+    return _messages(tenant, None)
+
+
+@fake.get("/inbox/<to>")
+@guarded("verify")
+def messages(tenant: str, to: str) -> Response:
+    return _messages(tenant, bodies.path_number(to))
+
+
+@fake.delete("/inbox")
+@guarded("verify")
+def empty(tenant: str) -> Response:
+    _inbox().empty(tenant)
+    return Response(status=204)
+
+
+@fake.delete("/state/<to>")
+@guarded("verify")
+def forget(tenant: str, to: str) -> Response:
+    _inbox().forget(tenant, bodies.path_number(to))
+    return Response(status=204)
+
+
+@fake.get("/behaviour")
+@guarded("verify")
+def behaviour(_tenant: str) -> Response:
+    return json({"rules": _inbox().behaviour()})
+
+
+@fake.put("/behaviour")
+@guarded("verify")
+def set_behaviour(_tenant: str) -> Response:
+    rules = bodies.read(_behaviour).rules
+    _inbox().set_behaviour(rules)
+    return json({"rules": rules})
+
+
+@fake.get("/clock")
+@guarded("verify")
+def clock(_tenant: str) -> Response:
+    return json({"now": rfc3339(parts().clock.now())})
+
+
+@fake.post("/clock")
+@guarded("verify")
+def advance(_tenant: str) -> Response:
+    body = bodies.read(_clock)
+    clock = parts().clock
+    if not isinstance(clock, VirtualClock):
+        raise Forbidden("The clock moves only where VERIFY_CLOCK=virtual is set.")
+    return json({"now": rfc3339(clock.advance(max(1, round(body.advance * 1000))))})
+
+
+@fake.post("/inbound")
+@guarded("verify")
+def inbound(tenant: str) -> Response:
+    """A text from a phone: STOP and its kin opt the number out of the tenant's messages, START and its kin in again."""
+    body = bodies.read(_inbound)
+    number = bodies.path_number(body.from_)
+    word = body.body.strip().upper()
+    if word in _STOP or word in _START:
+        _inbox().set_consent(tenant, number, word in _STOP)
+    return json({"from": number, "to": body.to, "body": body.body}, 202)
+
+
+def _messages(tenant: str, to: str | None) -> Response:
+    found = _inbox().messages(tenant, to, request.args.get("after"), _wait())
+    return json({"messages": [_shown(message) for message in found]})
+
+
+def _shown(message: InboxMessage) -> dict[str, object]:
+    shown: dict[str, object] = msgspec.to_builtins(message)
+    return shown | {"sent_at": rfc3339(message.sent_at)}
+
+
+def _wait() -> float:
+    text = request.args.get("wait", "0")
+    try:
+        wait = float(text)
+    except ValueError:
+        wait = float("nan")
+    if not isfinite(wait) or not 0 <= wait <= LONGEST_WAIT:
+        raise InvalidRequest("wait", f"is a number of seconds from 0 to {LONGEST_WAIT:g}")
+    return wait
+
+
+def _inbox() -> Inbox:
+    inbox = parts().inbox
+    assert inbox is not None, "mounted only with a fake provider"
+    return inbox

@@ -1,0 +1,299 @@
+"""The pages for people: the API reference, the explanation of each problem, and the fake provider's inbox.
+
+All are rendered from `openapi.yaml` and the catalogue, load nothing from anywhere, and run under a Content
+Security Policy that allows exactly the inline style (and, for the inbox, the script) of our own templates.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from flask import Blueprint, Response, abort, render_template
+from markupsafe import Markup, escape
+
+from verify_service.web.catalogue import PROBLEMS
+
+pages: Final = Blueprint("pages", __name__, template_folder="templates")
+
+_OPENAPI: Final = Path(__file__).with_name("openapi.yaml")
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+_METHODS: Final = ("get", "post", "put", "delete")
+_PROBLEM_JSON: Final = "application/problem+json"
+_BOUNDS: Final = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "maxItems": "at most {} items",
+    "maxProperties": "at most {} entries",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A row of a table: one parameter, or one member of an object. `a[].b` is the `b` of each item of `a`."""
+
+    name: str
+    type: str
+    required: bool
+    limits: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path; `raw` is its part of the document, `parameters` includes those of its path."""
+
+    id: str
+    method: str
+    path: str
+    raw: dict[str, Any]
+    parameters: list[dict[str, Any]]
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be called without an API key."""
+        security = self.raw.get("security", [{"bearer": []}])
+        return not security or {} in security
+
+    @property
+    def scope(self) -> str:
+        """The scope that a key needs; empty where none is needed."""
+        for requirement in self.raw.get("security", _spec()["security"]):
+            for scopes in requirement.values():
+                return ", ".join(scopes)
+        return ""
+
+
+@cache
+def _spec() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(_OPENAPI.read_bytes())
+    return loaded
+
+
+def resolve(node: dict[str, Any]) -> dict[str, Any]:
+    """The node, its reference followed. What stands beside `$ref` wins; members and requirements add up."""
+    if "$ref" not in node:
+        return node
+    target: Any = _spec()
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        target = target[part]
+    base = resolve(target)
+    merged = base | {key: value for key, value in node.items() if key != "$ref"}
+    for key in ("properties", "required"):
+        if key in base and key in node:
+            merged[key] = base[key] | node[key] if key == "properties" else base[key] + node[key]
+    return merged
+
+
+def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of which one applies: the branches of a `oneOf`, or the schema itself."""
+    schema = resolve(schema)
+    return [resolve(branch) for branch in schema.get("oneOf", [schema])]
+
+
+def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[Field]:
+    """The members of an object schema, nested ones after their parent."""
+    schema = resolve(schema)
+    for name, member in schema.get("properties", {}).items():
+        member = resolve(member)
+        yield field(f"{prefix}{name}", member, name in schema.get("required", []))
+        inner = resolve(member.get("items", {}))
+        if inner.get("properties"):
+            yield from fields(inner, f"{prefix}{name}[].")
+        elif member.get("properties"):
+            yield from fields(member, f"{prefix}{name}.")
+
+
+def field(name: str, schema: dict[str, Any], required: bool, description: str | None = None) -> Field:
+    """One row: the schema's type and limits in words."""
+    schema = resolve(schema)
+    return Field(
+        name=name,
+        type=_type(schema),
+        required=required,
+        limits=_limits(schema),
+        description=description or schema.get("description", ""),
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(resolve(schema['items']))}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"map to {_type(resolve(schema['additionalProperties']))}"
+    words = " or ".join(kind) if isinstance(kind, list) else kind
+    return f"{words}, {schema['format']}" if "format" in schema else str(words)
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    """What values may be, in words and `code`. A pattern says the length too, and a format says it all."""
+    said = []
+    if "enum" in schema:
+        said.append("one of " + " ".join(f"`{value}`" for value in schema["enum"]))
+    if "pattern" in schema:
+        said += [] if "format" in schema else [f"`{schema['pattern']}`"]
+    else:
+        said += [words.format(schema[key]) for key, words in _BOUNDS.items() if key in schema]
+    if "default" in schema:
+        said.append(f"default `{schema['default']}`")
+    return "; ".join(said)
+
+
+def operations() -> Iterator[Operation]:
+    """Every operation, in the order of the document."""
+    for path, item in _spec()["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                raw = item[method]
+                parameters = [resolve(p) for p in item.get("parameters", []) + raw.get("parameters", [])]
+                yield Operation(raw["operationId"], method.upper(), path, raw, parameters)
+
+
+def curl(operation: Operation, body: object = None) -> str:
+    """A command that can be pasted into a shell where `VERIFY_URL` and `VERIFY_API_KEY` are set."""
+    path = operation.path
+    for parameter in operation.parameters:
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+    method = "" if operation.method == "GET" else f"-X {operation.method} "
+    parts = [f'curl {method}"$VERIFY_URL{path}"']
+    if operation.scope:
+        parts.append('-H "Authorization: Bearer $VERIFY_API_KEY"')
+    success = resolve(next(iter(operation.raw["responses"].values())))
+    if len(success.get("content", {})) > 1:
+        parts.append("-H 'Accept: application/json'")
+    if body is not None:
+        parts.append("-H 'Content-Type: application/json'")
+        parts.append("-d " + shlex.quote(json.dumps(body, ensure_ascii=False)))
+    return " \\\n  ".join(parts)
+
+
+def problems_of(response: dict[str, Any]) -> list[str]:
+    """The slugs that a response can carry, each once."""
+    content = resolve(response).get("content", {}).get(_PROBLEM_JSON)
+    kinds = alternatives(content["schema"]) if content else []
+    return list(dict.fromkeys(kind["properties"]["type"]["const"].rpartition("/")[2] for kind in kinds))
+
+
+def examples(content: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The examples of a body, each with its summary."""
+    named = [(name, resolve(example)) for name, example in content.get("examples", {}).items()]
+    return [(example.get("summary", name), example["value"]) for name, example in named]
+
+
+@pages.app_template_filter("prose")
+def prose(text: str) -> Markup:
+    """Paragraphs and `code` as HTML; everything else is escaped."""
+    paragraphs = (part.strip() for part in text.split("\n\n"))
+    return Markup("").join(Markup("<p>{}</p>").format(phrase(part)) for part in paragraphs if part)
+
+
+@pages.app_template_filter("phrase")
+def phrase(text: str) -> Markup:
+    """`code` in one line as HTML; everything else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped here)
+
+
+@pages.app_template_filter("pretty")
+def pretty(value: object) -> str:
+    """An example as a person would write it: JSON indented, text as it is."""
+    return value.rstrip() if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@cache
+def _policy(*templates: str) -> str:
+    """A Content Security Policy that allows the inline style and script of these templates and nothing else.
+
+    The hashes are of the templates' source, not of the page: what data could bring in is never allowed.
+    """
+    hashes: dict[str, list[str]] = {"style": [], "script": []}
+    for template in templates:
+        source = (_TEMPLATES / template).read_text(encoding="utf-8")
+        for kind, text in re.findall(r"<(style|script)>(.*?)</\1>", source, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            hashes[kind].append(f"'sha256-{digest}'")
+    closed = ("default-src", "base-uri", "form-action", "frame-ancestors")
+    rules = [f"{kind} 'none'" for kind in closed] + ["img-src data:"]
+    rules += [f"{kind}-src {' '.join(found)}" for kind, found in hashes.items() if found]
+    if hashes["script"]:
+        rules.append("connect-src 'self'")
+    return "; ".join(rules)
+
+
+def _page(html: str, *templates: str) -> Response:
+    response = Response(html, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = _policy("base.html", *templates)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@cache
+def _render(template: str, slug: str = "") -> str:
+    """A page's HTML, made once per process: only the document, the catalogue and the slug decide it."""
+    words = {
+        "spec": _spec(),
+        "operations": list(operations()),
+        "problems": PROBLEMS,
+        "problem": PROBLEMS.get(slug),
+        "resolve": resolve,
+        "alternatives": alternatives,
+        "fields": fields,
+        "field": field,
+        "examples": examples,
+        "problems_of": problems_of,
+        "curl": curl,
+    }
+    return render_template(template, **words)
+
+
+@pages.get("/openapi.yaml")
+def openapi() -> Response:
+    """The document itself, byte for byte."""
+    return Response(_OPENAPI.read_bytes(), mimetype="application/yaml")
+
+
+@pages.get("/docs")
+def docs() -> Response:
+    """The document for a person to read."""
+    return _page(_render("docs.html"))
+
+
+@pages.get("/problems/")
+def problem_index() -> Response:
+    """All problems at a glance."""
+    return _page(_render("problems.html"))
+
+
+@pages.get("/problems/<slug>")
+def problem_page(slug: str) -> Response:
+    """What one problem means and what to do about it; 404 for a slug that is not in the catalogue."""
+    if slug not in PROBLEMS:
+        abort(404)
+    return _page(_render("problem.html", slug))
+
+
+def inbox_page() -> Response:
+    """The page that shows the fake provider's messages as they come.
+
+    It needs no API key and holds no message: the person gives the key to the page, which keeps it for this
+    tab of the browser and asks for the messages itself.
+    """
+    response = _page(_render("inbox.html"), "inbox.html")
+    response.vary.add("Accept")  # the same address answers JSON to a client that asks for it
+    return response

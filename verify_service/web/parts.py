@@ -1,0 +1,34 @@
+"""What the views work with, hung on the Flask app when it is made."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from verify_service.config import Config
+from verify_service.inbox import Inbox
+from verify_service.model import Clock
+from verify_service.service import Service
+from verify_service.store import Store
+from verify_service.store.failures import FailedAuthentications
+
+EXTENSION = "verify_service"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Built once per worker process by `verify_service.app`. `inbox` is None where no fake provider is configured;
+    `multiprocess` says that metrics of several processes are gathered."""
+
+    config: Config
+    store: Store
+    service: Service
+    clock: Clock
+    failures: FailedAuthentications
+    inbox: Inbox | None
+    multiprocess: bool
+
+
+def parts() -> Parts:
+    """The parts of the app that serves this request."""
+    found: Parts = current_app.extensions[EXTENSION]
+    return found

@@ -1,0 +1,70 @@
+"""Problems on the wire: RFC 9457 `application/problem+json`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from verify_service.errors import Problem
+from verify_service.telemetry import PROBLEMS as COUNTER
+from verify_service.telemetry import log
+from verify_service.web.catalogue import PROBLEMS
+
+_log = log("web")
+_BY_STATUS = {
+    400: "invalid-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "payload-too-large",
+    415: "unsupported-media-type",
+}
+_TIMES = ("resend_at", "expires_at")
+
+
+def rfc3339(ms: int) -> str:
+    """Milliseconds since the epoch as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Response:
+    """A problem answer with its status, its members and, where it says when to retry, `Retry-After`."""
+    problem = PROBLEMS[slug]
+    members = members or {}
+    COUNTER.labels(slug).inc()
+    body = {"type": f"/problems/{slug}", "title": problem.title, "status": problem.status, "detail": detail}
+    body |= {name: rfc3339(value) if name in _TIMES else value for name, value in members.items()}
+    answer = Response(msgspec.json.encode(body), problem.status, mimetype="application/problem+json")
+    if "retry_after" in members:
+        answer.headers["Retry-After"] = str(members["retry_after"])
+    if slug == "unauthorized":
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="verify_service"'
+    return answer
+
+
+def install(app: Flask) -> None:
+    """Every error of the app becomes a problem answer; what nobody foresaw is logged and says nothing of itself."""
+
+    @app.errorhandler(Problem)
+    def refused(problem: Problem) -> Response:
+        reason = getattr(problem, "reason", "")
+        if problem.status == 503:
+            _log.error("store unavailable", path=request.url_rule and request.url_rule.rule, reason=reason)
+        return respond(problem.slug, problem.detail, problem.members)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        slug = _BY_STATUS.get(error.code or 400, "invalid-request")
+        members = {"errors": [{"field": "", "message": error.description}]} if slug == "invalid-request" else {}
+        answer = respond(slug, error.description or PROBLEMS[slug].title, members)
+        allowed = getattr(error, "valid_methods", None)
+        if allowed:
+            answer.headers["Allow"] = ", ".join(sorted(allowed))
+        return answer
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        _log.error("unforeseen error", path=request.url_rule and request.url_rule.rule, exc_info=error)
+        body = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "This is a fault of the service."}
+        return Response(msgspec.json.encode(body), 500, mimetype="application/problem+json")
