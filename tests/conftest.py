@@ -1,0 +1,93 @@
+"""The parts that many tests stand on: a real Valkey, a store on it, the service, and the live server of the plugin."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from verify_service import codes, config, phone
+from verify_service.embedded import EmbeddedValkey
+from verify_service.model import Start
+from verify_service.policy import file as policy_file
+from verify_service.service import Service
+from verify_service.store import Store
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    ms: int = 1_800_000_000_000
+
+    def now(self) -> int:
+        return self.ms
+
+    def advance(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
+
+
+@dataclass
+class Bench:
+    """A service on a real store, without HTTP: what tests of the scripts work with."""
+
+    store: Store
+    keys: codes.KeyRing
+    tagger: codes.Tagger
+    clock: ManualClock
+    service: Service
+
+    def code(self, verification_id: str) -> str:
+        """The code of the verification, as the dispatcher would derive it from the record."""
+        part = self.store.verifications.partition(verification_id[3:])
+        client = self.store.link.client(part)
+        kid, nonce, tenant, purpose = client.hmget(
+            f"vs:{{{part}}}:verification:{verification_id}", "kid", "nonce", "tenant", "purpose"
+        )
+        return self.keys.code(kid.decode(), nonce.decode(), tenant.decode(), purpose.decode(), 6)
+
+
+def wrong(code: str) -> str:
+    """Another code of the same length."""
+    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
+
+
+def a_start(to: str, **fields: str) -> Start:
+    """A start for a number in E.164."""
+    return Start(number=phone.parse(to, None), channel="sms", purpose=fields.pop("purpose", "login"), **fields)
+
+
+def make_bench(store: Store, policy: str | None = None, keys: str | None = None) -> Bench:
+    """A service with its own keys on the store, so that tests do not see each other's numbers."""
+    ring = codes.KeyRing(keys or f"k1:{codes.new_key()}")
+    tagger = codes.Tagger(codes.new_key())
+    clock = ManualClock()
+    rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
+    service = Service(
+        config.load(None, secrets.token_hex(16)), rules, ring, tagger, store.verifications, clock
+    )
+    return Bench(store, ring, tagger, clock, service)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """One real Valkey for the session; tests keep apart by their keys, never by emptying it."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), append_fsync="no") as server:
+        yield server
+
+
+@pytest.fixture
+def store(valkey: EmbeddedValkey) -> Store:
+    """A store on the session's server."""
+    made = Store(valkey.url)
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def bench(store: Store) -> Bench:
+    """A service under the shipped default policy."""
+    return make_bench(store)
+
+
