@@ -64,9 +64,7 @@ def make_bench(store: Store, policy: str | None = None, keys: str | None = None)
     tagger = codes.Tagger(codes.new_key())
     clock = ManualClock()
     rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
-    service = Service(
-        config.load(None, secrets.token_hex(16)), rules, ring, tagger, store.verifications, clock
-    )
+    service = Service(config.load(None, secrets.token_hex(16)), rules, ring, tagger, store.verifications, clock)
     return Bench(store, ring, tagger, clock, service)
 
 
@@ -89,5 +87,3 @@ def store(valkey: EmbeddedValkey) -> Store:
 def bench(store: Store) -> Bench:
     """A service under the shipped default policy."""
     return make_bench(store)
-
-

@@ -105,6 +105,5 @@ def dispatcher() -> Dispatcher:
 
 def _provider(name: str, entry: ProviderConfig, base: Foundation, report: Report) -> Provider:
     if isinstance(entry, FakeConfig):
-        assert base.inbox is not None
-        return FakeProvider(name, base.inbox, base.clock, report)
+        return FakeProvider(name, Inbox(base.store, base.keys, base.tagger), base.clock, report)
     return WebhookProvider(entry.url, settings.secret(entry.secret), entry.timeout.seconds)

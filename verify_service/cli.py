@@ -1,4 +1,4 @@
-"""The command line. Results on standard output, errors on standard error; 0 done, 1 failed, 2 wrong use or bad input."""
+"""The command line. Results on standard output, errors on standard error; 0 done, 1 failed, 2 bad use or input."""
 
 import os
 import re
@@ -80,7 +80,9 @@ def policy_default(enforce: bool) -> None:
     from verify_service.policy.file import default_text
 
     text = default_text()
-    click.echo(re.sub(r'^mode = "(off|observe)"', 'mode = "enforce"', text, flags=re.MULTILINE) if enforce else text, nl=False)
+    click.echo(
+        re.sub(r'^mode = "(off|observe)"', 'mode = "enforce"', text, flags=re.MULTILINE) if enforce else text, nl=False
+    )
 
 
 @policy.command("check")

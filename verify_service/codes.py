@@ -137,5 +137,5 @@ def new_api_key(tenant: str) -> str:
 
 
 def api_key_digest(api_key: str) -> str:
-    """What the configuration keeps of an API key: `sha256:` and 64 hex digits. Its entropy makes a slow hash needless."""
+    """What the configuration keeps of an API key: `sha256:` and 64 hex digits. 256 random bits need no slow hash."""
     return "sha256:" + hashlib.sha256(api_key.encode()).hexdigest()

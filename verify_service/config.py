@@ -25,23 +25,23 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A table of the file; a key that it does not know is refused."""
 
 
-class ApiKey(_Section):
+class ApiKey(_Section, frozen=True):
     """An API key by its digest, as `verify-service apikey new` prints it."""
 
     digest: Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 
-class TenantConfig(_Section):
+class TenantConfig(_Section, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
 
 
-class FakeConfig(_Section, tag_field="kind", tag="fake"):
+class FakeConfig(_Section, frozen=True, tag_field="kind", tag="fake"):
     """The provider of tests and first steps: messages go to an inbox in the store."""
 
 
-class WebhookConfig(_Section, tag_field="kind", tag="webhook"):
+class WebhookConfig(_Section, frozen=True, tag_field="kind", tag="webhook"):
     """POSTs each message as signed JSON to the operator's own URL."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
@@ -52,7 +52,7 @@ class WebhookConfig(_Section, tag_field="kind", tag="webhook"):
 ProviderConfig = FakeConfig | WebhookConfig
 
 
-class SenderConfig(_Section, kw_only=True):
+class SenderConfig(_Section, frozen=True, kw_only=True):
     """An address that messages come from; `per_second` is its throughput in segments."""
 
     type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric"]
@@ -61,13 +61,13 @@ class SenderConfig(_Section, kw_only=True):
     countries: tuple[str, ...] = ("*",)
 
 
-class Via(_Section):
+class Via(_Section, frozen=True):
     provider: Name
     sender: Name | None = None
     weight: Annotated[int, Meta(ge=0, le=1000)] = 100
 
 
-class Route(_Section, kw_only=True):
+class Route(_Section, frozen=True, kw_only=True):
     """Which providers may carry a channel to a set of countries; the weights share the first tries among them."""
 
     countries: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
@@ -78,7 +78,7 @@ class Route(_Section, kw_only=True):
         return channel == self.channel and ("*" in self.countries or country in self.countries)
 
 
-class NumberOfTests(_Section):
+class NumberOfTests(_Section, frozen=True):
     """Numbers with a fixed code for app reviewers and test suites: never sent to, never counted."""
 
     match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z")]
@@ -90,7 +90,7 @@ class NumberOfTests(_Section):
         return fnmatch.fnmatchcase(e164, self.match) and datetime.fromtimestamp(now / 1000, UTC).date() <= self.until
 
 
-class _File(_Section):
+class _File(_Section, frozen=True):
     tenants: dict[Name, TenantConfig] = {}
     providers: dict[Name, ProviderConfig] = {}
     senders: dict[Name, SenderConfig] = {}

@@ -95,7 +95,9 @@ class Dispatcher:
             for part in range(self._outbox.partitions)
         ]
         threads.append(threading.Thread(target=self._repeat, args=("keep", self._keep, None, BEAT_S), name="keep"))
-        threads.append(threading.Thread(target=self._repeat, args=("credit", self._credit, None, CREDIT_S), name="credit"))
+        threads.append(
+            threading.Thread(target=self._repeat, args=("credit", self._credit, None, CREDIT_S), name="credit")
+        )
         for thread in threads:
             thread.start()
         stop.wait()

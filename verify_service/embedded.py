@@ -231,9 +231,7 @@ def _binary() -> Path:
     try:
         return get_binary_path()
     except ValkeyBinaryNotFoundError as error:
-        raise EmbeddedStoreError(
-            f"no embedded Valkey for this machine; set VERIFY_REDIS_URL ({error})"
-        ) from None
+        raise EmbeddedStoreError(f"no embedded Valkey for this machine; set VERIFY_REDIS_URL ({error})") from None
 
 
 def _free_port() -> int:

@@ -31,7 +31,7 @@ class VerifyError(Exception):
 
 
 class ConfigError(VerifyError):
-    """A setting, a configuration file or a policy that cannot be used. The message is one line that says how to fix it."""
+    """A setting, a configuration file or a policy that cannot be used. Its message is one line that says the fix."""
 
 
 class Problem(VerifyError):

@@ -20,7 +20,7 @@ Deed = Literal["accept", "reject", "error", "timeout", "slow", "lose", "duplicat
 ReceiptKind = Literal["delivered", "failed", "none", "late"]
 
 
-class InboxMessage(Frozen, rename={"from_": "from"}):
+class InboxMessage(Frozen, frozen=True, rename={"from_": "from"}):
     """A message as the inbox shows it. `sent_at` is milliseconds since the epoch."""
 
     id: str

@@ -33,14 +33,14 @@ class Frozen(msgspec.Struct, frozen=True):
     """Base of the nouns: immutable, compared by value."""
 
 
-class Tenant(Frozen):
+class Tenant(Frozen, frozen=True):
     """One customer of the service. `brand` is the name in the message."""
 
     name: str
     brand: str
 
 
-class Number(Frozen):
+class Number(Frozen, frozen=True):
     """A phone number that may be sent to. `e164` starts with '+'; `line_type` is phonenumbers' name in kebab-case."""
 
     e164: str
@@ -54,7 +54,7 @@ class Number(Frozen):
         return self.e164[:-3]
 
 
-class Start(Frozen):
+class Start(Frozen, frozen=True):
     """A caller's wish for a code, already validated."""
 
     number: Number
@@ -68,7 +68,7 @@ class Start(Frozen):
     origin: str | None = None
 
 
-class TimelineEvent(Frozen):
+class TimelineEvent(Frozen, frozen=True):
     """One line of a verification's own history."""
 
     at: int
@@ -77,7 +77,7 @@ class TimelineEvent(Frozen):
     reason: str | None = None
 
 
-class Verification(Frozen):
+class Verification(Frozen, frozen=True):
     """A verification as its tenant may see it; never the code. `to` is None once it has ended."""
 
     id: str
@@ -94,7 +94,7 @@ class Verification(Frozen):
     timeline: tuple[TimelineEvent, ...] = ()
 
 
-class Check(Frozen):
+class Check(Frozen, frozen=True):
     """The outcome of one check."""
 
     id: str
@@ -106,7 +106,7 @@ class Check(Frozen):
         return self.status == "approved"
 
 
-class Message(Frozen):
+class Message(Frozen, frozen=True):
     """What a provider is asked to send. `id` is one send; a repetition carries the same id and the same code."""
 
     id: str
@@ -122,7 +122,7 @@ class Message(Frozen):
     expires_at: int
 
 
-class Receipt(Frozen):
+class Receipt(Frozen, frozen=True):
     """A provider's word on a message: accepted, or already final. `provider_id` is the provider's own id of it."""
 
     provider_id: str | None = None

@@ -1,4 +1,4 @@
-"""`verify-service run`: store, web, dispatcher and fake provider under one supervisor, for a first look and for tests."""
+"""`verify-service run`: store, web, dispatcher and fake provider under one supervisor, to try and to test with."""
 
 import os
 import secrets
@@ -54,7 +54,7 @@ def run(
     children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
     children.append(Child(name="web", argv=web, env=env, answers=lambda: _answers(host, port), answers_within=30))
     shown = f"[{host}]" if ":" in host else host
-    where = found.api_key is None and f"in {_near(state / 'api-key')}" or "the one in VERIFY_API_KEY"
+    where = (found.api_key is None and f"in {_near(state / 'api-key')}") or "the one in VERIFY_API_KEY"
 
     def ready() -> None:
         say(f"verify_service   http://{shown}:{port}   (reference: /docs)")
@@ -97,7 +97,9 @@ def _check_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from None
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+            ) from None
 
 
 def _answers(host: str, port: int) -> bool:

@@ -9,7 +9,6 @@ from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
 from verify_service.errors import (
     ChecksExhausted,
-    Forbidden,
     IdempotencyMismatch,
     InvalidNumber,
     InvalidRequest,
@@ -19,7 +18,7 @@ from verify_service.errors import (
     SendsExhausted,
     VerificationNotFound,
 )
-from verify_service.model import Check, Clock, Number, Start, Verification
+from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import Limits, facts_of
 from verify_service.store.verifications import (
@@ -304,9 +303,7 @@ def _refusal(refused: Refused, decision: str) -> Problem:
                 f"This verification has sent all its messages; a new one can begin in {seconds} s.", retry_after=seconds
             )
         case "checks-exhausted":
-            return ChecksExhausted(
-                "Too many wrong codes were tried; start a new verification.", retry_after=seconds
-            )
+            return ChecksExhausted("Too many wrong codes were tried; start a new verification.", retry_after=seconds)
         case "opted-out":
             return OptedOut("This number has opted out of messages.", decision=decision)
         case "mismatch":

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from verify_service.errors import ConfigError
 from verify_service.model import Frozen
@@ -25,11 +25,11 @@ NAMES = (
     "VERIFY_POLICY",
     "VERIFY_CLOCK",
 )
-METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-ClockKind = Literal["system", "virtual"]
+METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+ClockKind: TypeAlias = Literal["system", "virtual"]
 
 
-class Settings(Frozen):
+class Settings(Frozen, frozen=True):
     """What the environment says. None where it says nothing."""
 
     redis_url: str | None = None
@@ -39,8 +39,7 @@ class Settings(Frozen):
     api_key: str | None = None
     config: Path | None = None
     policy: Path | None = None
-    clock: METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-ClockKind = "system"
+    clock: ClockKind = "system"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -127,5 +126,5 @@ def _existing(name: str, value: str | None) -> Path | None:
 
 def _api_key(value: str | None) -> str | None:
     if value is not None and (len(value) < 16 or not value.isascii() or not value.isprintable() or " " in value):
-        raise ConfigError("VERIFY_API_KEY: at least 16 visible ASCII characters; make one with `verify-service apikey new`")
+        raise ConfigError("VERIFY_API_KEY: 16 or more visible ASCII characters; `verify-service apikey new` makes one")
     return value

@@ -57,18 +57,20 @@ class VerifyClient:
     def start(self, to: str, *, idempotency_key: str | None = None, **fields: Any) -> dict[str, Any]:
         """POST /start. Raises VerifyProblem for anything but 201."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        answer = self._answer("POST", "/start", {"to": to, **fields}, headers)
+        answer: dict[str, Any] = self._answer("POST", "/start", {"to": to, **fields}, headers)
         self._numbers.add(answer["to"])
         return answer
 
     def check(self, *, idempotency_key: str | None = None, **fields: Any) -> dict[str, Any]:
         """POST /check with `id` or `to`, and `code`. Raises VerifyProblem for anything but 200."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._answer("POST", "/check", fields, headers)
+        answer: dict[str, Any] = self._answer("POST", "/check", fields, headers)
+        return answer
 
     def status(self, verification_id: str) -> dict[str, Any]:
         """GET /verifications/{id}."""
-        return self._answer("GET", f"/verifications/{verification_id}")
+        found: dict[str, Any] = self._answer("GET", f"/verifications/{verification_id}")
+        return found
 
     def cancel(self, verification_id: str) -> None:
         """DELETE /verifications/{id}."""
@@ -124,7 +126,8 @@ class VerifyInbox:
     def code(self, to: str, *, wait: float = 10.0, after: str | None = None) -> str:
         """The code in the newest message to a number. Raises AssertionError where none comes in time."""
         found = self.messages(to, wait=wait, after=after)
-        assert found, f"no message to {to} within {wait:g} s"
+        if not found:
+            raise AssertionError(f"no message to {to} within {wait:g} s")
         code: str = found[0]["code"]
         return code
 

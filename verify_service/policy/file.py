@@ -23,7 +23,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class CodeSettings(_Section):
+class CodeSettings(_Section, frozen=True):
     """How codes are made and how often they may be sent and tried."""
 
     digits: Annotated[int, Meta(ge=6, le=8)] = 6
@@ -40,11 +40,11 @@ class CodeSettings(_Section):
     guess_ceiling: Annotated[float, Meta(gt=0, le=1)] = 1e-4
 
 
-class LineTypes(_Section):
+class LineTypes(_Section, frozen=True):
     deny: frozenset[str] = frozenset()
 
 
-class LimitConfig(_Section):
+class LimitConfig(_Section, frozen=True):
     """One limit as it is written."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -61,7 +61,7 @@ class LimitConfig(_Section):
         return tuple((item.amount, item.get_expiry() * 1000) for item in parsed)
 
 
-class Policy(_Section):
+class Policy(_Section, frozen=True):
     """A policy that may be used: `parse` made it."""
 
     code: CodeSettings = CodeSettings()
@@ -121,7 +121,9 @@ def parse(text: str, source: str) -> Policy:
         try:
             windows = limit.windows
         except ValueError:
-            raise ConfigError(f'{at}.allow: {limit.allow!r} is not in the grammar of `limits`, such as "5/hour"') from None
+            raise ConfigError(
+                f'{at}.allow: {limit.allow!r} is not in the grammar of `limits`, such as "5/hour"'
+            ) from None
         if not windows or any(hits < 1 or ms > 31 * DAY_MS for hits, ms in windows):
             raise ConfigError(f"{at}.allow: each window allows at least 1 hit and lasts at most 31 days")
         if len(set(limit.of)) != len(limit.of):

@@ -101,7 +101,9 @@ class _Limit:
             if values is None:
                 return None
             owner = suffix = tagger.tag("limit", *values)
-        return Hit(self.name, owner, f"limit:{self.name}:{suffix}", b"p" + self._packed if peek else self._packed, self.net)
+        return Hit(
+            self.name, owner, f"limit:{self.name}:{suffix}", b"p" + self._packed if peek else self._packed, self.net
+        )
 
 
 def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Providers: one file each. An adapter speaks its vendor's wire format and decides nothing, retries nothing, logs nothing."""
+"""Providers: one file each. An adapter speaks its vendor's wire format: it decides, retries and logs nothing."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Time: the system's, or for test lanes the system's plus an offset that the store keeps, so that all processes agree."""
+"""Time: the system's, or in test lanes that plus an offset which the store keeps, so that all processes agree."""
 
 import time
 

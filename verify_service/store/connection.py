@@ -47,7 +47,8 @@ class Link:
     def __init__(self, url: str) -> None:
         self.url = url
         scheme, hosts, options, query = _parse(url)
-        self._cluster: RedisCluster | None = None
+        self._cluster: Any = None
+        self._single: redis.Redis | None = None
         self._refreshed = 0.0
         self._refreshing = threading.Lock()
         self.partitions = 1
@@ -64,22 +65,22 @@ class Link:
                 )
                 if "replicas" not in query and self._cluster.get_replicas():
                     self.replicas = 1
-                self._single = None
             elif scheme == "sentinel":
                 sentinel = Sentinel(hosts, sentinel_kwargs=_COMMON, **options)
                 self._single = sentinel.master_for(query["name"])
             else:
                 self._single = redis.Redis.from_url(hosts, **options)
         except ValueError:
-            raise ConfigError("VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0") from None
+            raise ConfigError(
+                "VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0"
+            ) from None
         except redis.RedisError as error:
             raise StoreUnavailable(_reason(error)) from None
 
-    def client(self, partition: int = 0) -> "redis.Redis[Any]":
+    def client(self, partition: int = 0) -> redis.Redis:
         """A plain client for the node that owns the partition, for what is not one of our functions."""
         if self._single is not None:
             return self._single
-        assert self._cluster is not None
         try:
             node = self._cluster.get_node_from_key(prefix(partition))
         except redis.RedisError as error:
@@ -88,13 +89,13 @@ class Link:
         if node is None:
             self._refresh()
             raise StoreUnavailable("no node owns the slot")
-        return self._cluster.get_redis_connection(node)
+        client: redis.Redis = self._cluster.get_redis_connection(node)
+        return client
 
-    def nodes(self) -> "list[redis.Redis[Any]]":
+    def nodes(self) -> list[redis.Redis]:
         """A client for each primary."""
         if self._single is not None:
             return [self._single]
-        assert self._cluster is not None
         return [self._cluster.get_redis_connection(node) for node in self._cluster.get_primaries()]
 
     def call(self, call: Call) -> Any:
@@ -161,7 +162,7 @@ class Link:
         return missed
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
-        """The answer of one plain command, which may block `wait` seconds beyond the patience. Raises StoreUnavailable."""
+        """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""
         pool = self.client(partition).connection_pool
         connection = None
         try:
@@ -202,7 +203,7 @@ class Link:
                 policy = info.get("maxmemory_policy", "noeviction")
                 if policy != "noeviction":
                     raise ConfigError(
-                        f"the store evicts keys when it is full (maxmemory-policy {policy}): limits would be forgotten. "
+                        f"the store evicts keys when it is full (maxmemory-policy {policy}) and would forget limits. "
                         "Set maxmemory-policy noeviction"
                     )
                 load_library(node)
@@ -228,7 +229,7 @@ class Link:
             raise StoreUnavailable(_reason(error)) from None
 
 
-def load_library(node: "redis.Redis[Any]") -> None:
+def load_library(node: redis.Redis) -> None:
     """Puts our functions on a primary; versions live side by side under their own names."""
     try:
         node.function_load(LIBRARY)

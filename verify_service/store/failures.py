@@ -28,7 +28,9 @@ class FailedAuthentications:
         tag = self._tagger.tag("ip", address)
         try:
             pool = self._link.client(0).connection_pool
-            storage = RedisStorage("redis://", connection_pool=pool, key_prefix=f"{prefix(0)}auth", wrap_exceptions=True)
+            storage = RedisStorage(
+                "redis://", connection_pool=pool, key_prefix=f"{prefix(0)}auth", wrap_exceptions=True
+            )
             limiter = FixedWindowRateLimiter(storage)
             if limiter.hit(self._item, tag):
                 return 0

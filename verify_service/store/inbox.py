@@ -68,7 +68,7 @@ class InboxStore:
         base = prefix(partition)
         try:
             client = self._link.client(partition)
-            doomed = [key for key in client.scan_iter(match=f"{base}*:{number}*", count=1000)]
+            doomed = list(client.scan_iter(match=f"{base}*:{number}*", count=1000))
             records = list(client.scan_iter(match=f"{base}verification:*", count=1000))
             for record in records:
                 if client.hmget(record, "number", "tenant") == [number.encode(), tenant.encode()]:

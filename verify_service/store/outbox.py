@@ -106,7 +106,7 @@ class Outbox:
     def is_pending(self, entry: Entry) -> bool:
         """Whether the verification still waits for its code."""
         key = f"{prefix(entry.partition)}verification:{entry.id}"
-        return self._link.command(entry.partition, ["HGET", key, "status"]) == b"pending"
+        return bool(self._link.command(entry.partition, ["HGET", key, "status"]) == b"pending")
 
     def credit(self, partition: int, most: int) -> bool:
         """Gives back what approvals since the last call are owed; True where more is waiting."""

@@ -1,4 +1,4 @@
-"""Start, check, cancel, status: each one script on the number's partition, and what must be held elsewhere before it."""
+"""Start, check, cancel, status: each one script on the number's partition, after what must be held elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import msgspec
 from verify_service.model import Status, TimelineEvent, TimelineName
 from verify_service.policy.limits import Hit, Spec
 from verify_service.store import partitions
-from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.connection import Argument, Call, Link, prefix
 
 KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
@@ -167,8 +167,14 @@ class Verifications:
             p.decision,
         )
         settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
-        args = [now, _pack(settings), _pack(ask), idempotency.fingerprint if idempotency else "", p.sealed_to]
-        answer = self._link.call(Call(home, "start", keys, args + [hit.spec for hit in here]))
+        args: list[Argument] = [
+            now,
+            _pack(settings),
+            _pack(ask),
+            idempotency.fingerprint if idempotency else "",
+            p.sealed_to,
+        ]
+        answer = self._link.call(Call(home, "start", keys, [*args, *(hit.spec for hit in here)]))
         kind = answer[0].decode()
         if kind in ("started", "resent"):
             return _started(answer)
@@ -213,14 +219,14 @@ class Verifications:
         if idempotency:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
         keys += [prefix(home) + hit.key for hit in here]
-        args = [
+        args: list[Argument] = [
             now,
             self._keep_events,
             _pack((tenant, request, proofs, CHECK_REPLAY_MS)),
             idempotency.fingerprint if idempotency else "",
             _pack(hits_by_number),
         ]
-        answer = self._link.call(Call(home, "check", keys, args + [hit.spec for hit in here]))
+        answer = self._link.call(Call(home, "check", keys, [*args, *(hit.spec for hit in here)]))
         kind = answer[0].decode()
         if kind not in ("pending", "exhausted"):
             self._release(now, request, elsewhere)
@@ -307,7 +313,7 @@ class Verifications:
         if claimed and not answers.pop():
             refused = Refused("mismatch")
         for name, wait, _ in answers:
-            if name and (refused is None or refused.kind == "rate-limited" and wait > refused.wait):
+            if name and (refused is None or (refused.kind == "rate-limited" and wait > refused.wait)):
                 refused = Refused("rate-limited", wait, name.decode())
         if refused:
             self._release(now, request, elsewhere)
@@ -324,7 +330,11 @@ class Verifications:
 
 
 def _started(answer: list[Any]) -> Started:
-    return Started(answer[0] == b"resent", answer[1].decode(), *answer[2:7], answer[7].decode())
+    created_at, expires_at, resend_at, checks_left, sends_left = answer[2:7]
+    resent = answer[0] == b"resent"
+    return Started(
+        resent, answer[1].decode(), created_at, expires_at, resend_at, checks_left, sends_left, answer[7].decode()
+    )
 
 
 def _checked(answer: list[Any]) -> Checked:

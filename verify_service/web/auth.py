@@ -46,5 +46,3 @@ def _principal() -> Principal:
             )
         raise Unauthorized("This API key is not known here.")
     return known
-
-

@@ -84,16 +84,14 @@ _ALL: Final = (
         "The first request with this key is still running",
         409,
         "Another request with the same `Idempotency-Key` has not been answered yet.",
-        "Wait a second and send the same request with the same key again: it then gives the first one's "
-        "answer.",
+        "Wait a second and send the same request with the same key again: it then gives the first one's answer.",
     ),
     Problem(
         "payload-too-large",
         "The body is too large",
         413,
         "The request's body is larger than 16384 bytes. No call needs that much.",
-        "Send only the fields of the call. Put a reference to your own data into `binding`, not the data "
-        "itself.",
+        "Send only the fields of the call. Put a reference to your own data into `binding`, not the data itself.",
     ),
     Problem(
         "unsupported-media-type",
@@ -117,8 +115,7 @@ _ALL: Final = (
         "idempotency-mismatch",
         "This key belongs to another request",
         422,
-        "The `Idempotency-Key` was used before with a different body, so repeating the earlier answer "
-        "would be wrong.",
+        "The `Idempotency-Key` was used before with a different body, so repeating the earlier answer would be wrong.",
         "Make a fresh random key for each new request, and reuse one only to send the very same body again.",
     ),
     Problem(
@@ -146,8 +143,7 @@ _ALL: Final = (
         "Too many wrong codes",
         429,
         "The verification has used up its tries, so no further code is compared, not even the right one.",
-        "After `retry_after` seconds, start a new verification. Limits on wrong codes per number go on "
-        "counting.",
+        "After `retry_after` seconds, start a new verification. Limits on wrong codes per number go on counting.",
     ),
     Problem(
         "blocked",

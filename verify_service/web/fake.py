@@ -1,6 +1,7 @@
 """The fake provider's side for tests and people; mounted only where a fake provider is configured."""
 
 from math import isfinite
+from typing import cast
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -124,6 +125,4 @@ def _wait() -> float:
 
 
 def _inbox() -> Inbox:
-    inbox = parts().inbox
-    assert inbox is not None, "mounted only with a fake provider"
-    return inbox
+    return cast(Inbox, parts().inbox)  # These paths are mounted only where there is one.

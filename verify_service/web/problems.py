@@ -66,5 +66,10 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
         _log.error("unforeseen error", path=request.url_rule and request.url_rule.rule, exc_info=error)
-        body = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "This is a fault of the service."}
+        body = {
+            "type": "about:blank",
+            "title": "Internal error",
+            "status": 500,
+            "detail": "This is a fault of the service.",
+        }
         return Response(msgspec.json.encode(body), 500, mimetype="application/problem+json")
