@@ -107,7 +107,7 @@ class Service:
         outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
         if isinstance(outcome, Refused):
             raise _counted(STARTS, _refusal(outcome, proposal.decision))
-        STARTS.labels("resent" if outcome.resent else "started").inc()
+        STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
     def check(
@@ -143,7 +143,7 @@ class Service:
             self._idempotency(tenant, "check", idempotency_key, (where, code, binding)),
         )
         if isinstance(outcome, Checked):
-            CHECKS.labels(outcome.status).inc()
+            CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise _counted(CHECKS, VerificationNotFound())

@@ -54,6 +54,8 @@ class Link:
         self.partitions = 1
         self.replicas = int(query.get("replicas", "1" if scheme == "sentinel" else "0"))
         self.round_trips = 0
+        self._silent: set[int] = set()
+        self._asking = [threading.Lock() for _ in range(CLUSTER_PARTITIONS)]
         try:
             if scheme == "cluster":
                 self.partitions = CLUSTER_PARTITIONS
@@ -105,8 +107,27 @@ class Link:
     def burst(self, calls: Sequence[Call]) -> list[Any]:
         """The answers of all calls, sent to their nodes at once: one round trip however many.
 
-        Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for.
+        Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for. While a
+        partition is silent, one burst at a time asks it and all others are refused at once: else every thread would
+        wait out its patience, and callers would wait for threads.
         """
+        if not self._silent:
+            return self._burst(calls)
+        asked = {call.partition for call in calls} & self._silent
+        asking: list[threading.Lock] = []
+        try:
+            for part in asked:
+                if not self._asking[part].acquire(blocking=False):
+                    raise StoreUnavailable("silent, and another request is asking already")
+                asking.append(self._asking[part])
+            answers = self._burst(calls)
+            self._silent -= asked
+            return answers
+        finally:
+            for lock in asking:
+                lock.release()
+
+    def _burst(self, calls: Sequence[Call]) -> list[Any]:
         answers: list[Any] = [None] * len(calls)
         missed = self._send(calls, range(len(calls)), answers)
         if missed and self._send(calls, missed, answers):
@@ -149,6 +170,8 @@ class Link:
             # Answers may still be on their way on every connection of the burst: none of them can be used again.
             for _, connection, _ in open_:
                 connection.disconnect()
+            if isinstance(error, redis.TimeoutError):
+                self._silent |= {calls[index].partition for index in indexes}
             if self._cluster is not None and not isinstance(error, redis.ResponseError):
                 self._refresh()
             raise StoreUnavailable(_reason(error)) from None

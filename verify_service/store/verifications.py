@@ -65,6 +65,7 @@ class Started(NamedTuple):
     checks_left: int
     sends_left: int
     channel: str
+    replayed: bool = False
 
 
 class Refused(NamedTuple):
@@ -87,6 +88,7 @@ class Checked(NamedTuple):
     status: str
     id: str
     checks_left: int
+    replayed: bool = False
 
 
 class Record(NamedTuple):
@@ -180,7 +182,7 @@ class Verifications:
             return _started(answer)
         self._release(now, proposal.request, elsewhere)
         if kind == "replayed":
-            return _started(answer[1])
+            return _started(answer[1])._replace(replayed=True)
         if kind == "rate-limited":
             return Refused(kind, limit=answer[1].decode(), wait=answer[2])
         if kind == "cooldown":
@@ -231,7 +233,7 @@ class Verifications:
         if kind not in ("pending", "exhausted"):
             self._release(now, request, elsewhere)
         if kind == "replayed":
-            return _checked(answer[1])
+            return _checked(answer[1])._replace(replayed=True)
         if kind in ("approved", "pending", "exhausted"):
             return _checked(answer)
         if kind == "rate-limited":

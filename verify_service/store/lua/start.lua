@@ -33,7 +33,8 @@ local function start(KEYS, ARGV)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
   local refusal
-  if old and now < old.resend_at then
+  -- Another binding is another message to the person, so it need not wait; its sends count all the same.
+  if old and old.binding == binding and now < old.resend_at then
     refusal = {'cooldown', old_id, old.resend_at, old.expires_at}
   elseif old and old.sends >= old.sends_max then
     refusal = {'sends-exhausted', old_id, old.expires_at}

@@ -1,0 +1,153 @@
+"""The contract as a judge: `openapi.yaml` says whether an answer is one that was promised, and a client asks it each time."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema_rs
+import yaml
+
+from verify_service.codes import api_key_digest
+from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
+
+SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
+METHODS = ("get", "put", "post", "delete", "patch")
+_numbers = itertools.count(2000)
+
+
+def a_number() -> str:
+    """A valid number that no other test of this process has."""
+    return f"+1415555{next(_numbers):04d}"
+
+
+def resolve(node: Any) -> Any:
+    """The node itself, or what its `$ref` points to when it is nothing but a reference."""
+    while isinstance(node, dict) and set(node) == {"$ref"}:
+        target: Any = SPEC
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def template_of(path: str) -> str | None:
+    """The document's name for a path: itself where it is there word by word, else the template that fits."""
+    path = urlsplit(path).path
+    if path in SPEC["paths"]:
+        return path
+    for template in SPEC["paths"]:
+        if re.fullmatch(re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template)), path):
+            return str(template)
+    return None
+
+
+def response_of(method: str, path: str, status: int) -> Any:
+    """What the document says of this answer. Raises AssertionError where it says nothing."""
+    template = template_of(path)
+    if template is None:
+        assert status == 404, f"{method} {path}: {status} for a path that is not in the document"
+        return resolve({"$ref": "#/components/responses/NotFound"})
+    operation = SPEC["paths"][template].get(method.lower())
+    if operation is None:
+        assert status == 405, f"{method} {template}: {status} for a method that is not in the document"
+        return resolve({"$ref": "#/components/responses/MethodNotAllowed"})
+    assert str(status) in operation["responses"], f"{method} {template}: {status} is not in the document"
+    return resolve(operation["responses"][str(status)])
+
+
+@cache
+def _validator(schema: str) -> jsonschema_rs.Validator:
+    document = {"allOf": [yaml.safe_load(schema)], "components": SPEC["components"]}
+    return jsonschema_rs.Draft202012Validator(document, validate_formats=True)
+
+
+def fits(schema: Mapping[str, Any], value: object) -> None:
+    """Raises jsonschema_rs.ValidationError where the value is not what the schema describes."""
+    _validator(yaml.safe_dump(schema)).validate(value)
+
+
+def judge(method: str, path: str, status: int, headers: Mapping[str, str], body: object) -> None:
+    """Raises where an answer is not in the document: by status, content type, required headers or body.
+
+    `headers` has its names in lower case; `body` is decoded JSON, or text.
+    """
+    said = f"{method} {path} {status}"
+    response = response_of(method, path, status)
+    for name, header in response.get("headers", {}).items():
+        header = resolve(header)
+        value = headers.get(name.lower())
+        assert value is not None or not header.get("required"), f"{said}: the header {name} is missing"
+        if value is not None:
+            fits(header["schema"], int(value) if header["schema"]["type"] == "integer" else value)
+    if "content" not in response:
+        assert body == "", f"{said}: the document promises no body"
+        return
+    media = headers.get("content-type", "").partition(";")[0]
+    assert media in response["content"], f"{said}: {media} is not a content type of the document"
+    fits(response["content"][media]["schema"], body)
+    if media == "application/problem+json":
+        assert isinstance(body, dict)
+        assert body["status"] == status
+        assert ("retry_after" in body) == ("retry-after" in headers), f"{said}: Retry-After is in one place only"
+        assert str(body.get("retry_after", "")) == headers.get("retry-after", "")
+
+
+class ContractClient(VerifyClient):
+    """A client that holds every answer against the document."""
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 40.0
+    ) -> tuple[int, dict[str, str], Any]:
+        answer = super().request(method, path, body, headers, timeout)
+        judge(method, path, *answer)
+        return answer
+
+    def refused(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        """The problem that the call is answered; header names with _ for -. Raises AssertionError for a success."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        status, _, problem = self.request(method, path, body, sent)
+        assert status >= 400, f"{method} {path} was answered {status}"
+        found: dict[str, Any] = problem
+        return found
+
+
+class Contract:
+    """A live server with several tenants and test numbers, and a judged client for each key."""
+
+    def __init__(self, running: RunningServer, keys: Mapping[str, str]) -> None:
+        self.running = running
+        self.url = running.server.url
+        self.default = self.client(running.server.api_key)
+        self.acme = self.client(keys["acme"])
+        self.reader = self.client(keys["reader"])
+        self.inbox = VerifyInbox(self.default)
+
+    def client(self, api_key: str) -> ContractClient:
+        server = self.running.server
+        return ContractClient(VerifyServer(server.url, api_key, server.state_dir, server.pid))
+
+
+@contextmanager
+def contract(folder: Path, more: str = "", env: Mapping[str, str] | None = None) -> Iterator[Contract]:
+    """A server of its own for a test module; `more` is added to its verify.toml."""
+    keys = {name: f"vk_{name}_{secrets.token_urlsafe(32)}" for name in ("acme", "reader")}
+    file = folder / "verify.toml"
+    file.write_text(
+        "[providers.fake-a]\n"
+        'kind = "fake"\n'
+        "[tenants.acme]\n"
+        'brand = "Acme"\n'
+        f'api_keys = [{{ digest = "{api_key_digest(keys["acme"])}", scopes = ["verify"] }},\n'
+        f'            {{ digest = "{api_key_digest(keys["reader"])}", scopes = ["read"] }}]\n' + more
+    )
+    running = start_server(folder / "state", {"VERIFY_CONFIG": str(file), **(env or {})})
+    try:
+        yield Contract(running, keys)
+    finally:
+        running.stop()
