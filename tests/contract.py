@@ -1,4 +1,4 @@
-"""The contract as a judge: `openapi.yaml` says whether an answer is one that was promised, and a client asks it each time."""
+"""The contract as a judge: `openapi.yaml` says whether an answer was promised, and a client asks it each time."""
 
 import itertools
 import re
@@ -11,10 +11,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema_rs
+import msgspec
 import yaml
+from flask import Flask
 
+from verify_service import codes
+from verify_service import config as operator
 from verify_service.codes import api_key_digest
+from verify_service.model import Clock
+from verify_service.policy import file as policy_file
+from verify_service.service import Service
+from verify_service.store import Store
+from verify_service.store.failures import FailedAuthentications
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
+from verify_service.web import create_app
+from verify_service.web.catalogue import PROBLEMS
+from verify_service.web.parts import Parts
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -94,6 +106,7 @@ def judge(method: str, path: str, status: int, headers: Mapping[str, str], body:
     if media == "application/problem+json":
         assert isinstance(body, dict)
         assert body["status"] == status
+        assert body["type"].removeprefix("/problems/") in PROBLEMS, f"{said}: {body['type']} has no page"
         assert ("retry_after" in body) == ("retry-after" in headers), f"{said}: Retry-After is in one place only"
         assert str(body.get("retry_after", "")) == headers.get("retry-after", "")
 
@@ -115,6 +128,34 @@ class ContractClient(VerifyClient):
         assert status >= 400, f"{method} {path} was answered {status}"
         found: dict[str, Any] = problem
         return found
+
+
+class LocalClient(ContractClient):
+    """The same without a server: the app in this process, on a real store, under a policy and a clock of the test's."""
+
+    def __init__(self, store: Store, clock: Clock, policy: str = "") -> None:
+        key = f"vk_default_{secrets.token_urlsafe(32)}"
+        super().__init__(VerifyServer("http://localhost", key, Path(), 0))
+        config = operator.load(None, key)
+        rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
+        tagger = codes.Tagger(codes.new_key())
+        self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
+        self.service = Service(config, rules, self.keys, tagger, store.verifications, clock)
+        failures = FailedAuthentications(store.link, tagger)
+        self.app: Flask = create_app(Parts(config, store, self.service, clock, failures, None, False))
+        self.address = "192.0.2.1"
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 40.0
+    ) -> tuple[int, dict[str, str], Any]:
+        sent = {"Authorization": f"Bearer {self._server.api_key}", **(headers or {})}
+        answer = self.app.test_client().open(
+            path, method=method, json=body, headers=sent, environ_overrides={"REMOTE_ADDR": self.address}
+        )
+        got = {name.lower(): value for name, value in answer.headers.items()}
+        shown = msgspec.json.decode(answer.data) if "json" in got.get("content-type", "") else answer.text
+        judge(method, path, answer.status_code, got, shown)
+        return answer.status_code, got, shown
 
 
 class Contract:

@@ -14,8 +14,10 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-STARTS = Counter("verify_starts", "Starts, by outcome: started, resent, replayed, or the problem that refused.", ["outcome"])
-CHECKS = Counter("verify_checks", "Checks, by outcome: approved, pending, exhausted, replayed, or the problem.", ["outcome"])
+STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed or a problem.", ["outcome"])
+CHECKS = Counter(
+    "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
+)
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])

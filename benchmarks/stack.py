@@ -1,0 +1,147 @@
+"""What is measured, running: the two roles of verify_service with a vendor behind them, and the bare app beside them."""
+
+import base64
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import redis
+
+from benchmarks.traffic import Caller, post
+from verify_service.codes import KeyRing, new_api_key, new_key
+from verify_service.embedded import EmbeddedValkey
+from verify_service.process import Child, kill_group, last_lines, spawn
+
+PATIENCE_S = 30.0
+_CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/"\nsecret = "env:VENDOR_SECRET"\n'
+
+
+@contextmanager
+def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], port: int | None) -> Iterator[None]:
+    """A Python process of ours until the end of the block, listening on `port` where one is given."""
+    output = folder / f"{name}.log"
+    process = spawn(Child(name=name, argv=[sys.executable, "-m", *argv], env={**os.environ, **env}, output=output))
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while port is not None and not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start:{last_lines(output)}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        finally:
+            kill_group(process)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """A running verify_service. `port` serves its API, `vendor` listens for its messages."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.folder = folder
+        self.redis_url = redis_url
+        self.api_key = new_api_key("default")
+        self.vendor = free_port()
+        self.store = redis.Redis.from_url(redis_url)
+        self._keys = f"k1:{new_key()}"
+        self._ring = KeyRing(self._keys)
+        self._config = folder / "verify.toml"
+        self._config.write_text(_CONFIG.format(port=self.vendor))
+        self._env = {
+            "VERIFY_KEYS": self._keys,
+            "VERIFY_TAG_KEY": new_key(),
+            "VERIFY_API_KEY": self.api_key,
+            "VERIFY_CONFIG": str(self._config),
+            "VENDOR_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        }
+
+    @contextmanager
+    def web(self, redis_url: str | None = None, workers: int = 2) -> Iterator[int]:
+        """The web role, on another way to the store where one is given; its port."""
+        port = free_port()
+        argv = ["verify_service", "web", "--port", str(port), "--workers", str(workers)]
+        env = self._env | {"VERIFY_REDIS_URL": redis_url or self.redis_url}
+        with running(self.folder, f"web-{port}", argv, env, port):
+            yield port
+
+    @contextmanager
+    def dispatch(self) -> Iterator[None]:
+        """The dispatch role and the vendor that it sends to."""
+        env = self._env | {"VERIFY_REDIS_URL": self.redis_url}
+        with (
+            running(self.folder, "vendor", ["benchmarks.sink", str(self.vendor)], {}, self.vendor),
+            running(self.folder, "dispatch", ["verify_service", "dispatch"], env, None),
+        ):
+            wait_until(lambda: bool(self.store.exists("vs:{0}:dispatcher")), "the dispatcher to say that it lives")
+            yield
+
+    def start(self, caller: Caller) -> bytes:
+        """The request of a start."""
+        return post("/start", {"to": caller.to, "ip": caller.ip}, self.api_key)
+
+    def checks(self, answers: Sequence[bytes]) -> list[bytes]:
+        """For each answer of a start, the request that checks its right code.
+
+        A code is nowhere to be read: it is derived, as the dispatcher does it, from the nonce and the key ring.
+        """
+        ids = [msgspec.json.decode(answer)["id"] for answer in answers]
+        pipe = self.store.pipeline(transaction=False)
+        for verification_id in ids:
+            pipe.hmget(f"vs:{{0}}:verification:{verification_id}", "kid", "nonce", "tenant", "purpose")
+        return [
+            post("/check", {"id": found, "code": self._ring.code(*(part.decode() for part in parts), 6)}, self.api_key)
+            for found, parts in zip(ids, pipe.execute(), strict=True)
+        ]
+
+    def drained(self) -> float:
+        """Waits until no message is queued; how many seconds that took."""
+        began = time.monotonic()
+        wait_until(lambda: self.store.xlen("vs:{0}:outbox") == 0, "the dispatcher to send what is queued")
+        return time.monotonic() - began
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Returns once it is true. Raises TimeoutError, after a minute."""
+    deadline = time.monotonic() + 60
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited a minute for {what}")
+        time.sleep(0.01)
+
+
+@contextmanager
+def side_by_side(folder: Path) -> Iterator[tuple[Service, int, int]]:
+    """(verify_service, its port, the bare app's port): each side with an embedded Valkey of its own, set alike."""
+    with ExitStack() as stack:
+        valkeys = [stack.enter_context(EmbeddedValkey(folder / name)) for name in ("valkey", "bare-valkey")]
+        service = Service(folder, valkeys[0].url)
+        stack.enter_context(service.dispatch())
+        port, bare = stack.enter_context(service.web()), free_port()
+        env = {"BENCH_REDIS_URL": valkeys[1].url}
+        stack.enter_context(running(folder, "bare", ["benchmarks.bare", str(bare)], env, bare))
+        yield service, port, bare
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
