@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from verify_service.codes import new_api_key, new_key
+from verify_service import config as operator
+from verify_service.codes import KeyRing, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
+from verify_service.policy import file as policy_file
 from verify_service.settings import METRICS_DIR, Settings
 from verify_service.supervisor import Child, Supervisor
 
@@ -26,6 +28,11 @@ def run(
     Keys that the environment does not give are made once and kept in the state folder, readable by its owner alone.
     Raises ConfigError, EmbeddedStoreError.
     """
+    # What cannot start says so here, in one line, not through a child that ends.
+    config = operator.load(found.config, found.api_key)
+    policy_file.load(found.policy)
+    if found.keys:
+        KeyRing(found.keys)
     state = found.state_dir.resolve()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_free(host, port)
@@ -59,7 +66,8 @@ def run(
     def ready() -> None:
         say(f"verify_service   http://{shown}:{port}   (reference: /docs)")
         say(f"API key          {where}")
-        say(f"Inbox            http://{shown}:{port}/fake/inbox")
+        if config.fake:
+            say(f"Inbox            http://{shown}:{port}/fake/inbox")
         say("Ctrl-C stops it all.")
 
     try:

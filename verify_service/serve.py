@@ -9,6 +9,14 @@ from granian.server import Server
 THREADS = 16
 THREADS_WITH_LONG_POLLS = 256
 
+_LOGS = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "verify_service.telemetry.json_formatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
+}
+
 
 def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
     """Serves until SIGINT or SIGTERM. A worker that dies is started again at once."""
@@ -26,5 +34,6 @@ def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
         respawn_failed_workers=True,
         respawn_interval=0.1,
         workers_kill_timeout=10,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGS,
     ).serve()

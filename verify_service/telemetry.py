@@ -48,29 +48,34 @@ def exposition(multiprocess: bool, gauges: Mapping[str, tuple[str, float]]) -> b
     return generate_latest(counted) + generate_latest(looked_up)
 
 
+_COMMON: list[Any] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+]
+
+
 def configure_logs() -> None:
     """JSON lines with time, level and event, for structlog and for the standard library's loggers alike."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, _render],
+        processors=[*_COMMON, structlog.processors.format_exc_info, _render],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
-        )
-    )
+    handler.setFormatter(json_formatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def json_formatter() -> logging.Formatter:
+    """The same lines for the standard library's loggers."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_COMMON,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
+    )
+
+
 def _render(_logger: Any, _method: str, event: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode() + "\n"
+    return msgspec.json.encode(event, enc_hook=str).decode()
 
 
 def log(name: str) -> Any:

@@ -8,23 +8,22 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.store.functions import LIBRARY, VERSION
+from verify_service.store.url import COMMON, PATIENCE, parse
 
 CLUSTER_PARTITIONS = 32
 PARTITIONS_LIFE_S = 400 * 86_400
-PATIENCE = 1.0
-CONNECT_PATIENCE = 0.5
 
 Argument = str | bytes | int
+
+# The cluster client's own exceptions are no RedisError.
+_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
 class Call(NamedTuple):
@@ -46,7 +45,7 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        scheme, hosts, options, query = _parse(url)
+        scheme, hosts, options, query = parse(url)
         self._cluster: Any = None
         self._single: redis.Redis | None = None
         self._refreshed = 0.0
@@ -68,15 +67,17 @@ class Link:
                 if "replicas" not in query and self._cluster.get_replicas():
                     self.replicas = 1
             elif scheme == "sentinel":
-                sentinel = Sentinel(hosts, sentinel_kwargs=_COMMON, **options)
+                sentinel = Sentinel(hosts, sentinel_kwargs=COMMON, **options)
                 self._single = sentinel.master_for(query["name"])
             else:
                 self._single = redis.Redis.from_url(hosts, **options)
-        except ValueError:
+                pool = self._single.connection_pool
+                pool.connection_class(**pool.connection_kwargs)  # An unknown option shows here, before any call.
+        except (ValueError, TypeError):
             raise ConfigError(
                 "VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0"
             ) from None
-        except redis.RedisError as error:
+        except _ERRORS as error:
             raise StoreUnavailable(_reason(error)) from None
 
     def client(self, partition: int = 0) -> redis.Redis:
@@ -85,7 +86,7 @@ class Link:
             return self._single
         try:
             node = self._cluster.get_node_from_key(prefix(partition))
-        except redis.RedisError as error:
+        except _ERRORS as error:
             self._refresh()
             raise StoreUnavailable(_reason(error)) from None
         if node is None:
@@ -152,37 +153,45 @@ class Link:
                     commands.append(("WAIT", self.replicas, int(PATIENCE * 500)))
                 connection.send_packed_command(connection.pack_commands(commands))
             for pool, connection, group in open_:
+                ran = unknown = False
                 for index in group:
                     try:
                         answers[index] = connection.read_response()
-                    except redis.exceptions.MovedError:
-                        self._refresh()
+                        ran = True
+                    except redis.exceptions.MovedError as error:
+                        self._learn(error)
                         missed.append(index)
                     except redis.ResponseError as error:
                         if "Function not found" not in str(error):
                             raise
+                        unknown = True
                         missed.append(index)
-                if self.replicas and connection.read_response() < self.replicas and not missed:
+                if self.replicas and self._confirmed(connection) < self.replicas and ran:
                     raise StoreUnavailable("too few replicas confirmed the write")
-                if missed:
+                if unknown:
                     load_library(redis.Redis(connection_pool=pool))
-        except (redis.RedisError, OSError) as error:
+        except BaseException as error:
             # Answers may still be on their way on every connection of the burst: none of them can be used again.
             for _, connection, _ in open_:
                 connection.disconnect()
+            if not isinstance(error, _ERRORS):
+                raise
             if isinstance(error, redis.TimeoutError):
-                self._silent |= {calls[index].partition for index in indexes}
-            if self._cluster is not None and not isinstance(error, redis.ResponseError):
-                self._refresh()
+                self._silent |= {calls[index].partition for index in group}
+            self._learn(error)
             raise StoreUnavailable(_reason(error)) from None
-        except StoreUnavailable:
-            for _, connection, _ in open_:
-                connection.disconnect()
-            raise
         finally:
             for pool, connection, _ in open_:
                 pool.release(connection)
         return missed
+
+    @staticmethod
+    def _confirmed(connection: Any) -> int:
+        """The answer to WAIT; a node that has become a replica refuses it, and our calls before it as well."""
+        try:
+            return int(connection.read_response())
+        except redis.ResponseError:
+            return 0
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
         """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""
@@ -192,15 +201,21 @@ class Link:
             connection = pool.get_connection()
             connection.send_packed_command(connection.pack_commands([command]))
             return connection.read_response(timeout=PATIENCE + wait)
-        except (redis.RedisError, OSError) as error:
+        except _ERRORS as error:
             if connection is not None:
                 connection.disconnect()
-            if not isinstance(error, redis.ResponseError):
-                self._refresh()
+            self._learn(error)
             raise StoreUnavailable(_reason(error)) from None
         finally:
             if connection is not None:
                 pool.release(connection)
+
+    def _learn(self, error: Exception) -> None:
+        """What an error says of the cluster's map: where a slot has gone, or that a node may be gone."""
+        if self._cluster is not None and isinstance(error, redis.exceptions.MovedError):
+            self._cluster.nodes_manager.move_slot(error)
+        elif not isinstance(error, redis.ResponseError):
+            self._refresh()
 
     def _refresh(self) -> None:
         """Reads the cluster's map again, at most once a second: a failover must not become a storm of CLUSTER SLOTS."""
@@ -210,7 +225,7 @@ class Link:
             if time.monotonic() - self._refreshed > 1:
                 self._refreshed = time.monotonic()
                 self._cluster.nodes_manager.initialize()
-        except redis.RedisError:
+        except _ERRORS:
             pass  # The next call finds out again, and says so.
         finally:
             self._refreshing.release()
@@ -229,12 +244,14 @@ class Link:
                         f"the store evicts keys when it is full (maxmemory-policy {policy}) and would forget limits. "
                         "Set maxmemory-policy noeviction"
                     )
+                if self._cluster is None and node.info("cluster").get("cluster_enabled"):
+                    raise ConfigError("VERIFY_REDIS_URL names a node of a cluster; write redis+cluster://host:port")
                 load_library(node)
             any_node: Any = self._cluster or self._single
             any_node.set("vs:partitions", self.partitions, nx=True)
             any_node.expire("vs:partitions", PARTITIONS_LIFE_S)
             found = int(any_node.get("vs:partitions"))
-        except redis.RedisError as error:
+        except _ERRORS as error:
             raise StoreUnavailable(_reason(error)) from None
         if found != self.partitions:
             raise ConfigError(
@@ -247,7 +264,7 @@ class Link:
         try:
             for node in self.nodes():
                 node.ping()
-        except (redis.RedisError, OSError) as error:
+        except _ERRORS as error:
             self._refresh()
             raise StoreUnavailable(_reason(error)) from None
 
@@ -267,50 +284,6 @@ def _fcall(call: Call) -> tuple[Argument, ...]:
 
 def _reason(error: Exception) -> str:
     """What went wrong, for the log. A server's own words name a line of a script or a code such as OOM, no value."""
-    words = str(error)[:200] if isinstance(error, redis.ResponseError) else ""
+    tells = isinstance(error, redis.ResponseError | redis.exceptions.RedisClusterException)
+    words = str(error)[:200] if tells else ""
     return f"{type(error).__name__} {words}".strip()
-
-
-_COMMON: dict[str, Any] = {
-    "socket_timeout": PATIENCE,
-    "socket_connect_timeout": CONNECT_PATIENCE,
-    "retry": Retry(NoBackoff(), 0),
-    "protocol": 2,
-    "max_connections": 2048,
-}
-
-
-def _parse(url: str) -> tuple[str, Any, dict[str, Any], dict[str, str]]:
-    """(kind, hosts or url, connection options, our own query options). Raises ConfigError."""
-    parts = urlsplit(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
-    scheme, _, kind = parts.scheme.partition("+")
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    if scheme not in ("redis", "rediss", "unix") or kind not in ("", "sentinel", "cluster"):
-        raise ConfigError(
-            "VERIFY_REDIS_URL: write redis://, rediss://, unix://, redis+sentinel://h1,h2/name or redis+cluster://h1,h2"
-        )
-    if not query.get("replicas", "0").isdigit():
-        raise ConfigError("VERIFY_REDIS_URL: replicas is how many replicas must confirm a write, such as replicas=1")
-    options = dict(_COMMON)
-    if not kind:
-        kept = "&".join(part for part in parts.query.split("&") if part and not part.startswith("replicas="))
-        return "single", f"{scheme}://{parts.netloc}{parts.path}?{kept}", options, query
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    if password:
-        options |= {"username": unquote(user) or None, "password": unquote(password)}
-    if scheme == "rediss":
-        options["ssl"] = True
-    default_port = 26379 if kind == "sentinel" else 6379
-    nodes = []
-    for host in hosts.split(","):
-        name, _, port = host.rpartition(":") if ":" in host else (host, "", str(default_port))
-        if not name or not port.isdigit():
-            raise ConfigError(f"VERIFY_REDIS_URL: {host!r} is not host or host:port")
-        nodes.append((name, int(port)))
-    query["name"] = parts.path.strip("/")
-    if kind == "sentinel" and not query["name"]:
-        raise ConfigError("VERIFY_REDIS_URL: redis+sentinel:// ends with the name of the primary, /name")
-    if kind == "sentinel" and query.get("db"):
-        options["db"] = int(query["db"])
-    return kind, nodes, options, query

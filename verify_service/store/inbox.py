@@ -8,7 +8,8 @@ from typing import Any
 import redis
 
 from verify_service.errors import StoreUnavailable
-from verify_service.store.connection import PATIENCE, Call, Link, prefix
+from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.url import PATIENCE
 
 LIFE_MS = 3_600_000
 BEHAVIOUR_LIFE_S = 86_400

@@ -139,12 +139,12 @@ class Verifications:
         """
         home = self.partition(proposal.number)
         here, elsewhere = self._split(hits, home)
-        early = self._hold(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
-        if isinstance(early, Refused):
-            return early
+        held = self._hold(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
+        if isinstance(held, Refused):
+            return held
         base = prefix(home)
         credits = "".join(
-            f"{self.partition(hit.owner)},{hit.key[6:]},{proposal.request},{now};" for hit in hits if hit.net
+            f"{part},{hit.key[6:]},{proposal.request},{now};" for part, taken in held.items() for hit in taken if hit.net
         )
         keys = [f"{base}live:{proposal.number}:{proposal.tenant}:{proposal.purpose}"]
         if idempotency:
@@ -180,16 +180,15 @@ class Verifications:
         kind = answer[0].decode()
         if kind in ("started", "resent"):
             return _started(answer)
-        self._release(now, proposal.request, elsewhere)
+        self._release(now, proposal.request, held)
         if kind == "replayed":
             return _started(answer[1])._replace(replayed=True)
         if kind == "rate-limited":
             return Refused(kind, limit=answer[1].decode(), wait=answer[2])
         if kind == "cooldown":
-            found, resend_at, expires_at = answer[1].decode(), answer[2], answer[3]
-            return Refused(kind, resend_at - now, "cooldown", found, resend_at, expires_at)
+            return Refused(kind, answer[1], "cooldown", answer[2].decode(), answer[3], answer[4])
         if kind == "sends-exhausted":
-            return Refused(kind, answer[2] - now, id=answer[1].decode(), expires_at=answer[2])
+            return Refused(kind, answer[1], id=answer[2].decode(), expires_at=answer[3])
         return Refused(kind)
 
     def check(
@@ -214,9 +213,9 @@ class Verifications:
             home = self.partition(number)
             key = f"{prefix(home)}live:{number}:{tenant}:{purpose}"
         here, elsewhere = self._split(hits, home)
-        early = self._hold(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
-        if isinstance(early, Refused):
-            return early
+        held = self._hold(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
+        if isinstance(held, Refused):
+            return held
         keys = [key]
         if idempotency:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
@@ -231,7 +230,7 @@ class Verifications:
         answer = self._link.call(Call(home, "check", keys, [*args, *(hit.spec for hit in here)]))
         kind = answer[0].decode()
         if kind not in ("pending", "exhausted"):
-            self._release(now, request, elsewhere)
+            self._release(now, request, held)
         if kind == "replayed":
             return _checked(answer[1])._replace(replayed=True)
         if kind in ("approved", "pending", "exhausted"):
@@ -260,7 +259,8 @@ class Verifications:
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        timeline = tuple(_timeline(line) for line in lines.decode().splitlines())
+        # The dispatcher notes a message once it has settled it, perhaps after the code in it was approved.
+        timeline = tuple(sorted(map(_timeline, lines.decode().splitlines()), key=lambda event: event.at))
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline += (TimelineEvent(at=expires_at, event="expired"),)
@@ -297,8 +297,11 @@ class Verifications:
         home: int,
         idempotency: Idempotency | None,
         replay_ms: int,
-    ) -> Refused | None:
-        """Everything that lies in other partitions than `home`, in one burst; a refusal by any gives all back."""
+    ) -> Refused | dict[int, list[Hit]]:
+        """Holds what lies in other partitions than `home`, in one burst; answers what was held, by partition.
+
+        A refusal by any gives all back.
+        """
         calls = [
             Call(part, "hold", [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
             for part, hits in elsewhere.items()
@@ -309,24 +312,28 @@ class Verifications:
             key = f"{prefix(part)}idempotency:{idempotency.tag}"
             calls.append(Call(part, "claim_key", [key], [now, idempotency.fingerprint, replay_ms]))
         if not calls:
-            return None
+            return {}
         answers = self._link.burst(calls)
         refused = None
         if claimed and not answers.pop():
             refused = Refused("mismatch")
-        for name, wait, _ in answers:
+        held: dict[int, list[Hit]] = {}
+        for (part, hits), (name, wait, _, places) in zip(elsewhere.items(), answers, strict=True):
+            if places:
+                held[part] = [hits[place - 1] for place in places]
             if name and (refused is None or (refused.kind == "rate-limited" and wait > refused.wait)):
                 refused = Refused("rate-limited", wait, name.decode())
         if refused:
-            self._release(now, request, elsewhere)
-        return refused
+            self._release(now, request, held)
+            return refused
+        return held
 
-    def _release(self, now: int, request: str, elsewhere: Mapping[int, list[Hit]]) -> None:
-        if elsewhere:
+    def _release(self, now: int, request: str, held: Mapping[int, list[Hit]]) -> None:
+        if held:
             self._link.burst(
                 [
                     Call(part, "release", [prefix(part) + hit.key for hit in hits], [now, request])
-                    for part, hits in elsewhere.items()
+                    for part, hits in held.items()
                 ]
             )
 

@@ -91,24 +91,37 @@ local function give_back(base, key, nonce, at)
   end
 end
 
--- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
--- none does) and the names of the observed ones that would have refused. `peek` limits are judged, never held.
-local function acquire(limits, nonce, now)
-  local refused, longest, observed, passing = nil, 0, {}, {}
+-- What an approval gives back of a hit, as records and events carry it: "<partition>,<name>:<tag>,<nonce>,<time>;".
+local function credit_of(key, nonce, at)
+  return table.concat({key:match('{(%d+)}'), key:match('limit:(.*)$'), nonce, digits(at)}, ',') .. ';'
+end
+
+-- The longest of `least` and what each enforced limit would have a hit wait.
+local function longest_wait(limits, now, least)
   for _, limit in ipairs(limits) do
+    if limit.enforced then least = math.max(least, wait_of(limit, now)) end
+  end
+  return least
+end
+
+-- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
+-- none does), the names of the observed ones that would have refused, and the places of those held: only they may be
+-- given back, since a counter would lose another's hit. `peek` limits are judged, never held.
+local function acquire(limits, nonce, now)
+  local refused, longest, observed, held = nil, 0, {}, {}
+  for i, limit in ipairs(limits) do
     local wait = wait_of(limit, now)
     if wait == 0 then
-      if not limit.peek then passing[#passing + 1] = limit end
+      if not limit.peek then held[#held + 1] = i end
     elseif not limit.enforced then
       observed[#observed + 1] = limit.name
     elseif wait > longest then
       refused, longest = limit.name, wait
     end
   end
-  if not refused then
-    for _, limit in ipairs(passing) do hold(limit, nonce, now) end
-  end
-  return refused, longest, observed
+  if refused then return refused, longest, observed, {} end
+  for _, i in ipairs(held) do hold(limits[i], nonce, now) end
+  return nil, longest, observed, held
 end
 
 -- A verification's record, or nil. Short names of fields are the nouns of the API.

@@ -1,6 +1,7 @@
 -- hold: judges and holds the limits of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[…]  a spec per key ('p' in front: peek)
--- Answers {name or '', wait_ms, observed}; where a name stands, nothing is held.
+-- Answers {name or '', wait_ms, observed, held}: `held` are the places of the keys that were held, none where a name
+-- stands.
 local function hold_here(KEYS, ARGV)
   local limits = {}
   for i, key in ipairs(KEYS) do
@@ -9,13 +10,13 @@ local function hold_here(KEYS, ARGV)
     limits[i] = limit_of(cmsgpack.unpack(peek and spec:sub(2) or spec), key)
     limits[i].peek = peek
   end
-  local name, wait, observed = acquire(limits, ARGV[2], tonumber(ARGV[1]))
-  return {name or '', wait, observed}
+  local name, wait, observed, held = acquire(limits, ARGV[2], tonumber(ARGV[1]))
+  return {name or '', wait, observed, held}
 end
 
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not
 -- wrong; asked twice, it gives back once.
---   KEYS[…]  limit:<name>:<tag>    ARGV[1]  the time of the hold   ARGV[2]  its request nonce
+--   KEYS[…]  limit:<name>:<tag>, each one that was held    ARGV[1]  the time of the hold   ARGV[2]  its request nonce
 local function release(KEYS, ARGV)
   for _, key in ipairs(KEYS) do give_back(key:match('^(.-{%d+}:)'), key, ARGV[2], tonumber(ARGV[1])) end
   return #KEYS

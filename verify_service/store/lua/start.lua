@@ -8,7 +8,7 @@
 -- Answers
 --   {'started'|'resent', id, created_at, expires_at, resend_at, checks_left, sends_left, channel, observed}
 --   {'opted-out'} · {'mismatch'} · {'replayed', <the first form>}
---   {'cooldown', id, resend_at, expires_at} · {'sends-exhausted', id, expires_at}
+--   {'cooldown', wait_ms, id, resend_at, expires_at} · {'sends-exhausted', wait_ms, id, expires_at}
 --   {'rate-limited', name, wait_ms, observed}
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
@@ -32,25 +32,30 @@ local function start(KEYS, ARGV)
   local old = old_id and record_of(base .. 'verification:' .. old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
-  local refusal
-  -- Another binding is another message to the person, so it need not wait; its sends count all the same.
-  if old and old.binding == binding and now < old.resend_at then
-    refusal = {'cooldown', old_id, old.resend_at, old.expires_at}
-  elseif old and old.sends >= old.sends_max then
-    refusal = {'sends-exhausted', old_id, old.expires_at}
-  end
   local limits, observed = {}, {}
-  if not refusal then
-    for i = first, #KEYS do
-      local spec = ARGV[6 + i - first]
-      local peek = spec:sub(1, 1) == 'p'
-      local limit = limit_of(cmsgpack.unpack(peek and spec:sub(2) or spec), KEYS[i])
-      limit.peek = peek
-      limits[#limits + 1] = limit
-    end
-    local name, wait
-    name, wait, observed = acquire(limits, nonce, now)
+  for i = first, #KEYS do
+    local spec = ARGV[6 + i - first]
+    local peek = spec:sub(1, 1) == 'p'
+    local limit = limit_of(cmsgpack.unpack(peek and spec:sub(2) or spec), KEYS[i])
+    limit.peek = peek
+    limits[#limits + 1] = limit
+  end
+  local refusal
+  if old and old.sends >= old.sends_max then
+    -- The wait is until a retry can pass, and that one meets the limits too.
+    refusal = {'sends-exhausted', longest_wait(limits, now, old.expires_at - now), old_id, old.expires_at}
+  elseif old and old.binding == binding and now < old.resend_at then
+    -- Another binding is another message to the person, so it need not wait; its sends count all the same.
+    local first_chance = math.min(old.resend_at, old.expires_at)
+    refusal = {'cooldown', longest_wait(limits, now, first_chance - now), old_id, old.resend_at, old.expires_at}
+  else
+    local name, wait, held
+    name, wait, observed, held = acquire(limits, nonce, now)
     if name then refusal = {'rate-limited', name, wait, observed} end
+    for _, i in ipairs(held) do
+      local limit = limits[i]
+      if limit.net then credits = credits .. credit_of(limit.key, nonce, now) end
+    end
   end
   if refusal then
     facts[#facts + 1] = 'refused'
@@ -85,7 +90,7 @@ local function start(KEYS, ARGV)
   record.channel = channel
   record.sends = record.sends + 1
   record.resend_at = now + cooldown[math.min(record.sends, #cooldown)]
-  if credits ~= '' then record.credits = record.credits .. credits end
+  record.credits = record.credits .. credits
 
   local ttl = record.expires_at - now + keep_ms
   if not test then
