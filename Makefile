@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench soak lock clean
+.PHONY: help run test check format bench soak fuzz lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/test.stamp ## starts and cycles per second, as ratios to a bare a
 
 soak: $(VENV)/test.stamp ## a minute of load while processes are killed
 	@$(BIN)/python -m benchmarks.soak
+
+fuzz: $(VENV)/test.stamp ## every call of openapi.yaml with inputs nobody thought of; minutes, a new seed each time
+	@$(BIN)/python -m tests.fuzz
 
 lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--upgrade takes the newest
 	@$(PIP) install 'uv>=0.13,<1'

@@ -67,9 +67,7 @@ def load(pool: ProcessPoolExecutor, url: str, writers: int, seconds: float) -> l
     return [pool.submit(write, url, share, seconds) for share in shares]
 
 
-def commands_per_second(
-    pool: ProcessPoolExecutor, store: EmbeddedValkey, writers: int, seconds: float
-) -> float:
+def commands_per_second(pool: ProcessPoolExecutor, store: EmbeddedValkey, writers: int, seconds: float) -> float:
     """The rate of answered commands over one stretch of load."""
     answered = [future.result() for future in load(pool, store.url, writers, seconds)]
     return 2 * sum(sum(share.values()) for share in answered) / seconds
@@ -118,15 +116,11 @@ def busy_disk(folder: Path, *, busy: bool) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1.0, help="one stretch of load")
     parser.add_argument("--repeats", type=int, default=5, help="stretches per figure")
     parser.add_argument("--kills", type=int, default=20, help="kills per figure; 0 leaves them out")
-    parser.add_argument(
-        "--folder", type=Path, help="on the disk to be measured; default: the temporary folder"
-    )
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: the temporary folder")
     options = parser.parse_args()
     with (
         ProcessPoolExecutor(PROCESSES) as pool,

@@ -1,4 +1,4 @@
-"""What is measured, running: the two roles of verify_service with a vendor behind them, and the bare app beside them."""
+"""What is measured, running: the two roles of verify_service with a vendor behind them, and the bare app beside."""
 
 import base64
 import os
@@ -8,7 +8,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -24,8 +25,8 @@ _CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/
 
 
 @contextmanager
-def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], port: int | None) -> Iterator[None]:
-    """A Python process of ours until the end of the block, listening on `port` where one is given."""
+def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], port: int | None) -> Iterator[int]:
+    """A Python process of ours until the end of the block, listening on `port` where one is given; its process id."""
     output = folder / f"{name}.log"
     process = spawn(Child(name=name, argv=[sys.executable, "-m", *argv], env={**os.environ, **env}, output=output))
     try:
@@ -34,7 +35,7 @@ def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{name} did not start:{last_lines(output)}")
             time.sleep(0.02)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -52,7 +53,7 @@ def free_port() -> int:
 
 
 class Service:
-    """A running verify_service. `port` serves its API, `vendor` listens for its messages."""
+    """A running verify_service: a store's address, keys of its own, and the processes that are up, by role."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
@@ -64,6 +65,7 @@ class Service:
         self._ring = KeyRing(self._keys)
         self._config = folder / "verify.toml"
         self._config.write_text(_CONFIG.format(port=self.vendor))
+        self.pids: dict[str, int] = {}
         self._env = {
             "VERIFY_KEYS": self._keys,
             "VERIFY_TAG_KEY": new_key(),
@@ -78,16 +80,17 @@ class Service:
         port = free_port()
         argv = ["verify_service", "web", "--port", str(port), "--workers", str(workers)]
         env = self._env | {"VERIFY_REDIS_URL": redis_url or self.redis_url}
-        with running(self.folder, f"web-{port}", argv, env, port):
+        with running(self.folder, f"web-{port}", argv, env, port) as self.pids["web"]:
             yield port
 
     @contextmanager
     def dispatch(self) -> Iterator[None]:
         """The dispatch role and the vendor that it sends to."""
         env = self._env | {"VERIFY_REDIS_URL": self.redis_url}
+        vendor = ["benchmarks.sink", str(self.vendor)]
         with (
-            running(self.folder, "vendor", ["benchmarks.sink", str(self.vendor)], {}, self.vendor),
-            running(self.folder, "dispatch", ["verify_service", "dispatch"], env, None),
+            running(self.folder, "vendor", vendor, {}, self.vendor) as self.pids["vendor"],
+            running(self.folder, "dispatch", ["verify_service", "dispatch"], env, None) as self.pids["dispatch"],
         ):
             wait_until(lambda: bool(self.store.exists("vs:{0}:dispatcher")), "the dispatcher to say that it lives")
             yield
@@ -105,10 +108,12 @@ class Service:
         pipe = self.store.pipeline(transaction=False)
         for verification_id in ids:
             pipe.hmget(f"vs:{{0}}:verification:{verification_id}", "kid", "nonce", "tenant", "purpose")
-        return [
-            post("/check", {"id": found, "code": self._ring.code(*(part.decode() for part in parts), 6)}, self.api_key)
-            for found, parts in zip(ids, pipe.execute(), strict=True)
-        ]
+        requests = []
+        for found, fields in zip(ids, pipe.execute(), strict=True):
+            kid, nonce, tenant, purpose = (field.decode() for field in fields)
+            code = self._ring.code(kid, nonce, tenant, purpose, 6)
+            requests.append(post("/check", {"id": found, "code": code}, self.api_key))
+        return requests
 
     def drained(self) -> float:
         """Waits until no message is queued; how many seconds that took."""
@@ -126,17 +131,39 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+@dataclass(frozen=True)
+class Sides:
+    """verify_service and the bare app, each listening on its port; `bare_pids` are the yardstick's processes."""
+
+    service: Service
+    port: int
+    bare: int
+    bare_pids: dict[str, int]
+
+
 @contextmanager
-def side_by_side(folder: Path) -> Iterator[tuple[Service, int, int]]:
-    """(verify_service, its port, the bare app's port): each side with an embedded Valkey of its own, set alike."""
+def side_by_side(folder: Path) -> Iterator[Sides]:
+    """Both sides at once, each with an embedded Valkey of its own, set alike."""
     with ExitStack() as stack:
-        valkeys = [stack.enter_context(EmbeddedValkey(folder / name)) for name in ("valkey", "bare-valkey")]
-        service = Service(folder, valkeys[0].url)
+        mine, theirs = (stack.enter_context(EmbeddedValkey(folder / name)) for name in ("valkey", "bare-valkey"))
+        service, bare = Service(folder, mine.url), free_port()
         stack.enter_context(service.dispatch())
-        port, bare = stack.enter_context(service.web()), free_port()
-        env = {"BENCH_REDIS_URL": valkeys[1].url}
-        stack.enter_context(running(folder, "bare", ["benchmarks.bare", str(bare)], env, bare))
-        yield service, port, bare
+        port = stack.enter_context(service.web())
+        service.pids["valkey"] = mine.pid
+        env = {"BENCH_REDIS_URL": theirs.url}
+        pid = stack.enter_context(running(folder, "bare", ["benchmarks.bare", str(bare)], env, bare))
+        yield Sides(service, port, bare, {"web": pid, "valkey": theirs.pid})
+
+
+def cpu_seconds(leader: int) -> float:
+    """The CPU time that a process and all of its session have used so far."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _listens(port: int) -> bool:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,11 +41,10 @@ class Bench:
     def code(self, verification_id: str) -> str:
         """The code of the verification, as the dispatcher would derive it from the record."""
         part = self.store.verifications.partition(verification_id[3:])
-        client = self.store.link.client(part)
-        kid, nonce, tenant, purpose = client.hmget(
-            f"vs:{{{part}}}:verification:{verification_id}", "kid", "nonce", "tenant", "purpose"
-        )
-        return self.keys.code(kid.decode(), nonce.decode(), tenant.decode(), purpose.decode(), 6)
+        key = f"vs:{{{part}}}:verification:{verification_id}"
+        fields: list[bytes] = self.store.link.command(part, ["HMGET", key, "kid", "nonce", "tenant", "purpose"])
+        kid, nonce, tenant, purpose = (field.decode() for field in fields)
+        return self.keys.code(kid, nonce, tenant, purpose, 6)
 
 
 def wrong(code: str) -> str:
@@ -53,9 +52,9 @@ def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
 
 
-def a_start(to: str, **fields: str) -> Start:
+def a_start(to: str, purpose: str = "login", **fields: Any) -> Start:
     """A start for a number in E.164."""
-    return Start(number=phone.parse(to, None), channel="sms", purpose=fields.pop("purpose", "login"), **fields)
+    return Start(number=phone.parse(to, None), channel="sms", purpose=purpose, **fields)
 
 
 def make_bench(store: Store, policy: str | None = None, keys: str | None = None) -> Bench:

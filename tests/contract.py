@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import jsonschema_rs
 import msgspec
+import urllib3
 import yaml
 from flask import Flask
 
@@ -22,6 +23,7 @@ from verify_service.model import Clock
 from verify_service.policy import file as policy_file
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.connection import Link
 from verify_service.store.failures import FailedAuthentications
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
 from verify_service.web import create_app
@@ -102,7 +104,7 @@ def judge(method: str, path: str, status: int, headers: Mapping[str, str], body:
         return
     media = headers.get("content-type", "").partition(";")[0]
     assert media in response["content"], f"{said}: {media} is not a content type of the document"
-    fits(response["content"][media]["schema"], body)
+    fits(response["content"][media]["schema"], yaml.safe_load(str(body)) if media == "application/yaml" else body)
     if media == "application/problem+json":
         assert isinstance(body, dict)
         assert body["status"] == status
@@ -168,6 +170,38 @@ class Contract:
         self.acme = self.client(keys["acme"])
         self.reader = self.client(keys["reader"])
         self.inbox = VerifyInbox(self.default)
+        self._pool = urllib3.PoolManager(retries=False)
+
+    def spent(self) -> dict[bytes, Any]:
+        """All that a start or a check could change: every key but the dispatcher's beat, and what was queued."""
+        client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
+        keys = [key for key in client.scan_iter(count=1000) if not key.endswith((b"}:dispatcher", b"}:outbox"))]
+        found = {key: client.dump(key) for key in keys}
+        found[b"outbox"] = client.xinfo_stream("vs:{0}:outbox")["entries-added"]
+        client.close()
+        return found
+
+    def send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """The status, headers and problem that bytes are answered, held against the document."""
+        sent = {"Authorization": f"Bearer {self.running.server.api_key}", **(headers or {})}
+        answer = self._pool.request(method, self.url + path, body=body, headers=sent, timeout=10.0)
+        got = {name.lower(): value for name, value in answer.headers.items()}
+        problem: dict[str, Any] = msgspec.json.decode(answer.data)
+        judge(method, path, answer.status, got, problem)
+        return answer.status, got, problem
+
+    def refused(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The problem, after which nothing has been counted, written or queued; JSON unless `headers` are given."""
+        before = self.spent()
+        sent = {"Content-Type": "application/json"} if headers is None else headers
+        status, _, problem = self.send(method, path, body, sent)
+        assert status >= 400
+        assert self.spent() == before
+        return problem
 
     def client(self, api_key: str) -> ContractClient:
         server = self.running.server

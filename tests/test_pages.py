@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,11 +15,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
-from verify_service.web import pages as module
 from verify_service.web.catalogue import PROBLEMS
 from verify_service.web.pages import inbox_page, operations, pages, phrase, prose
 
 TOP = Path(__file__).parent.parent
+module = importlib.import_module("verify_service.web.pages")  # `web` itself has the blueprint under this name
 PAGES = ("/docs", "/problems/", "/problems/rate-limited", "/fake/inbox")
 
 

@@ -66,12 +66,18 @@ class KeyRing:
         """The kid that new verifications are made with."""
         return self._newest.kid
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The kids of the ring, newest first."""
+        return tuple(self._keys)
+
     def code(self, kid: str, nonce: str, tenant: str, purpose: str, digits: int) -> str:
         """The code of a nonce: the same inputs give the same code, so a resend or a retry shows the same one.
 
         Raises KeyError for a kid that has left the ring.
         """
-        secret = _mac(self._keys[kid].code, nonce.encode(), tenant.encode(), purpose.encode())
+        # 160 bits, the length that RFC 4226 recommends.
+        secret = _mac(self._keys[kid].code, nonce.encode(), tenant.encode(), purpose.encode())[:20]
         return pyotp.HOTP(base64.b32encode(secret).decode(), digits=digits).at(0)
 
     def proofs(self, code: str, binding: Mapping[str, str] | None) -> dict[str, str]:

@@ -45,7 +45,7 @@ class WebhookConfig(_Section, frozen=True, tag_field="kind", tag="webhook"):
     """POSTs each message as signed JSON to the operator's own URL."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
-    secret: str
+    secret: Annotated[str, Meta(pattern=r"^(env|file):.")]
     timeout: Duration = Duration("5 seconds")
 
 

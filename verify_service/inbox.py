@@ -38,7 +38,7 @@ class InboxMessage(Frozen, frozen=True, rename={"from_": "from"}):
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line of scripted behaviour. `to` is a number or a pattern with *; the first rule that fits acts."""
 
-    to: Annotated[str, Meta(pattern=r"^(\*|\+[0-9*]{1,20})\Z")]
+    to: Annotated[str, Meta(pattern=r"^(\*|\+[0-9]{1,15}\*?)\Z")]
     do: Deed
     provider: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] | None = None
     times: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None

@@ -113,7 +113,7 @@ def _check_free(host: str, port: int) -> None:
 def _answers(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False

@@ -33,7 +33,8 @@ def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
         backpressure=1024,
         respawn_failed_workers=True,
         respawn_interval=0.1,
-        workers_kill_timeout=10,
+        # The views are done in a second or two; only a long poll, which may be cut, would hold up the end for longer.
+        workers_kill_timeout=2 if long_polls else 10,
         log_level=LogLevels.error,
         log_dictconfig=_LOGS,
     ).serve()

@@ -1,6 +1,7 @@
 """Start, check, cancel, status. Read this first: it is the way of a request, without HTTP and without Redis."""
 
 import secrets
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -102,6 +103,7 @@ class Service:
             facts=self._facts(tenant, ask, tag, facts),
             test=test_code is not None,
             decision=self._verifications.new_decision(tag),
+            ring=self._keys.kids,
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
         outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
@@ -162,7 +164,8 @@ class Service:
             raise VerificationNotFound
         to = None
         if record.sealed_to is not None:
-            to = self._keys.decrypt(record.sealed_to, f"to|{tenant}|{record.number}").decode()
+            with suppress(KeyError):  # Under a key that has left the ring it cannot be read any more.
+                to = self._keys.decrypt(record.sealed_to, f"to|{tenant}|{record.number}").decode()
         return Verification(
             id=record.id,
             status=record.status,

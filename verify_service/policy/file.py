@@ -126,6 +126,8 @@ def parse(text: str, source: str) -> Policy:
             ) from None
         if not windows or any(hits < 1 or ms > 31 * DAY_MS for hits, ms in windows):
             raise ConfigError(f"{at}.allow: each window allows at least 1 hit and lasts at most 31 days")
+        if len({ms for _, ms in windows}) != len(windows):
+            raise ConfigError(f"{at}.allow: two windows are of the same length; keep the smaller one")
         if len(set(limit.of)) != len(limit.of):
             raise ConfigError(f"{at}.of: a dimension stands twice")
         if limit.counts == "wrong-codes" and (extra := set(limit.of) - CHECK_DIMENSIONS):

@@ -142,5 +142,8 @@ def _address(ip: str | None) -> tuple[str | None, str | None]:
     address = ipaddress.ip_address(ip)
     if address.version == 6 and address.ipv4_mapped:
         address = address.ipv4_mapped
-    network = str(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))
-    return (str(address) if address.version == 4 else network), network
+    if address.version == 4:
+        text = str(address)
+        return text, f"{text[: text.rindex('.')]}.0/24"
+    network = str(ipaddress.ip_network((address, 64), strict=False))
+    return network, network

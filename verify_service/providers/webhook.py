@@ -4,6 +4,7 @@ Headers `webhook-id` (the message's id: a repetition carries the same one), `web
 `webhook-signature: v1,<base64 HMAC-SHA256 of id.timestamp.body>`; the secret is `whsec_` and base64.
 """
 
+import base64
 import time
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from verify_service.model import Message, Receipt
 # What a status says of the message. Any other 2xx accepts, any other 4xx rejects, any other 5xx leaves it open.
 _UNAVAILABLE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429, 503})
 _UNCERTAIN = frozenset({409, 500, 502, 504})
+_MOST_BYTES = 16_384
 
 
 class WebhookProvider:
@@ -24,12 +26,12 @@ class WebhookProvider:
 
     def __init__(self, url: str, secret: str, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for the answer each. Raises ConfigError for a bad secret."""
-        try:
-            self._signer = Webhook(secret)
-        except (ValueError, RuntimeError):
-            raise ConfigError("a webhook's secret is whsec_ and base64 of 24 to 64 random bytes") from None
-        self._url = url
-        self._pool = urllib3.PoolManager(
+        self._signer = Webhook(_key(secret))
+        self._timeout = timeout
+        # One host, so its own pool: a PoolManager would look it up anew for every message.
+        self._target = urllib3.util.parse_url(url).request_uri
+        self._pool = urllib3.connection_from_url(
+            url,
             maxsize=64,
             retries=False,
             timeout=urllib3.Timeout(connect=timeout, read=timeout),
@@ -60,7 +62,9 @@ class WebhookProvider:
             "webhook-signature": self._signer.sign(message.id, sent_at, body.decode()),
         }
         try:
-            answer = self._pool.request("POST", self._url, body=body, headers=headers, redirect=False)
+            answer = self._pool.urlopen(
+                "POST", self._target, body=body, headers=headers, redirect=False, preload_content=False
+            )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             raise Unavailable("no connection") from None
         except urllib3.exceptions.ReadTimeoutError:
@@ -69,10 +73,37 @@ class WebhookProvider:
             raise Unavailable("TLS failed") from None
         except urllib3.exceptions.HTTPError as error:
             raise Uncertain(f"connection broke ({type(error).__name__})") from None
-        return _judge(answer.status, answer.data)
+        return _judge(answer.status, _body(answer, time.monotonic() + self._timeout))
 
     def close(self) -> None:
-        self._pool.clear()
+        self._pool.close()
+
+
+def _key(secret: str) -> bytes:
+    """The bytes behind `whsec_`. The library takes nearly anything for a secret, also one that is guessed at once."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ConfigError("a webhook's secret is whsec_ and base64 of 24 to 64 random bytes")
+    return key
+
+
+def _body(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """As much of the body as comes in time and an id can need: what the answer means, its status has said already."""
+    data = b""
+    try:
+        while len(data) < _MOST_BYTES and time.monotonic() < until:
+            part = answer.read1(_MOST_BYTES)
+            if not part:
+                answer.release_conn()
+                return data
+            data += part
+    except (urllib3.exceptions.HTTPError, OSError):
+        pass
+    answer.close()
+    return data
 
 
 def _judge(status: int, data: bytes) -> Receipt:

@@ -60,7 +60,6 @@ class Link:
                 self.partitions = CLUSTER_PARTITIONS
                 self._cluster = RedisCluster(
                     startup_nodes=[ClusterNode(host, port) for host, port in hosts],
-                    cluster_error_retry_attempts=0,
                     require_full_coverage=False,
                     **options,
                 )

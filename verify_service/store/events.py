@@ -8,6 +8,9 @@ from typing import Any
 from verify_service.store.connection import Link, prefix
 
 _PAGE = 1000
+# A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
+# before this.
+_LATE_S = 600.0
 _NUMERIC = {"at": 1000}
 _HIDDEN = frozenset({"credits"})
 
@@ -20,7 +23,7 @@ class Events:
 
     def read(self, since: int) -> Iterator[dict[str, Any]]:
         """Events from `since` (milliseconds) on, ordered by time. Raises StoreUnavailable."""
-        streams = (self._partition(part, since) for part in range(self._link.partitions))
+        streams = (_in_order(self._partition(part, since)) for part in range(self._link.partitions))
         yield from heapq.merge(*streams, key=lambda event: event["at"])
 
     def follow(self, since: int, pause: float = 0.5) -> Iterator[dict[str, Any] | None]:
@@ -50,6 +53,19 @@ class Events:
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
+
+
+def _in_order(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The events by time, where none comes more than `_LATE_S` after its place."""
+    waiting: list[tuple[float, int, dict[str, Any]]] = []
+    newest = 0.0
+    for arrived, event in enumerate(events):
+        newest = max(newest, event["at"])
+        heapq.heappush(waiting, (event["at"], arrived, event))
+        while waiting[0][0] < newest - _LATE_S:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def _event(flat: list[bytes]) -> dict[str, Any]:

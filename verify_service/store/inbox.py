@@ -65,11 +65,16 @@ class InboxStore:
         return bool(self._link.call(Call(0, "take", [f"{_BASE}behaviour"], [index])))
 
     def forget(self, partition: int, number: str, tenant: str) -> None:
-        """Forgets one number's verifications, limits and consent. Looks through the partition: for test lanes."""
+        """Forgets one number's verifications, messages and consent with the tenant, and its limits.
+
+        Looks through the whole partition: for test lanes.
+        """
         base = prefix(partition)
+        own = ("limit:", "given:", f"live:{number}:{tenant}:", f"consent:{number}:{tenant}:", f"fake:inbox:{tenant}:")
         try:
             client = self._link.client(partition)
-            doomed = list(client.scan_iter(match=f"{base}*:{number}*", count=1000))
+            found = client.scan_iter(match=f"{base}*:{number}*", count=1000)
+            doomed = [key for key in found if f"{key.decode()}:".removeprefix(base).startswith(own)]
             records = list(client.scan_iter(match=f"{base}verification:*", count=1000))
             for record in records:
                 if client.hmget(record, "number", "tenant") == [number.encode(), tenant.encode()]:

@@ -13,6 +13,7 @@ from verify_service.store.connection import Call, Link, prefix
 GROUP = "dispatch"
 ALIVE_KEY = "vs:{0}:dispatcher"
 ALIVE_MS = 3_000
+CLAIM_MOST = 500
 
 
 class Entry(NamedTuple):
@@ -64,10 +65,20 @@ class Outbox:
         return [_entry(partition, *item) for item in (answer[0][1] if answer else ())]
 
     def claim(self, partition: int, consumer: str, idle_ms: int, count: int) -> list[Entry]:
-        """Entries of consumers that have not refreshed them for `idle_ms`: their dispatcher is dead."""
+        """Entries of consumers that have not refreshed them for `idle_ms`: their dispatcher is dead.
+
+        Looks through all that is pending, however much of it the living hold; about `count` at the most.
+        """
         stream = f"{prefix(partition)}outbox"
-        answer = self._link.command(partition, ["XAUTOCLAIM", stream, GROUP, consumer, idle_ms, "0-0", "COUNT", count])
-        return [_entry(partition, *item) for item in answer[1] if item[1]]
+        found: list[Entry] = []
+        cursor = b"0-0"
+        while len(found) < count:
+            command: list[Any] = ["XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", CLAIM_MOST]
+            cursor, items, *_ = self._link.command(partition, command)
+            found += [_entry(partition, *item) for item in items if item[1]]
+            if cursor == b"0-0":
+                break
+        return found
 
     def refresh(self, partition: int, consumer: str, entries: Sequence[str]) -> None:
         """Says that this consumer still works on the entries, so nobody claims them."""
@@ -103,10 +114,11 @@ class Outbox:
         args = [event.at, event.event, event.provider or "", event.reason or "", self._keep_events]
         return bool(self._link.call(Call(part, "report", [key], args)))
 
-    def is_pending(self, entry: Entry) -> bool:
-        """Whether the verification still waits for its code."""
+    def is_wanted(self, entry: Entry) -> bool:
+        """Whether the verification still waits for this entry's code: not ended, and not given another code since."""
         key = f"{prefix(entry.partition)}verification:{entry.id}"
-        return bool(self._link.command(entry.partition, ["HGET", key, "status"]) == b"pending")
+        status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
+        return bool(status == b"pending" and nonce == entry.nonce.encode())
 
     def credit(self, partition: int, most: int) -> bool:
         """Gives back what approvals since the last call are owed; True where more is waiting."""
@@ -132,9 +144,9 @@ class Outbox:
         """Entries not settled yet, over all partitions."""
         return sum(self._link.command(part, ["XLEN", f"{prefix(part)}outbox"]) for part in range(self.partitions))
 
-    def prepare(self) -> None:
-        """Makes the consumer group of each partition."""
-        for part in range(self.partitions):
+    def prepare(self, only: int | None = None) -> None:
+        """Makes the consumer group of each partition, or of one."""
+        for part in range(self.partitions) if only is None else (only,):
             try:
                 self._link.client(part).xgroup_create(f"{prefix(part)}outbox", GROUP, id="0", mkstream=True)
             except redis.ResponseError as error:

@@ -40,6 +40,10 @@ def parse(url: str) -> tuple[str, Any, dict[str, Any], dict[str, str]]:
         raise ConfigError("VERIFY_REDIS_URL: replicas is how many replicas must confirm a write, such as replicas=1")
     options = dict(COMMON)
     if not kind:
+        if (scheme == "unix" and not parts.path) or (scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path)):
+            raise ConfigError(
+                "VERIFY_REDIS_URL: after redis://host:port/ comes the number of a database, after unix:// a path"
+            )
         kept = "&".join(part for part in parts.query.split("&") if part and not part.startswith("replicas="))
         return "single", f"{scheme}://{parts.netloc}{parts.path}?{kept}", options, query
     credentials, _, hosts = parts.netloc.rpartition("@")

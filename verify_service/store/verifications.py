@@ -28,7 +28,10 @@ class CodeRules(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What the service proposes for a start; the script keeps the id and nonce of a pending verification instead."""
+    """What the service proposes for a start; the script keeps the id and nonce of a pending verification instead.
+
+    `ring` are the kids of all keys that can make its code again.
+    """
 
     id: str
     request: str
@@ -45,6 +48,7 @@ class Proposal(NamedTuple):
     facts: Sequence[str]
     test: bool
     decision: str
+    ring: Sequence[str]
 
 
 class Idempotency(NamedTuple):
@@ -144,7 +148,10 @@ class Verifications:
             return held
         base = prefix(home)
         credits = "".join(
-            f"{part},{hit.key[6:]},{proposal.request},{now};" for part, taken in held.items() for hit in taken if hit.net
+            f"{part},{hit.key[6:]},{proposal.request},{now};"
+            for part, taken in held.items()
+            for hit in taken
+            if hit.net
         )
         keys = [f"{base}live:{proposal.number}:{proposal.tenant}:{proposal.purpose}"]
         if idempotency:
@@ -167,6 +174,7 @@ class Verifications:
             credits,
             p.test,
             p.decision,
+            p.ring,
         )
         settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
         args: list[Argument] = [

@@ -14,7 +14,8 @@ from verify_service.web.parts import EXTENSION, Parts
 def create_app(parts: Parts) -> Flask:
     """The WSGI app. The fake provider's paths exist only where `parts.inbox` is given."""
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # A chunked body is cut there, and seen to be too long.
+    app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = parts
     problems.install(app)

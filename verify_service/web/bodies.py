@@ -1,13 +1,14 @@
 """Request bodies: read, typed and judged, with an error that names the field."""
 
 import ipaddress
+import json
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from flask import request
 from msgspec import Meta
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
@@ -21,13 +22,13 @@ Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
 Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")]
 Ip = Annotated[str, Meta(min_length=1, max_length=45)]
-Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}\Z")]
 Binding = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]], Meta(max_length=16)
 ]
 AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-Origin = Annotated[str, Meta(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
+Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
 VerificationId = Annotated[str, Meta(pattern=r"^ve_[0-9a-f]{32}\Z")]
 Code = Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
 
@@ -76,11 +77,11 @@ class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     from_: To
     to: To
-    body: Annotated[str, Meta(max_length=1600)]
+    body: Annotated[str, Meta(min_length=1, max_length=1600)]
 
 
 B = TypeVar("B")
-_WHERE = re.compile(r" - at `(?:key in )?\$\.?([^`\[.]*)[^`]*`$")
+_WHERE = re.compile(r" - at `(?:key` in `)?\$\.?([^`]*?)(?:\[\.\.\.\])?`$")
 _NAMED = re.compile(r"(?:unknown|required) field `(.*?)`")
 
 
@@ -89,14 +90,31 @@ def read(decoder: "msgspec.json.Decoder[B]") -> B:
     mimetype = (request.content_type or "").partition(";")[0].strip().lower()
     if mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
+    body = request.get_data(cache=False)
+    if len(body) > MOST_BYTES:
+        raise RequestEntityTooLarge
+    if request.content_length not in (None, len(body)):
+        raise InvalidRequest("", "the body ends before its Content-Length")
     try:
-        return decoder.decode(request.get_data(cache=False))
+        found = decoder.decode(body)
+        _unique_names.decode(body.decode())
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("", f"the body is not JSON: {error}") from None
     except RecursionError:
         raise InvalidRequest("", "the body is nested too deeply") from None
+    return found
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> None:
+    """Whatever reads a body on its way here must read the same number in it, so no name may stand twice."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InvalidRequest(next(name for name in names if names.count(name) > 1), "stands twice")
+
+
+_unique_names = json.JSONDecoder(object_pairs_hook=_named_once)
 
 
 def _invalid(message: str) -> InvalidRequest:
@@ -120,6 +138,14 @@ def address(ip: str | None) -> str | None:
         except ValueError:
             raise InvalidRequest("ip", "is not an IPv4 or IPv6 address") from None
     return ip
+
+
+def after() -> str | None:
+    """The id of the newest message that the caller has, or None. Raises InvalidRequest."""
+    newest = request.args.get("after")
+    if newest is not None and not re.fullmatch(r"[0-9A-Za-z_-]{1,64}", newest):
+        raise InvalidRequest("after", "is the `id` of a message")
+    return newest
 
 
 def idempotency_key() -> str | None:

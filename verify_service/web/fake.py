@@ -104,7 +104,7 @@ def inbound(tenant: str) -> Response:
 
 
 def _messages(tenant: str, to: str | None) -> Response:
-    found = _inbox().messages(tenant, to, request.args.get("after"), _wait())
+    found = _inbox().messages(tenant, to, bodies.after(), _wait())
     return json({"messages": [_shown(message) for message in found]})
 
 

@@ -17,23 +17,23 @@ local function limit_of(spec, key)
       limit.log = math.max(limit.log, window[1])
       limit.life = math.max(limit.life, window[2] + 1000)
     else
+      limit.counted = true
       limit.life = math.max(limit.life, 2 * window[2])
     end
   end
   return limit
 end
 
-local function log_wait(key, amount, ms, now)
-  local nth = redis.call('ZRANGE', key, amount - 1, amount - 1, 'REV', 'WITHSCORES')
-  local score = tonumber(nth[2])
+-- `hits` is the log, newest first, as {nonce, time, nonce, time, ...}.
+local function log_wait(hits, amount, ms, now)
+  local score = tonumber(hits[2 * amount])
   if score and score >= now - ms then return score + ms + 1 - now end
   return 0
 end
 
-local function counter_wait(key, amount, ms, now)
-  local bucket = math.floor(now / ms)
-  local counts = redis.call('HMGET', key .. ':n', digits(ms) .. ':' .. digits(bucket), digits(ms) .. ':' .. digits(bucket - 1))
-  local current, previous = tonumber(counts[1]) or 0, tonumber(counts[2]) or 0
+local function counter_wait(counts, amount, ms, now)
+  local bucket, of_ms = math.floor(now / ms), digits(ms) .. ':'
+  local current, previous = counts[of_ms .. digits(bucket)] or 0, counts[of_ms .. digits(bucket - 1)] or 0
   local elapsed = now - bucket * ms
   if math.floor(previous * (ms - elapsed) / ms) + current + 1 <= amount then return 0 end
   if current < amount then
@@ -45,27 +45,38 @@ local function counter_wait(key, amount, ms, now)
   return ms - elapsed + ms - math.ceil(amount * ms / current) + 1
 end
 
--- Milliseconds until a hit can pass every window of the limit; 0 where it can now.
+-- Milliseconds until a hit can pass every window of the limit; 0 where it can now. Two reads at most, however many
+-- windows; what they found stays in the limit, for `hold`.
 local function wait_of(limit, now)
-  local wait = 0
+  local wait, hits, counts = 0, {}, {}
+  if limit.log > 0 then hits = redis.call('ZRANGE', limit.key, 0, limit.log - 1, 'REV', 'WITHSCORES') end
+  if limit.counted then
+    local flat = redis.call('HGETALL', limit.key .. ':n')
+    for i = 1, #flat, 2 do counts[flat[i]] = tonumber(flat[i + 1]) end
+  end
+  limit.full, limit.counts = #hits == 2 * limit.log, counts
   for _, window in ipairs(limit.windows) do
-    local judge = window[1] <= LOG_MAX and log_wait or counter_wait
-    wait = math.max(wait, judge(limit.key, window[1], window[2], now))
+    if window[1] <= LOG_MAX then
+      wait = math.max(wait, log_wait(hits, window[1], window[2], now))
+    else
+      wait = math.max(wait, counter_wait(counts, window[1], window[2], now))
+    end
   end
   return wait
 end
 
+-- Counts a hit, right after `wait_of` has judged the limit at the same time.
 local function hold(limit, nonce, now)
   if limit.log > 0 then
     redis.call('ZADD', limit.key, now, nonce)
-    redis.call('ZREMRANGEBYRANK', limit.key, 0, -limit.log - 1)
+    if limit.full then redis.call('ZREMRANGEBYRANK', limit.key, 0, -limit.log - 1) end
     redis.call('PEXPIRE', limit.key, limit.life)
   end
   for _, window in ipairs(limit.windows) do
     if window[1] > LOG_MAX then
       local hash, bucket, ms = limit.key .. ':n', math.floor(now / window[2]), digits(window[2])
       if redis.call('HINCRBY', hash, ms .. ':' .. digits(bucket), 1) == 1 then
-        for _, field in ipairs(redis.call('HKEYS', hash)) do
+        for field in pairs(limit.counts) do
           local of_ms, old = field:match('^(%d+):(%d+)$')
           if of_ms == ms and tonumber(old) < bucket - 1 then redis.call('HDEL', hash, field) end
         end
@@ -136,10 +147,15 @@ local function record_of(key)
   return record
 end
 
+-- A line of a verification's timeline.
+local function line(at, event, provider, reason)
+  return table.concat({digits(at), event, provider or '', reason or ''}, '\t') .. '\n'
+end
+
+-- Not by APPEND: that would leave room for as much again.
 local function note(base, id, at, event, provider, reason)
   local key = base .. 'timeline:' .. id
-  redis.call('APPEND', key, table.concat({digits(at), event, provider or '', reason or ''}, '\t') .. '\n')
-  return key
+  redis.call('SET', key, (redis.call('GET', key) or '') .. line(at, event, provider, reason), 'KEEPTTL')
 end
 
 local function emit(base, keep, at, event, id, fields)

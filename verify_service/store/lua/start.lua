@@ -16,7 +16,7 @@ local function start(KEYS, ARGV)
   local life, checks, sends, cooldown, renew, keep_ms, keep_events, idem_ms = unpack(settings)
   local id, nonce, tenant, number, purpose, channel = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
   local code_nonce, kid, digest, binding, sealed = ask[7], ask[8], ask[9], ask[10], ARGV[5]
-  local message, facts, credits, test, decision = ask[11], ask[12], ask[13], ask[14], ask[15]
+  local message, facts, credits, test, decision, ring = ask[11], ask[12], ask[13], ask[14], ask[15], ask[16]
   local pointer = KEYS[1]
   local base = pointer:match('^(.-{%d+}:)')
   local first = 2
@@ -26,9 +26,9 @@ local function start(KEYS, ARGV)
     if replay ~= 'new' then return {'replayed', replay} end
     first = 3
   end
-  if redis.call('GET', base .. 'consent:' .. number .. ':' .. tenant) == 'out' then return {'opted-out'} end
+  local consent, old_id = unpack(redis.call('MGET', base .. 'consent:' .. number .. ':' .. tenant, pointer))
+  if consent == 'out' then return {'opted-out'} end
 
-  local old_id = redis.call('GET', pointer)
   local old = old_id and record_of(base .. 'verification:' .. old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
@@ -69,7 +69,10 @@ local function start(KEYS, ARGV)
   local record, resend = old, old and old.binding == binding
   if resend then
     id = old_id
-    if renew then
+    local known = false
+    for _, each in ipairs(ring) do known = known or each == record.kid end
+    -- A key that has left the ring derives no code any more: the resend brings a new one.
+    if renew or not known then
       record.nonce, record.kid, record.digest = code_nonce, kid, digest
       withdraw(base, id, now, record.outbox)
     end
@@ -111,9 +114,9 @@ local function start(KEYS, ARGV)
   redis.call('SET', base .. 'to:' .. id, sealed, 'PX', record.expires_at - now)
   redis.call('SET', pointer, id, 'PX', record.expires_at - now)
   local timeline = base .. 'timeline:' .. id
-  if not resend then note(base, id, now, 'started') end
-  if not test then note(base, id, now, 'queued') end
-  redis.call('PEXPIRE', timeline, ttl)
+  local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued'))
+  if resend then lines = (redis.call('GET', timeline) or '') .. lines end
+  redis.call('SET', timeline, lines, 'PX', ttl)
 
   local answer = {resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,
     record.checks_max - record.wrong, record.sends_max - record.sends, channel, observed}

@@ -1,7 +1,8 @@
 """Threads for calls that may block: for each provider as few as keep up, as many as a slow one needs.
 
 Every thread more that runs at once passes the interpreter's lock around, which costs more than a quick send itself. So
-an item waits for a thread that is about to come back, and only what has waited for a tick gets one more thread.
+an item waits for a thread that is about to come back; one more is called where none has come back for a tick, or where
+items still have to wait too long.
 """
 
 import heapq
@@ -14,7 +15,8 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 THREADS_A_LANE = 64
-TICK_S = 0.002
+TICK_S = 0.005
+LATE_S = 0.25
 
 T = TypeVar("T")
 
@@ -30,26 +32,29 @@ class _Lane(Generic[T]):
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._threads = 0
         self._awake = 0
+        self._called_at = 0.0
+        self._taken_at = 0.0
 
     @property
     def busy(self) -> bool:
         return self._awake > 0 or bool(self._queue)
 
     def submit(self, item: T) -> bool:
-        """Queues the item; True where it waits for a thread that is at work."""
+        """Queues the item; True where no thread was called to it, so that somebody has to look again."""
         with self._lock:
             self._queue.append((time.monotonic(), item))
-            if not self._awake:
-                self._call_one()
-                return False
-        return True
+            return self._awake > 0 or not self._call_one()
 
     def relieve(self) -> bool:
-        """Calls one more thread where the first in the queue has waited for a tick; True while anything waits."""
+        """Calls one more thread where those at work have stalled or do not keep up; True while anything waits."""
         with self._lock:
-            if self._queue and time.monotonic() - self._queue[0][0] >= TICK_S:
+            if not self._queue:
+                return False
+            now = time.monotonic()
+            late = min(now - self._queue[0][0], now - self._called_at) >= LATE_S
+            if late or now - self._taken_at >= TICK_S:
                 self._call_one()
-            return bool(self._queue)
+            return True
 
     def close(self) -> None:
         """Drops what is queued; threads end as they come back, and nobody waits for them."""
@@ -58,15 +63,20 @@ class _Lane(Generic[T]):
             for _ in range(self._threads):
                 self._bell.put(False)
 
-    def _call_one(self) -> None:
+    def _call_one(self) -> bool:
         if self._threads > self._awake:
             self._bell.put(True)
         elif self._threads < THREADS_A_LANE:
-            threading.Thread(target=self._loop, name=self._name, daemon=True).start()
+            try:
+                threading.Thread(target=self._loop, name=self._name, daemon=True).start()
+            except RuntimeError:  # The system has no thread to give now.
+                return False
             self._threads += 1
         else:
-            return
+            return False
         self._awake += 1
+        self._called_at = time.monotonic()
+        return True
 
     def _loop(self) -> None:
         while True:
@@ -74,6 +84,8 @@ class _Lane(Generic[T]):
                 waited = self._queue.popleft() if self._queue else None
                 if waited is None:
                     self._awake -= 1
+                else:
+                    self._taken_at = time.monotonic()
             if waited is not None:
                 self._work(waited[1])
             elif not self._bell.get():
@@ -87,10 +99,14 @@ class Lanes(Generic[T]):
         self._lanes = {name: _Lane(f"lane-{name}", work) for name in names}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ticking = False
         self._closed = False
-        threading.Thread(target=self._watch, name="lanes", daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, name="lanes", daemon=True)
+
+    def start(self) -> None:
+        self._watcher.start()
 
     @property
     def busy(self) -> bool:
@@ -98,13 +114,14 @@ class Lanes(Generic[T]):
         return any(lane.busy for lane in self._lanes.values())
 
     def submit(self, name: str, item: T) -> None:
-        """Works on the item in the lane as soon as a thread of it can."""
-        if self._lanes[name].submit(item) and not self._ticking:
+        """Works on the item in the lane as soon as a thread of it can; never, once closed."""
+        if not self._closed and self._lanes[name].submit(item) and not self._ticking:
             self._wake.set()
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Does `act`, which must neither block nor raise, after so many seconds; never, once closed."""
-        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), act))
+        with self._lock:
+            heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), act))
         self._wake.set()
 
     def close(self) -> None:
@@ -116,14 +133,22 @@ class Lanes(Generic[T]):
 
     def _watch(self) -> None:
         while not self._closed:
-            # In this order, so that who submits between the two lines is either seen below or rings.
+            # In this order: who submits between the two lines is either seen below or rings.
             self._ticking = False
-            self._ticking = any([lane.relieve() for lane in self._lanes.values()])
-            while self._later and self._later[0][0] <= time.monotonic():
-                heapq.heappop(self._later)[2]()
-            pause = self._later[0][0] - time.monotonic() if self._later else None
+            self._ticking = sum(lane.relieve() for lane in self._lanes.values()) > 0
+            pause = self._act_on_time()
             if self._ticking:
                 pause = TICK_S if pause is None else min(TICK_S, pause)
-            if pause is None or pause > 0:
-                self._wake.wait(pause)
+            self._wake.wait(pause)
             self._wake.clear()
+
+    def _act_on_time(self) -> float | None:
+        """Does what is due; the seconds until the next, None where nothing waits."""
+        while True:
+            with self._lock:
+                if not self._later:
+                    return None
+                if (pause := self._later[0][0] - time.monotonic()) > 0:
+                    return pause
+                _, _, act = heapq.heappop(self._later)
+            act()

@@ -2,8 +2,6 @@
 
 import random
 
-import msgspec
-
 from verify_service import message as text
 from verify_service.codes import KeyRing
 from verify_service.config import Config, Route, Via
@@ -13,8 +11,8 @@ from verify_service.store.outbox import Entry
 _dice = random.SystemRandom()
 
 
-def compose(entry: Entry, config: Config, keys: KeyRing, now: int) -> Message:
-    """The message, its code derived anew: whoever composes it, and however often, it shows the same one.
+def compose(entry: Entry, config: Config, keys: KeyRing, now: int, via: Via) -> Message:
+    """The message as it goes by this way. Its code is derived anew: whoever composes it, and however often, the same.
 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
@@ -30,7 +28,7 @@ def compose(entry: Entry, config: Config, keys: KeyRing, now: int) -> Message:
         verification_id=entry.id,
         tenant=entry.tenant,
         to=to,
-        sender=brand[:11],
+        sender=config.senders[via.sender].address if via.sender else brand[:11],
         channel=entry.channel,
         body=body,
         code=code,
@@ -49,10 +47,3 @@ def order(route: Route) -> list[Via]:
         left.remove(chosen)
         drawn.append(chosen)
     return [*drawn, *left, *(via for via in route.via if not via.weight)]
-
-
-def addressed(message: Message, via: Via, config: Config) -> Message:
-    """The message as it goes by this way: from the way's own sender, where it names one."""
-    if via.sender is None:
-        return message
-    return msgspec.structs.replace(message, sender=config.senders[via.sender].address)

@@ -1,0 +1,123 @@
+"""The service in this process, on a Valkey of its own, without HTTP: for questions to the store or a profiler."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stack import free_port
+from benchmarks.traffic import Caller, Callers
+from verify_service import codes, config
+from verify_service.embedded import EmbeddedValkey
+from verify_service.model import Number, Start, TimelineEvent
+from verify_service.policy import file as policy_file
+from verify_service.service import Service
+from verify_service.store import Store
+from verify_service.store.clock import SystemClock
+from verify_service.store.connection import Call, Link
+from verify_service.store.failures import FailedAuthentications
+from verify_service.store.outbox import Settlement
+from verify_service.web import create_app
+from verify_service.web.parts import Parts
+
+API_KEY = codes.new_api_key("default")
+
+
+class Inside:
+    """A service under the shipped policy, on an empty store."""
+
+    def __init__(self, url: str) -> None:
+        self.store = Store(url)
+        self.store.prepare()
+        self.callers = Callers()
+        self.config = config.load(None, API_KEY)
+        self.policy = policy_file.parse(policy_file.default_text(), "the shipped policy")
+        self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
+        self.tagger = codes.Tagger(codes.new_key())
+        self.clock = SystemClock()
+        self.service = Service(self.config, self.policy, self.keys, self.tagger, self.store.verifications, self.clock)
+
+    def app(self) -> Any:
+        """The WSGI app of the web role around the same service."""
+        return create_app(
+            Parts(
+                config=self.config,
+                store=self.store,
+                service=self.service,
+                clock=self.clock,
+                failures=FailedAuthentications(self.store.link, self.tagger),
+                inbox=None,
+                multiprocess=False,
+            )
+        )
+
+    def code(self, verification_id: str) -> str:
+        """The code of a verification, derived as the dispatcher does it."""
+        fields = ("kid", "nonce", "tenant", "purpose")
+        found = self.store.link.command(0, ["HMGET", f"vs:{{0}}:verification:{verification_id}", *fields])
+        kid, nonce, tenant, purpose = (part.decode() for part in found)
+        return self.keys.code(kid, nonce, tenant, purpose, 6)
+
+    def start(self) -> str:
+        """Starts a new caller's verification; its id."""
+        return self.service.start("default", a_start(self.callers.next())).id
+
+    def fill(self, count: int, batch: int = 200) -> None:
+        """So many live verifications with their messages sent: the service's own calls, many to a round trip."""
+        link = self.store.link
+        recorder = _Recorder(link)
+        self.store.verifications._link = recorder
+        try:
+            for done in range(0, count, batch):
+                for _ in range(min(batch, count - done)):
+                    self.start()
+                recorder.flush()
+                self.settle()
+        finally:
+            self.store.verifications._link = link
+
+    def settle(self) -> None:
+        """Does the dispatcher's part for all that is queued: taken, sent, settled."""
+        while entries := self.store.outbox.take(0, "benchmark", 1000, 0):
+            sent = TimelineEvent(at=self.clock.now(), event="sent", provider="fake-a")
+            self.store.outbox.settle([Settlement(entry, [sent]) for entry in entries])
+
+    def stats(self) -> dict[str, tuple[int, int]]:
+        """What the server counted since `reset`: command -> (calls, microseconds)."""
+        found: dict[str, Any] = self.store.link.client().info("commandstats")
+        return {name.removeprefix("cmdstat_"): (entry["calls"], entry["usec"]) for name, entry in found.items()}
+
+    def reset(self) -> None:
+        """Starts the server's counts anew."""
+        self.store.link.client().config_resetstat()
+
+
+class _Recorder(Link):
+    """Takes calls as a link does, answers what an admitted start is answered, and sends them when it is told to."""
+
+    def __init__(self, link: Link) -> None:
+        self._through = link
+        self.partitions = link.partitions
+        self._calls: list[Call] = []
+
+    def call(self, call: Call) -> list[Any]:
+        self._calls.append(call)
+        return [b"started", b"ve_", 0, 0, 0, 0, 0, b"sms", []]
+
+    def flush(self) -> None:
+        for answer in self._through.burst(self._calls):
+            assert answer[0] == b"started", answer
+        self._calls.clear()
+
+
+@contextmanager
+def inside(folder: Path, extra: Sequence[str] = ()) -> Iterator[Inside]:
+    """An `Inside` until the end of the block."""
+    with EmbeddedValkey(folder, port=free_port(), append_fsync="no", extra=extra) as valkey:
+        yield Inside(valkey.url)
+
+
+def a_start(caller: Caller) -> Start:
+    """A caller's start, its number parsed already."""
+    number = Number(e164=caller.to, country=caller.country, prefix=caller.to[:6], line_type=caller.line_type)
+    return Start(number=number, channel="sms", purpose="login", ip=caller.ip, device=None)

@@ -1,0 +1,52 @@
+"""What tests of live processes need: a free port, waiting with a deadline, a dispatcher at work beside a bench."""
+
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tests.conftest import Bench
+from verify_service.dispatch import Dispatcher
+from verify_service.inbox import Inbox
+from verify_service.providers import Provider
+from verify_service.providers.fake import FakeProvider
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free, from below the range that outgoing connections draw from."""
+    for port in random.sample(range(10_000, 32_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port in 100 tries")
+
+
+def until(true: Callable[[], object], seconds: float = 15.0) -> None:
+    """Returns once it holds; fails when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not true within {seconds:g} s"
+        time.sleep(0.02)
+
+
+@contextmanager
+def dispatching(bench: Bench) -> Iterator[Inbox]:
+    """A real dispatcher with the fake provider, under the bench's keys and clock; gives its inbox."""
+    inbox = Inbox(bench.store, bench.keys, bench.tagger)
+    providers: dict[str, Provider] = {}
+    made = Dispatcher(
+        bench.store.outbox, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4)
+    )
+    providers["fake-a"] = FakeProvider("fake-a", inbox, bench.clock, made.report("fake-a"))
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        yield inbox
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()

@@ -1,0 +1,584 @@
+"""Redis Cluster: three primaries of the embedded binary, the service's partitions spread over all of them."""
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.conftest import Bench, a_start, make_bench, wrong
+from tests.crowd import at_once, numbers, outcome
+from tests.live import dispatching, free_port, until
+from verify_service.codes import new_key
+from verify_service.embedded import EmbeddedValkey
+from verify_service.errors import ConfigError, IdempotencyMismatch, RateLimited, StoreUnavailable
+from verify_service.inbox import Inbox, Rule
+from verify_service.model import Verification
+from verify_service.service import number_tag
+from verify_service.store import Store
+from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
+from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
+
+TENANT = "default"
+SLOTS = 16_384
+OPTIONS = (
+    # A dead primary takes its own slots away and no others.
+    *("--cluster-require-full-coverage", "no"),
+    *("--cluster-node-timeout", "2000"),
+)
+POLICY = """
+[code]
+guess_ceiling = 1.0
+sends = 20
+cooldown = ["1 second"]
+"""
+
+
+class Cluster:
+    """Three primaries with a third of the slots each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.nodes = [
+            EmbeddedValkey(directory / str(place), append_fsync="no", cluster=True, extra=OPTIONS) for place in range(3)
+        ]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def client(self, node: EmbeddedValkey) -> Any:
+        """A plain client of one node."""
+        return redis.Redis(port=node.port or 0)
+
+    def start(self) -> None:
+        """Forms the cluster and waits until every node serves every slot."""
+        for place, node in enumerate(self.nodes):
+            node.start()
+            with self.client(node) as client:
+                client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+                first, last = SLOTS * place // 3, SLOTS * (place + 1) // 3 - 1
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+                for other in self.nodes[:place]:
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+        for node in self.nodes:
+            until(partial(self._agrees, node))
+
+    def _agrees(self, node: EmbeddedValkey) -> bool:
+        with self.client(node) as client:
+            info = client.execute_command("CLUSTER INFO")
+            return (
+                info["cluster_state"] == "ok"
+                and int(info["cluster_known_nodes"]) == 3
+                and info["cluster_slots_assigned"] == str(SLOTS)
+            )
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def spread(cluster: Cluster) -> Store:
+    """A store on the cluster."""
+    made = Store(cluster.url)
+    made.prepare()
+    return made
+
+
+def port_of(store: Store, partition: int) -> int:
+    """The port of the primary that owns a partition."""
+    port: int = store.link.client(partition).connection_pool.connection_kwargs["port"]
+    return port
+
+
+def home_of(bench: Bench, to: str) -> int:
+    """The partition of a number."""
+    return bench.store.verifications.partition(number_tag(bench.tagger, to))
+
+
+def ip_partition(bench: Bench, ip: str) -> int:
+    """The partition of an address's limits."""
+    return bench.store.verifications.partition(bench.tagger.tag("limit", "ip", ip))
+
+
+def numbers_where(bench: Bench, true: Callable[[int], bool]) -> Iterator[str]:
+    """Numbers whose partition is as it is wanted."""
+    return (to for to in numbers(415) if true(home_of(bench, to)))
+
+
+def ip_outside(bench: Bench, *partitions: int) -> str:
+    """An address whose limits lie in none of the partitions."""
+    return next(
+        ip for ip in (f"203.0.113.{last}" for last in range(1, 255)) if ip_partition(bench, ip) not in partitions
+    )
+
+
+def begin(bench: Bench, to: str, key: str | None = None, **fields: str) -> Verification:
+    return bench.service.start(TENANT, a_start(to, **fields), key)
+
+
+def counts(store: Store) -> dict[bytes, Any]:
+    """Every limit's count, over all nodes; what has been given back to nothing counts as nothing."""
+    found: dict[bytes, Any] = {}
+    for node in store.link.nodes():
+        for key in node.scan_iter(match="vs:*limit:*", count=1000):
+            if key.endswith(b":n"):
+                found[key] = {field: hits for field, hits in node.hgetall(key).items() if hits != b"0"}
+            else:
+                found[key] = node.zrange(key, 0, -1)
+    return {key: count for key, count in found.items() if count}
+
+
+def code_in(inbox: Inbox, to: str) -> str:
+    """The code that arrives."""
+    messages = inbox.messages(TENANT, to, None, 15.0)
+    assert messages, f"no message to {to}"
+    return messages[0].code
+
+
+def in_timeline(bench: Bench, verification_id: str, event: str) -> bool:
+    return event in [entry.event for entry in bench.service.status(TENANT, verification_id).timeline]
+
+
+def test_partitions_are_spread_over_all_primaries(spread: Store) -> None:
+    """Thirty-two partitions, and every primary owns some."""
+    assert spread.link.partitions == CLUSTER_PARTITIONS == 32
+    owners = [port_of(spread, part) for part in range(32)]
+    assert len(set(owners)) == 3
+    assert min(owners.count(port) for port in owners) >= 5
+
+
+def test_start_send_and_check_work_on_every_primary(spread: Store) -> None:
+    """A number of each primary gets its code by the real dispatcher and is approved with it; the timeline is whole."""
+    bench = make_bench(spread)
+    ports = sorted({port_of(spread, part) for part in range(32)})
+    parts = [{part for part in range(32) if port_of(spread, part) == port} for port in ports]
+    phones = [next(numbers_where(bench, own.__contains__)) for own in parts]
+    with dispatching(bench) as inbox:
+        for to in phones:
+            started = begin(bench, to, ip="203.0.113.77")
+            assert spread.verifications.partition(started.id[3:]) == home_of(bench, to)
+            code = code_in(inbox, to)
+            assert code == bench.code(started.id)
+            until(partial(in_timeline, bench, started.id, "delivered"))
+            assert bench.service.check(TENANT, started.id, code, ip="203.0.113.77").approved
+            events = [event.event for event in bench.service.status(TENANT, started.id).timeline]
+            assert events == ["started", "queued", "sent", "delivered", "approved"]
+
+
+@pytest.mark.parametrize("allow", ["20/hour", "40/hour", "20/hour; 40/day"])
+def test_what_another_partition_held_is_given_back_when_the_number_refuses(spread: Store, allow: str) -> None:
+    """Starts that the number's script refuses leave every count as it was, whether it is a log or a counter."""
+    bench = make_bench(
+        spread,
+        POLICY
+        + f"""
+        [[limit]]
+        name = "ip"
+        of = ["ip"]
+        allow = "{allow}"
+        [[limit]]
+        name = "number"
+        of = ["number"]
+        allow = "2/10 minutes"
+        """,
+    )
+    to = next(numbers(415))
+    ip = ip_outside(bench, home_of(bench, to))
+    begin(bench, to, ip=ip)
+    before = counts(spread)
+    for _ in range(3):
+        with pytest.raises(RateLimited) as refused:
+            begin(bench, to, ip=ip)
+        assert refused.value.members["limit"] == "cooldown"
+    assert counts(spread) == before
+    bench.clock.advance(2)
+    begin(bench, to, ip=ip)
+    bench.clock.advance(2)
+    before = counts(spread)
+    for _ in range(3):
+        with pytest.raises(RateLimited) as refused:
+            begin(bench, to, ip=ip)
+        assert refused.value.members["limit"] == "number"
+    assert counts(spread) == before
+
+
+@pytest.mark.parametrize("amount", [5, 33])
+def test_a_limit_of_another_partition_that_refuses_keeps_its_count(spread: Store, amount: int) -> None:
+    """Refused starts take nothing from the count that refused them: the limit stays as full as it was."""
+    bench = make_bench(spread, POLICY + f'[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "{amount}/hour"\n')
+    ip = "203.0.113.9"
+    phones = numbers_where(bench, lambda part: part != ip_partition(bench, ip))
+    for _ in range(amount):
+        begin(bench, next(phones), ip=ip)
+    before = counts(spread)
+    for _ in range(4):
+        with pytest.raises(RateLimited) as refused:
+            begin(bench, next(phones), ip=ip)
+        assert refused.value.members["limit"] == "ip"
+    assert counts(spread) == before
+
+
+@pytest.mark.parametrize("allow", ["3/hour", "33/hour"])
+def test_wrong_codes_by_address_count_across_partitions(spread: Store, allow: str) -> None:
+    """Wrong codes for numbers of any partition count for the address; a right one does not, and a start looks at the
+    count without touching it. At the limit even a right code is refused, and the start as well."""
+    bench = make_bench(
+        spread,
+        POLICY
+        + f"""
+        [[limit]]
+        name = "ip-wrong"
+        of = ["ip"]
+        allow = "{allow}"
+        counts = "wrong-codes"
+        """,
+    )
+    ip = "203.0.113.9"
+    phones = numbers_where(bench, lambda part: part != ip_partition(bench, ip))
+    started = [begin(bench, next(phones), ip=ip) for _ in range(12)]
+    for number in range(2):
+        bench.service.check(TENANT, started[number].id, wrong(bench.code(started[number].id)), ip=ip)
+    before = counts(spread)
+    assert bench.service.check(TENANT, started[2].id, bench.code(started[2].id), ip=ip).approved
+    to = next(phones)
+    begin(bench, to, ip=ip)
+    with pytest.raises(RateLimited):
+        begin(bench, to, ip=ip)
+    assert counts(spread) == before
+    spendable = int(allow.partition("/")[0]) - 2
+    for place in range(spendable):
+        victim = started[3 + place // 4].id
+        bench.service.check(TENANT, victim, wrong(bench.code(victim)), ip=ip)
+    for refused_work in (
+        lambda: bench.service.check(TENANT, started[11].id, bench.code(started[11].id), ip=ip),
+        lambda: begin(bench, next(phones), ip=ip),
+    ):
+        with pytest.raises(RateLimited) as refused:
+            refused_work()
+        assert refused.value.members["limit"] == "ip-wrong"
+    assert bench.service.check(TENANT, started[11].id, bench.code(started[11].id)).approved
+
+
+def test_concurrent_starts_of_many_numbers_admit_as_many_as_the_address_may(spread: Store) -> None:
+    """Where nothing else refuses, exactly the limit's amount passes, although each number lies elsewhere."""
+    bench = make_bench(spread, POLICY + '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "5/hour"\n')
+    phones = list(itertools.islice(numbers(415), 24))
+    outcomes = at_once(*[outcome(partial(begin, bench, to, ip="203.0.113.9")) for to in phones])
+    assert sum(isinstance(found, Verification) for found in outcomes) == 5
+    assert sum(isinstance(found, RateLimited) for found in outcomes) == 19
+
+
+def test_concurrent_starts_of_one_number_admit_at_most_its_limit_and_hold_nothing_more(spread: Store) -> None:
+    """At most k pass where a hold elsewhere is visible for a round trip, and afterwards every count is what passed."""
+    bench = make_bench(
+        spread,
+        POLICY
+        + """
+        [[limit]]
+        name = "number"
+        of = ["number"]
+        allow = "3/10 minutes"
+        [[limit]]
+        name = "ip"
+        of = ["ip"]
+        allow = "8/hour; 40/day"
+        """,
+    )
+    to = next(numbers(415))
+    ip = ip_outside(bench, home_of(bench, to))
+    before = counts(spread)
+    outcomes = at_once(*[outcome(partial(begin, bench, to, ip=ip, purpose=f"p{place}")) for place in range(24)])
+    admitted = sum(isinstance(found, Verification) for found in outcomes)
+    assert 1 <= admitted <= 3
+    assert admitted + sum(isinstance(found, RateLimited) for found in outcomes) == 24
+    after = {key: count for key, count in counts(spread).items() if key not in before}
+    assert (
+        sorted(len(count) if isinstance(count, list) else sum(map(int, count.values())) for count in after.values())
+        == [admitted] * 3
+    )
+
+
+def test_one_idempotency_key_belongs_to_one_body_across_partitions(spread: Store) -> None:
+    """Of two starts for numbers of different partitions under one key, together or one after the other, one is
+    admitted and the other told mismatch; the admitted one is answered again as it was."""
+    bench = make_bench(spread, POLICY)
+    phones = numbers(415)
+    for key in ("first", "second", "third"):
+        place = spread.verifications.partition(bench.tagger.tag("idempotency", TENANT, "start", key))
+        one = next(to for to in phones if home_of(bench, to) != place)
+        other = next(to for to in phones if home_of(bench, to) not in (place, home_of(bench, one)))
+        outcomes = at_once(*[outcome(partial(begin, bench, to, key)) for to in (one, other)])
+        [admitted] = [found for found in outcomes if isinstance(found, Verification)]
+        [refused] = [found for found in outcomes if not isinstance(found, Verification)]
+        assert isinstance(refused, IdempotencyMismatch)
+        assert admitted.to is not None
+        assert begin(bench, admitted.to, key) == admitted
+        with pytest.raises(IdempotencyMismatch):
+            begin(bench, one if admitted.to == other else other, key)
+
+
+def test_an_approval_gives_its_start_back_to_another_partition_within_a_second(spread: Store) -> None:
+    """The dispatcher carries the credit to the address's partition; what is not approved stays counted."""
+    bench = make_bench(
+        spread,
+        POLICY
+        + """
+        [[limit]]
+        name = "ip"
+        of = ["ip"]
+        allow = "5/hour; 40/day"
+        net_of_approved = true
+        """,
+    )
+    to, other = itertools.islice(numbers(415), 2)
+    ip = ip_outside(bench, home_of(bench, to))
+    before = counts(spread)
+    with dispatching(bench):
+        approved, left = begin(bench, to, ip=ip), begin(bench, other, ip=ip)
+        assert bench.service.check(TENANT, approved.id, bench.code(approved.id)).approved
+
+        def counted() -> list[int]:
+            new = [count for key, count in counts(spread).items() if key not in before]
+            return [len(count) if isinstance(count, list) else sum(map(int, count.values())) for count in new]
+
+        until(lambda: counted() == [1, 1], seconds=2.0)
+    assert bench.service.status(TENANT, left.id).status == "pending"
+
+
+def spent(store: Store, work: Callable[[], Any]) -> tuple[int, int]:
+    """(round trips that the process waited for, calls of functions that the servers counted)."""
+
+    def fcalls() -> int:
+        stats = [node.info("commandstats") for node in store.link.nodes()]
+        return sum(each.get("cmdstat_fcall", {}).get("calls", 0) for each in stats)
+
+    trips, calls = store.link.round_trips, fcalls()
+    work()
+    return store.link.round_trips - trips, fcalls() - calls
+
+
+def test_a_start_costs_two_round_trips_on_a_cluster_and_a_check_one(spread: Store) -> None:
+    """Where nothing is refused: everything outside the number's partition goes in one burst, then the number's script.
+    A check without an address is one trip."""
+    bench = make_bench(spread)
+    phones = numbers(415)
+    to = next(phones)
+    ip = ip_outside(bench, home_of(bench, to))
+    assert spent(spread, lambda: begin(bench, to, ip=ip)) == (2, 2)
+    key = next(
+        key
+        for key in map(str, itertools.count())
+        if spread.verifications.partition(bench.tagger.tag("idempotency", TENANT, "start", key))
+        not in (home_of(bench, to), ip_partition(bench, ip))
+    )
+    bench.clock.advance(40)
+    assert spent(spread, lambda: begin(bench, to, key, ip=ip)) == (2, 3)
+    started = begin(bench, next(phones))
+    code = bench.code(started.id)
+    assert spent(spread, lambda: bench.service.check(TENANT, started.id, wrong(code))) == (1, 1)
+    assert spent(spread, lambda: bench.service.check(TENANT, started.id, code)) == (1, 1)
+
+
+def test_a_start_and_a_check_cost_one_round_trip_on_a_single_server(bench: Bench) -> None:
+    """With every default limit and an Idempotency-Key."""
+    started: list[Verification] = []
+    assert spent(bench.store, lambda: started.append(begin(bench, "+14155550123", "key", ip="203.0.113.9"))) == (1, 1)
+    code = bench.code(started[0].id)
+    assert spent(
+        bench.store,
+        lambda: bench.service.check(TENANT, started[0].id, code, ip="203.0.113.9", idempotency_key="key"),
+    ) == (1, 1)
+
+
+def test_a_node_that_has_lost_the_functions_gets_them_again(spread: Store) -> None:
+    """A primary without our functions, such as one restored empty, is given them by the next call; it counts once."""
+    bench = make_bench(spread, POLICY + '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "5/hour"\n')
+    to = next(numbers(415))
+    home = home_of(bench, to)
+    ip = next(
+        ip
+        for ip in (f"203.0.113.{last}" for last in range(1, 255))
+        if port_of(spread, ip_partition(bench, ip)) != port_of(spread, home)
+    )
+    spread.link.client(ip_partition(bench, ip)).function_flush()
+    assert spent(spread, lambda: begin(bench, to, ip=ip))[0] == 3
+    owner = spread.link.client(ip_partition(bench, ip))
+    tag = bench.tagger.tag("limit", "ip", ip)
+    assert owner.zcard(f"{prefix(ip_partition(bench, ip))}limit:ip:{tag}") == 1
+    spread.link.client(home).function_flush()
+    bench.clock.advance(2)
+    assert spent(spread, lambda: begin(bench, to, ip=ip))[0] == 3
+
+
+def test_a_store_that_was_used_with_another_partition_count_is_refused(spread: Store, cluster: Cluster) -> None:
+    """The count is fixed by the first use: numbers would be looked for where they are not."""
+    owner = spread.link._cluster
+    owner.set("vs:partitions", 1)
+    try:
+        with pytest.raises(ConfigError, match="1 partitions and this connection has 32"):
+            Store(cluster.url).prepare()
+    finally:
+        owner.set("vs:partitions", 32)
+
+
+def test_a_cluster_node_named_as_a_single_server_is_refused(cluster: Cluster) -> None:
+    """A URL without +cluster that names a node of a cluster is told how to write it."""
+    with pytest.raises(ConfigError, match=r"redis\+cluster://"):
+        Store(cluster.nodes[0].url).prepare()
+
+
+def test_a_slot_that_moves_to_another_primary_is_followed(spread: Store, cluster: Cluster) -> None:
+    """What was started before a slot moved is approved after it, at the price of one more round trip for the first
+    call; the dispatcher follows too."""
+    bench = make_bench(spread)
+    to = next(numbers(415))
+    home = home_of(bench, to)
+    with dispatching(bench) as inbox:
+        started = begin(bench, to)
+        assert code_in(inbox, to) == bench.code(started.id)
+        source: Any = spread.link.client(home)
+        target = next(node for node in cluster.nodes if node.port != port_of(spread, home))
+        with cluster.client(target) as client:
+            target_id = client.execute_command("CLUSTER MYID")
+        slot = source.execute_command("CLUSTER KEYSLOT", prefix(home))
+        source.execute_command("CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target_id)
+        until(
+            lambda: (
+                b"success" in [field for job in source.execute_command("CLUSTER GETSLOTMIGRATIONS") for field in job]
+            )
+        )
+        late = Store(cluster.url)
+        assert port_of(late, home) == target.port
+        code = code_in(inbox, to)
+        assert bench.service.check(TENANT, started.id, code).approved
+        assert port_of(spread, home) == target.port
+        bench.clock.advance(40)
+        again = begin(bench, to)
+        until(lambda: inbox.messages(TENANT, to, None, 0)[0].verification_id == again.id)
+
+
+def test_a_dead_primary_takes_down_its_own_partitions_and_no_others(tmp_path: Path) -> None:
+    """Without a replica, starts for a dead primary's numbers are a 503 within the caller's patience and admit nothing;
+    other numbers are served and sent to; when it is back, all are, without a restart."""
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start()
+        store = Store(cluster.url)
+        store.prepare()
+        bench = make_bench(store)
+        doomed = next(node for node in cluster.nodes if node.port != port_of(store, 0))
+        dead = {part for part in range(32) if port_of(store, part) == doomed.port}
+        lost = numbers_where(bench, lambda part: part in dead)
+        fine = numbers_where(bench, lambda part: part not in dead)
+        waiting = next(lost)
+        before = begin(bench, waiting)
+        with dispatching(bench) as inbox:
+            code = code_in(inbox, waiting)
+            in_flight = next(lost)
+            inbox.set_behaviour((Rule(to=in_flight, do="slow", delay_ms=1000),))
+            held = begin(bench, in_flight)
+            stream = f"{prefix(home_of(bench, in_flight))}outbox"
+            until(lambda: store.link.command(home_of(bench, in_flight), ["XPENDING", stream, "dispatch"])[0] == 1)
+            doomed.kill()
+            began = time.monotonic()
+            for to in itertools.islice(lost, 3):
+                with pytest.raises(StoreUnavailable):
+                    begin(bench, to)
+            with pytest.raises(StoreUnavailable):
+                bench.service.check(TENANT, before.id, code)
+            assert time.monotonic() - began < 6
+            assert code_in(inbox, in_flight)  # It is sent, and cannot be settled now: no other may wait for it.
+            for to in itertools.islice(fine, 3):
+                started = begin(bench, to)
+                assert code_in(inbox, to) == bench.code(started.id)
+                until(partial(in_timeline, bench, started.id, "delivered"))
+                assert bench.service.check(TENANT, started.id, bench.code(started.id)).approved
+            to = next(fine)
+            ip = next(ip for ip in (f"203.0.113.{last}" for last in range(255)) if ip_partition(bench, ip) in dead)
+            with pytest.raises(StoreUnavailable):
+                begin(bench, to, ip=ip)
+            home = home_of(bench, to)
+            pointer = f"{prefix(home)}live:{number_tag(bench.tagger, to)}:{TENANT}:login"
+            assert store.link.client(home).exists(pointer) == 0
+            with cluster.client(next(node for node in cluster.nodes if node is not doomed)) as client:
+                until(lambda: int(client.execute_command("CLUSTER INFO")["cluster_slots_fail"]) > 0)
+            started = begin(bench, next(fine))
+            assert bench.service.check(TENANT, started.id, bench.code(started.id)).approved
+
+            doomed.start()
+
+            def served() -> bool:
+                with suppress(StoreUnavailable):
+                    return bench.service.check(TENANT, before.id, code).approved
+                return False
+
+            until(served)
+            until(partial(in_timeline, bench, held.id, "delivered"))
+            to = next(lost)
+            started = begin(bench, to)
+            assert code_in(inbox, to) == bench.code(started.id)
+    finally:
+        cluster.stop()
+
+
+def test_the_two_roles_serve_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    """`verify-service web` and `verify-service dispatch`, each a process of its own, against the cluster: twelve
+    numbers are started, sent to and approved."""
+    port = free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
+    env = clean | {
+        "VERIFY_REDIS_URL": cluster.url,
+        "VERIFY_KEYS": f"k1:{new_key()}",
+        "VERIFY_TAG_KEY": new_key(),
+        "VERIFY_API_KEY": "an-api-key-for-the-cluster",
+        "VERIFY_CLOCK": "virtual",
+    }
+    roles = (["web", "--port", str(port), "--workers", "1"], ["dispatch"])
+    log = tmp_path / "roles.log"
+    processes: list[subprocess.Popen[bytes]] = []
+    client = VerifyClient(VerifyServer(f"http://127.0.0.1:{port}", env["VERIFY_API_KEY"], tmp_path, 0))
+    try:
+        with log.open("wb") as output:
+            for role in roles:
+                command = [sys.executable, "-m", "verify_service", *role]
+                processes.append(subprocess.Popen(command, env=env, stdout=output, stderr=output))
+
+        def ready() -> bool:
+            assert all(process.poll() is None for process in processes), log.read_text()
+            with suppress(OSError):
+                with socket.create_connection(("127.0.0.1", port), timeout=1):
+                    pass
+                return client.request("GET", "/readyz")[0] == 200
+            return False
+
+        until(ready, seconds=30)
+        inbox = VerifyInbox(client)
+        for to in itertools.islice(numbers(646), 12):
+            started = client.start(to, ip="203.0.113.9", idempotency_key=f"key-{to}")
+            assert client.check(id=started["id"], code=inbox.code(to), ip="203.0.113.9")["approved"]
+    finally:
+        client.close()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            assert process.wait(20) in (0, -15)

@@ -1,0 +1,188 @@
+"""`verify.toml`: what an operator may write, and one line that names the key for what cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from verify_service import config
+from verify_service.codes import api_key_digest
+from verify_service.config import FakeConfig, Principal, Via, WebhookConfig
+from verify_service.errors import ConfigError
+
+FAKE = '[providers.fake-a]\nkind = "fake"\n'
+HOOK = '[providers.hook]\nkind = "webhook"\nurl = "https://sms.example.com/send"\nsecret = "env:HOOK_SECRET"\n'
+DIGEST = api_key_digest("vk_acme_0123456789abcdef")
+
+WHOLE = f"""
+allow_fake = true
+allow_test_numbers = true
+
+[tenants.acme]
+brand = "Acme"
+api_keys = [{{ digest = "{DIGEST}", scopes = ["verify", "read"] }}]
+
+[tenants.blue-bicycle]
+
+{FAKE}
+[providers.hook]
+kind = "webhook"
+url = "https://sms.example.com/send"
+secret = "env:HOOK_SECRET"
+timeout = "2 seconds"
+
+[senders.short]
+type = "short-code"
+address = "43721"
+per_second = 100
+countries = ["US"]
+
+[[routes]]
+countries = ["*"]
+channel = "sms"
+via = [{{ provider = "fake-a", sender = "short", weight = 90 }}, {{ provider = "hook", weight = 10 }}]
+
+[[routes]]
+countries = ["DE", "AT"]
+via = [{{ provider = "hook" }}]
+
+[[test_numbers]]
+match = "+1415555*"
+code = "123456"
+until = 2027-01-01
+"""
+
+
+def load(folder: Path, text: str, api_key: str | None = None) -> config.Config:
+    file = folder / "verify.toml"
+    file.write_text(text)
+    return config.load(file, api_key)
+
+
+def test_without_a_file_there_is_one_tenant_and_a_fake_provider() -> None:
+    """The first look needs no file: `VERIFY_API_KEY` may verify and administer for the tenant `default`."""
+    found = config.load(None, "vk_default_0123456789")
+    assert found.fake
+    assert dict(found.providers) == {"fake-a": FakeConfig()}
+    assert found.tenants["default"].brand == "Verify"
+    assert dict(found.principals) == {
+        api_key_digest("vk_default_0123456789"): Principal("default", frozenset({"verify", "admin"}))
+    }
+    route = found.route("US", "sms")
+    assert route is not None
+    assert [via.provider for via in route.via] == ["fake-a"]
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    """Every table of the contract reaches its place."""
+    found = load(tmp_path, WHOLE)
+    assert (found.tenants["acme"].brand, found.tenants["blue-bicycle"].brand) == ("Acme", "Blue-Bicycle")
+    assert dict(found.principals) == {DIGEST: Principal("acme", frozenset({"verify", "read"}))}
+    hook = found.providers["hook"]
+    assert isinstance(hook, WebhookConfig)
+    assert (hook.url, hook.secret, hook.timeout.seconds) == ("https://sms.example.com/send", "env:HOOK_SECRET", 2.0)
+    assert (found.senders["short"].address, found.senders["short"].per_second) == ("43721", 100)
+    assert found.test_code("+14155550123", 1_700_000_000_000) == "123456"
+    assert found.test_code("+14156550123", 1_700_000_000_000) is None
+
+
+def test_a_route_that_names_the_country_comes_before_the_general_one(tmp_path: Path) -> None:
+    """`*` serves what no other route names, wherever it stands; a channel without a route has none."""
+    found = load(tmp_path, WHOLE)
+    german, french = found.route("DE", "sms"), found.route("FR", "sms")
+    assert german is not None
+    assert french is not None
+    assert german.via == (Via(provider="hook"),)
+    assert [(via.provider, via.sender, via.weight) for via in french.via] == [
+        ("fake-a", "short", 90),
+        ("hook", None, 10),
+    ]
+    assert found.route("DE", "voice") is None
+
+
+def test_the_environment_s_key_joins_the_file_s(tmp_path: Path) -> None:
+    """`VERIFY_API_KEY` works beside the keys of the file; a brand of its own stays."""
+    text = FAKE + '[tenants.default]\nbrand = "Ours"\n'
+    found = load(tmp_path, text, "vk_default_0123456789")
+    assert found.tenants["default"].brand == "Ours"
+    assert len(found.principals) == 1
+
+
+BAD = {
+    "nothing": ("", r"no \[providers.NAME\]"),
+    "no TOML": ("tenants = [", r"cannot be read as TOML"),
+    "not UTF-8": ("\udcff", r"cannot be read as TOML"),
+    "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`"),
+    "an unknown key": (FAKE + "[tenants.acme]\nname = 'x'\n", r"unknown field `name` - at `\$\.tenants"),
+    "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
+    "a digest": (FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n', r"api_keys\[0\]\.digest`"),
+    "no scope": (
+        FAKE + f'[tenants.a]\napi_keys = [{{ digest = "{DIGEST}", scopes = [] }}]\n',
+        r"api_keys\[0\]\.scopes`",
+    ),
+    "a scope": (
+        FAKE + f'[tenants.a]\napi_keys = [{{ digest = "{DIGEST}", scopes = ["root"] }}]\n',
+        r"'root'.*scopes\[0\]`",
+    ),
+    "a key of two tenants": (
+        FAKE + "".join(f'[tenants.{name}]\napi_keys = [{{ digest = "{DIGEST}" }}]\n' for name in "ab"),
+        r"tenants\.b\.api_keys: a digest stands twice",
+    ),
+    "a kind": ('[providers.x]\nkind = "carrier-pigeon"\n', r"'carrier-pigeon' - at `\$\.providers\[\.\.\.\]\.kind`"),
+    "no kind": ("[providers.x]\n", r"missing required field `kind`"),
+    "a key of another kind": (FAKE + 'url = "https://x"\n', r"unknown field `url`"),
+    "no secret": ('[providers.x]\nkind = "webhook"\nurl = "https://x"\n', r"missing required field `secret`"),
+    "a URL": (HOOK.replace("https://sms", "ftp://sms"), r"\.url`"),
+    "a secret in clear": (HOOK.replace("env:HOOK_SECRET", "hunter2"), r"regex .*\.secret`"),
+    "a timeout": (HOOK + "timeout = 5\n", r"a length of time is written in quotes.*\.timeout`"),
+    "a length of time": (HOOK + 'timeout = "soon"\n', r"'soon' is not a length of time.*\.timeout`"),
+    "a sender's type": (
+        FAKE + '[senders.s]\ntype = "pager"\naddress = "1"\n',
+        r"'pager' - at `\$\.senders\[\.\.\.\]\.type`",
+    ),
+    "a route to nowhere": (
+        FAKE + '[[routes]]\nvia = [{ provider = "other" }]\n',
+        r"routes\[0\]: there is no \[providers\.other\]",
+    ),
+    "a route from nobody": (
+        FAKE + '[[routes]]\nvia = [{ provider = "fake-a", sender = "s" }]\n',
+        r"routes\[0\]: there is no \[senders\.s\]",
+    ),
+    "a route without a provider": (FAKE + "[[routes]]\nvia = []\n", r"at `\$\.routes\[0\]\.via`"),
+    "a country": (
+        FAKE + '[[routes]]\ncountries = ["de"]\nvia = [{ provider = "fake-a" }]\n',
+        r"routes\[0\]\.countries: 'de'",
+    ),
+    "a channel": (
+        FAKE + '[[routes]]\nchannel = "fax"\nvia = [{ provider = "fake-a" }]\n',
+        r"'fax' - at `\$\.routes\[0\]\.channel`",
+    ),
+    "no weight": (
+        FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = 0 }]\n',
+        r"routes\[0\]: every weight is 0",
+    ),
+    "a negative weight": (FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = -1 }]\n', r"via\[0\]\.weight`"),
+    "fake beside real": (FAKE + HOOK, r"fake-a is fake and hook is real.*allow_fake = true"),
+    "a test number": (
+        FAKE + '[[test_numbers]]\nmatch = "*"\ncode = "123456"\nuntil = 2027-01-01\n',
+        r"test_numbers\[0\]\.match`",
+    ),
+    "a test code": (
+        FAKE + '[[test_numbers]]\nmatch = "+1415555*"\ncode = "secret"\nuntil = 2027-01-01\n',
+        r"test_numbers\[0\]\.code`",
+    ),
+    "a test number for ever": (
+        FAKE + '[[test_numbers]]\nmatch = "+1415555*"\ncode = "123456"\n',
+        r"missing required field `until`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    """The line names the key at fault, and no more than one line is said."""
+    file = tmp_path / "verify.toml"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError, match=words) as refused:
+        config.load(file, None)
+    assert "\n" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)

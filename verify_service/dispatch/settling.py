@@ -1,0 +1,99 @@
+"""Writes down what became of entries, in batches: one round trip for all that finished during the last one."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from verify_service.errors import StoreUnavailable
+from verify_service.model import TimelineEvent
+from verify_service.store.outbox import Entry, Outbox, Settlement
+from verify_service.telemetry import SETTLED, log
+
+MOST = 64
+# A round trip and a change of threads cost more than a settlement's share of them, and nobody waits for one.
+GATHER_S = 0.005
+AGAIN_S = 0.2
+LAST_TRIES_S = 5.0
+
+_log = log("dispatch")
+
+
+class Settler:
+    """A thread that settles; `done` is told each batch once it is in the store."""
+
+    def __init__(self, outbox: Outbox, done: Callable[[Sequence[Settlement]], None]) -> None:
+        self._outbox = outbox
+        self._done = done
+        self._queue: queue.SimpleQueue[Settlement | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="settle", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def settle(self, entry: Entry, events: Sequence[TimelineEvent]) -> None:
+        """Settles the entry soon."""
+        SETTLED.labels("sent" if any(event.event == "sent" for event in events) else "failed").inc()
+        self._queue.put(Settlement(entry, events))
+
+    def close(self, seconds: float) -> None:
+        """Waits until all is settled, at most so many seconds."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(seconds)
+
+    def _loop(self) -> None:
+        late: list[Settlement] = []
+        again = 0.0
+        give_up: float | None = None
+        while give_up is None or (late and time.monotonic() < give_up):
+            batch, closed = self._next(AGAIN_S if late else None)
+            if closed:
+                give_up = time.monotonic() + LAST_TRIES_S
+            if late and time.monotonic() >= again:
+                batch, late = late + batch, []
+            failed = self._write(batch)
+            if failed and not late:
+                again = time.monotonic() + AGAIN_S
+            late += failed
+        # Whoever claims what is late by now sends it again, with the same code.
+
+    def _next(self, patience: float | None) -> tuple[list[Settlement], bool]:
+        """A batch, empty where nothing comes in so many seconds, and whether it was the last one."""
+        batch: list[Settlement] = []
+        with suppress(queue.Empty):
+            item = self._queue.get(timeout=patience)
+            self._closing.wait(GATHER_S)
+            while item is not None:
+                batch.append(item)
+                if len(batch) == MOST:
+                    return batch, False
+                item = self._queue.get_nowait()
+            return batch, True
+        return batch, False
+
+    def _write(self, batch: list[Settlement]) -> list[Settlement]:
+        """Settles what can be; answers the rest: no partition waits for another that is silent."""
+        parts: dict[int, list[Settlement]] = {}
+        for item in batch:
+            parts.setdefault(item.entry.partition, []).append(item)
+        if not batch or self._settled(batch):
+            return []
+        if len(parts) == 1:
+            return batch
+        return [item for own in parts.values() if not self._settled(own) for item in own]
+
+    def _settled(self, batch: Sequence[Settlement]) -> bool:
+        try:
+            self._outbox.settle(batch)
+        except StoreUnavailable as error:
+            _log.warning("cannot settle yet", entries=len(batch), reason=error.reason)
+            return False
+        except Exception:
+            # What was sent and is not settled would be sent again: nothing may end this thread.
+            _log.exception("cannot settle yet", entries=len(batch))
+            return False
+        self._done(batch)
+        return True
