@@ -19,7 +19,7 @@ def measure(folder: Path, calls: int, stored: int, live: int) -> list[Table]:
         "Server time and round trips",
         ("call", "live", "round trips", "commands in the script", "server µs"),
         f"{calls:,} calls each, in {BATCHES} batches: round trips as the link counts them, the rest from INFO "
-        "commandstats, `server µs` that of FCALL in the quickest batch. No append-only file; neither HTTP nor dispatcher.",
+        "commandstats, `server µs` that of FCALL in the quickest batch. No append-only file, no HTTP, no dispatcher.",
     )
     memory = Table(
         "Memory of a live verification",

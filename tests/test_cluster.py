@@ -1,4 +1,4 @@
-"""Redis Cluster: three primaries of the embedded binary, the service's partitions spread over all of them."""
+"""Redis Cluster: three primaries of the embedded binary, the partitions spread over all of them."""
 
 import itertools
 import os
@@ -13,77 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
-from tests.conftest import Bench, a_start, make_bench, wrong
-from tests.crowd import at_once, numbers, outcome
+from tests.cluster import (
+    POLICY,
+    TENANT,
+    Cluster,
+    begin,
+    home_of,
+    in_timeline,
+    ip_outside,
+    ip_partition,
+    numbers_where,
+    port_of,
+)
+from tests.conftest import Bench, make_bench, wrong
+from tests.crowd import numbers
 from tests.live import dispatching, free_port, until
 from verify_service.codes import new_key
-from verify_service.embedded import EmbeddedValkey
-from verify_service.errors import ConfigError, IdempotencyMismatch, RateLimited, StoreUnavailable
+from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Verification
 from verify_service.service import number_tag
 from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
-
-TENANT = "default"
-SLOTS = 16_384
-OPTIONS = (
-    # A dead primary takes its own slots away and no others.
-    *("--cluster-require-full-coverage", "no"),
-    *("--cluster-node-timeout", "2000"),
-)
-POLICY = """
-[code]
-guess_ceiling = 1.0
-sends = 20
-cooldown = ["1 second"]
-"""
-
-
-class Cluster:
-    """Three primaries with a third of the slots each."""
-
-    def __init__(self, directory: Path) -> None:
-        self.nodes = [
-            EmbeddedValkey(directory / str(place), append_fsync="no", cluster=True, extra=OPTIONS) for place in range(3)
-        ]
-
-    @property
-    def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-
-    def client(self, node: EmbeddedValkey) -> Any:
-        """A plain client of one node."""
-        return redis.Redis(port=node.port or 0)
-
-    def start(self) -> None:
-        """Forms the cluster and waits until every node serves every slot."""
-        for place, node in enumerate(self.nodes):
-            node.start()
-            with self.client(node) as client:
-                client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
-                first, last = SLOTS * place // 3, SLOTS * (place + 1) // 3 - 1
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-                for other in self.nodes[:place]:
-                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
-        for node in self.nodes:
-            until(partial(self._agrees, node))
-
-    def _agrees(self, node: EmbeddedValkey) -> bool:
-        with self.client(node) as client:
-            info = client.execute_command("CLUSTER INFO")
-            return (
-                info["cluster_state"] == "ok"
-                and int(info["cluster_known_nodes"]) == 3
-                and info["cluster_slots_assigned"] == str(SLOTS)
-            )
-
-    def stop(self) -> None:
-        for node in self.nodes:
-            node.stop()
 
 
 @pytest.fixture(scope="module")
@@ -104,59 +57,11 @@ def spread(cluster: Cluster) -> Store:
     return made
 
 
-def port_of(store: Store, partition: int) -> int:
-    """The port of the primary that owns a partition."""
-    port: int = store.link.client(partition).connection_pool.connection_kwargs["port"]
-    return port
-
-
-def home_of(bench: Bench, to: str) -> int:
-    """The partition of a number."""
-    return bench.store.verifications.partition(number_tag(bench.tagger, to))
-
-
-def ip_partition(bench: Bench, ip: str) -> int:
-    """The partition of an address's limits."""
-    return bench.store.verifications.partition(bench.tagger.tag("limit", "ip", ip))
-
-
-def numbers_where(bench: Bench, true: Callable[[int], bool]) -> Iterator[str]:
-    """Numbers whose partition is as it is wanted."""
-    return (to for to in numbers(415) if true(home_of(bench, to)))
-
-
-def ip_outside(bench: Bench, *partitions: int) -> str:
-    """An address whose limits lie in none of the partitions."""
-    return next(
-        ip for ip in (f"203.0.113.{last}" for last in range(1, 255)) if ip_partition(bench, ip) not in partitions
-    )
-
-
-def begin(bench: Bench, to: str, key: str | None = None, **fields: str) -> Verification:
-    return bench.service.start(TENANT, a_start(to, **fields), key)
-
-
-def counts(store: Store) -> dict[bytes, Any]:
-    """Every limit's count, over all nodes; what has been given back to nothing counts as nothing."""
-    found: dict[bytes, Any] = {}
-    for node in store.link.nodes():
-        for key in node.scan_iter(match="vs:*limit:*", count=1000):
-            if key.endswith(b":n"):
-                found[key] = {field: hits for field, hits in node.hgetall(key).items() if hits != b"0"}
-            else:
-                found[key] = node.zrange(key, 0, -1)
-    return {key: count for key, count in found.items() if count}
-
-
 def code_in(inbox: Inbox, to: str) -> str:
     """The code that arrives."""
     messages = inbox.messages(TENANT, to, None, 15.0)
     assert messages, f"no message to {to}"
     return messages[0].code
-
-
-def in_timeline(bench: Bench, verification_id: str, event: str) -> bool:
-    return event in [entry.event for entry in bench.service.status(TENANT, verification_id).timeline]
 
 
 def test_partitions_are_spread_over_all_primaries(spread: Store) -> None:
@@ -183,186 +88,6 @@ def test_start_send_and_check_work_on_every_primary(spread: Store) -> None:
             assert bench.service.check(TENANT, started.id, code, ip="203.0.113.77").approved
             events = [event.event for event in bench.service.status(TENANT, started.id).timeline]
             assert events == ["started", "queued", "sent", "delivered", "approved"]
-
-
-@pytest.mark.parametrize("allow", ["20/hour", "40/hour", "20/hour; 40/day"])
-def test_what_another_partition_held_is_given_back_when_the_number_refuses(spread: Store, allow: str) -> None:
-    """Starts that the number's script refuses leave every count as it was, whether it is a log or a counter."""
-    bench = make_bench(
-        spread,
-        POLICY
-        + f"""
-        [[limit]]
-        name = "ip"
-        of = ["ip"]
-        allow = "{allow}"
-        [[limit]]
-        name = "number"
-        of = ["number"]
-        allow = "2/10 minutes"
-        """,
-    )
-    to = next(numbers(415))
-    ip = ip_outside(bench, home_of(bench, to))
-    begin(bench, to, ip=ip)
-    before = counts(spread)
-    for _ in range(3):
-        with pytest.raises(RateLimited) as refused:
-            begin(bench, to, ip=ip)
-        assert refused.value.members["limit"] == "cooldown"
-    assert counts(spread) == before
-    bench.clock.advance(2)
-    begin(bench, to, ip=ip)
-    bench.clock.advance(2)
-    before = counts(spread)
-    for _ in range(3):
-        with pytest.raises(RateLimited) as refused:
-            begin(bench, to, ip=ip)
-        assert refused.value.members["limit"] == "number"
-    assert counts(spread) == before
-
-
-@pytest.mark.parametrize("amount", [5, 33])
-def test_a_limit_of_another_partition_that_refuses_keeps_its_count(spread: Store, amount: int) -> None:
-    """Refused starts take nothing from the count that refused them: the limit stays as full as it was."""
-    bench = make_bench(spread, POLICY + f'[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "{amount}/hour"\n')
-    ip = "203.0.113.9"
-    phones = numbers_where(bench, lambda part: part != ip_partition(bench, ip))
-    for _ in range(amount):
-        begin(bench, next(phones), ip=ip)
-    before = counts(spread)
-    for _ in range(4):
-        with pytest.raises(RateLimited) as refused:
-            begin(bench, next(phones), ip=ip)
-        assert refused.value.members["limit"] == "ip"
-    assert counts(spread) == before
-
-
-@pytest.mark.parametrize("allow", ["3/hour", "33/hour"])
-def test_wrong_codes_by_address_count_across_partitions(spread: Store, allow: str) -> None:
-    """Wrong codes for numbers of any partition count for the address; a right one does not, and a start looks at the
-    count without touching it. At the limit even a right code is refused, and the start as well."""
-    bench = make_bench(
-        spread,
-        POLICY
-        + f"""
-        [[limit]]
-        name = "ip-wrong"
-        of = ["ip"]
-        allow = "{allow}"
-        counts = "wrong-codes"
-        """,
-    )
-    ip = "203.0.113.9"
-    phones = numbers_where(bench, lambda part: part != ip_partition(bench, ip))
-    started = [begin(bench, next(phones), ip=ip) for _ in range(12)]
-    for number in range(2):
-        bench.service.check(TENANT, started[number].id, wrong(bench.code(started[number].id)), ip=ip)
-    before = counts(spread)
-    assert bench.service.check(TENANT, started[2].id, bench.code(started[2].id), ip=ip).approved
-    to = next(phones)
-    begin(bench, to, ip=ip)
-    with pytest.raises(RateLimited):
-        begin(bench, to, ip=ip)
-    assert counts(spread) == before
-    spendable = int(allow.partition("/")[0]) - 2
-    for place in range(spendable):
-        victim = started[3 + place // 4].id
-        bench.service.check(TENANT, victim, wrong(bench.code(victim)), ip=ip)
-    for refused_work in (
-        lambda: bench.service.check(TENANT, started[11].id, bench.code(started[11].id), ip=ip),
-        lambda: begin(bench, next(phones), ip=ip),
-    ):
-        with pytest.raises(RateLimited) as refused:
-            refused_work()
-        assert refused.value.members["limit"] == "ip-wrong"
-    assert bench.service.check(TENANT, started[11].id, bench.code(started[11].id)).approved
-
-
-def test_concurrent_starts_of_many_numbers_admit_as_many_as_the_address_may(spread: Store) -> None:
-    """Where nothing else refuses, exactly the limit's amount passes, although each number lies elsewhere."""
-    bench = make_bench(spread, POLICY + '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "5/hour"\n')
-    phones = list(itertools.islice(numbers(415), 24))
-    outcomes = at_once(*[outcome(partial(begin, bench, to, ip="203.0.113.9")) for to in phones])
-    assert sum(isinstance(found, Verification) for found in outcomes) == 5
-    assert sum(isinstance(found, RateLimited) for found in outcomes) == 19
-
-
-def test_concurrent_starts_of_one_number_admit_at_most_its_limit_and_hold_nothing_more(spread: Store) -> None:
-    """At most k pass where a hold elsewhere is visible for a round trip, and afterwards every count is what passed."""
-    bench = make_bench(
-        spread,
-        POLICY
-        + """
-        [[limit]]
-        name = "number"
-        of = ["number"]
-        allow = "3/10 minutes"
-        [[limit]]
-        name = "ip"
-        of = ["ip"]
-        allow = "8/hour; 40/day"
-        """,
-    )
-    to = next(numbers(415))
-    ip = ip_outside(bench, home_of(bench, to))
-    before = counts(spread)
-    outcomes = at_once(*[outcome(partial(begin, bench, to, ip=ip, purpose=f"p{place}")) for place in range(24)])
-    admitted = sum(isinstance(found, Verification) for found in outcomes)
-    assert 1 <= admitted <= 3
-    assert admitted + sum(isinstance(found, RateLimited) for found in outcomes) == 24
-    after = {key: count for key, count in counts(spread).items() if key not in before}
-    assert (
-        sorted(len(count) if isinstance(count, list) else sum(map(int, count.values())) for count in after.values())
-        == [admitted] * 3
-    )
-
-
-def test_one_idempotency_key_belongs_to_one_body_across_partitions(spread: Store) -> None:
-    """Of two starts for numbers of different partitions under one key, together or one after the other, one is
-    admitted and the other told mismatch; the admitted one is answered again as it was."""
-    bench = make_bench(spread, POLICY)
-    phones = numbers(415)
-    for key in ("first", "second", "third"):
-        place = spread.verifications.partition(bench.tagger.tag("idempotency", TENANT, "start", key))
-        one = next(to for to in phones if home_of(bench, to) != place)
-        other = next(to for to in phones if home_of(bench, to) not in (place, home_of(bench, one)))
-        outcomes = at_once(*[outcome(partial(begin, bench, to, key)) for to in (one, other)])
-        [admitted] = [found for found in outcomes if isinstance(found, Verification)]
-        [refused] = [found for found in outcomes if not isinstance(found, Verification)]
-        assert isinstance(refused, IdempotencyMismatch)
-        assert admitted.to is not None
-        assert begin(bench, admitted.to, key) == admitted
-        with pytest.raises(IdempotencyMismatch):
-            begin(bench, one if admitted.to == other else other, key)
-
-
-def test_an_approval_gives_its_start_back_to_another_partition_within_a_second(spread: Store) -> None:
-    """The dispatcher carries the credit to the address's partition; what is not approved stays counted."""
-    bench = make_bench(
-        spread,
-        POLICY
-        + """
-        [[limit]]
-        name = "ip"
-        of = ["ip"]
-        allow = "5/hour; 40/day"
-        net_of_approved = true
-        """,
-    )
-    to, other = itertools.islice(numbers(415), 2)
-    ip = ip_outside(bench, home_of(bench, to))
-    before = counts(spread)
-    with dispatching(bench):
-        approved, left = begin(bench, to, ip=ip), begin(bench, other, ip=ip)
-        assert bench.service.check(TENANT, approved.id, bench.code(approved.id)).approved
-
-        def counted() -> list[int]:
-            new = [count for key, count in counts(spread).items() if key not in before]
-            return [len(count) if isinstance(count, list) else sum(map(int, count.values())) for count in new]
-
-        until(lambda: counted() == [1, 1], seconds=2.0)
-    assert bench.service.status(TENANT, left.id).status == "pending"
 
 
 def spent(store: Store, work: Callable[[], Any]) -> tuple[int, int]:

@@ -142,6 +142,9 @@ def test_a_silent_store_is_a_503_within_patience_and_recovery_needs_no_restart(r
     finally:
         os.kill(store, signal.SIGCONT)
     until(lambda: client.request("GET", "/readyz")[0] == 200, 5)
+    # What lay in the stopped server's buffers came to nothing: no text to anybody who was told 503.
+    refused = [body["to"] for path, body in calls if path == "/start"]
+    assert [to for to in refused if VerifyInbox(client).messages(to, wait=0.1)] == []
     again = client.start("+14155550160")
     assert client.check(id=again["id"], code=VerifyInbox(client).code("+14155550160"))["approved"]
     assert client.check(id=started["id"], code=code)["approved"]

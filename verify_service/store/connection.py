@@ -1,7 +1,8 @@
 """The way to Redis: one server, Sentinel or Cluster behind the same few calls. Only this package imports redis.
 
 Redis' own retries are off: a script sent twice would count twice, and a caller's patience is about a second. A call
-that was provably not run (the node does not know the function or no longer owns the slot) is sent once more.
+that was provably not run (the node does not know the function, no longer owns the slot, or found it late) is sent once
+more.
 """
 
 import threading
@@ -14,6 +15,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel
 
 from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.store.deadline import ServerClocks
 from verify_service.store.functions import LIBRARY, VERSION
 from verify_service.store.url import COMMON, PATIENCE, parse
 
@@ -53,6 +55,7 @@ class Link:
         self.partitions = 1
         self.replicas = int(query.get("replicas", "1" if scheme == "sentinel" else "0"))
         self.round_trips = 0
+        self._clocks = ServerClocks()
         self._silent: set[int] = set()
         self._asking = [threading.Lock() for _ in range(CLUSTER_PARTITIONS)]
         try:
@@ -141,17 +144,21 @@ class Link:
         for index in indexes:
             pool = self.client(calls[index].partition).connection_pool
             by_pool.setdefault(pool, []).append(index)
-        open_: list[tuple[Any, Any, list[int]]] = []
+        open_: list[tuple[Any, Any, list[int], bool]] = []
         missed: list[int] = []
         try:
             for pool, group in by_pool.items():
+                learn = self._clocks.is_stale(pool)
                 connection = pool.get_connection()
-                open_.append((pool, connection, group))
-                commands = [_fcall(calls[index]) for index in group]
+                open_.append((pool, connection, group, learn))
+                deadline = self._clocks.deadline(pool)
+                commands = [_fcall(calls[index], deadline) for index in group]
                 if self.replicas:
                     commands.append(("WAIT", self.replicas, int(PATIENCE * 500)))
+                if learn:
+                    commands.append(("TIME",))
                 connection.send_packed_command(connection.pack_commands(commands))
-            for pool, connection, group in open_:
+            for pool, connection, group, learn in open_:
                 ran = unknown = False
                 for index in group:
                     try:
@@ -161,17 +168,22 @@ class Link:
                         self._learn(error)
                         missed.append(index)
                     except redis.ResponseError as error:
-                        if "Function not found" not in str(error):
+                        if "Function not found" in str(error):
+                            unknown = True
+                        elif str(error).startswith("LATE"):
+                            self._clocks.forget(pool)  # We still wait, so it is the server's clock that has moved.
+                        else:
                             raise
-                        unknown = True
                         missed.append(index)
                 if self.replicas and self._confirmed(connection) < self.replicas and ran:
                     raise StoreUnavailable("too few replicas confirmed the write")
+                if learn:
+                    self._clocks.learn(pool, connection.read_response())
                 if unknown:
                     load_library(redis.Redis(connection_pool=pool))
         except BaseException as error:
             # Answers may still be on their way on every connection of the burst: none of them can be used again.
-            for _, connection, _ in open_:
+            for _, connection, _, _ in open_:
                 connection.disconnect()
             if not isinstance(error, _ERRORS):
                 raise
@@ -180,7 +192,7 @@ class Link:
             self._learn(error)
             raise StoreUnavailable(_reason(error)) from None
         finally:
-            for pool, connection, _ in open_:
+            for pool, connection, _, _ in open_:
                 pool.release(connection)
         return missed
 
@@ -246,6 +258,7 @@ class Link:
                 if self._cluster is None and node.info("cluster").get("cluster_enabled"):
                     raise ConfigError("VERIFY_REDIS_URL names a node of a cluster; write redis+cluster://host:port")
                 load_library(node)
+                self._clocks.learn(node.connection_pool, node.time())
             any_node: Any = self._cluster or self._single
             any_node.set("vs:partitions", self.partitions, nx=True)
             any_node.expire("vs:partitions", PARTITIONS_LIFE_S)
@@ -277,8 +290,8 @@ def load_library(node: redis.Redis) -> None:
             raise
 
 
-def _fcall(call: Call) -> tuple[Argument, ...]:
-    return ("FCALL", f"vs_{call.function}_{VERSION}", len(call.keys), *call.keys, *call.args)
+def _fcall(call: Call, deadline: str) -> tuple[Argument, ...]:
+    return ("FCALL", f"vs_{call.function}_{VERSION}", len(call.keys), *call.keys, *call.args, deadline)
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ local function cancel(KEYS, ARGV)
   return 1
 end
 
-redis.register_function('vs_cancel_' .. VERSION, cancel)
+register('cancel', cancel)
 
 -- read: a verification as it stands. KEYS[1] verification:<id>, KEYS[2] to:<id>, KEYS[3] timeline:<id>
 -- Answers {record, sealed number or false, timeline}, or false.
@@ -22,4 +22,4 @@ local function read(KEYS)
   return {record, redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]) or ''}
 end
 
-redis.register_function{function_name = 'vs_read_' .. VERSION, callback = read, flags = {'no-writes'}}
+register('read', read, {'no-writes'})

@@ -76,4 +76,4 @@ local function check(KEYS, ARGV)
   return answer
 end
 
-redis.register_function('vs_check_' .. VERSION, check)
+register('check', check)

@@ -1,4 +1,4 @@
--- Shared by the functions below; registered by none. Times are milliseconds, an ARGV of the caller, never the server's.
+-- Shared by the functions below. Times are milliseconds, an ARGV of the caller, never the server's.
 --
 -- A limit is judged and held in the slot of its key:
 --   key        sorted set: one member per hit, the hit's request nonce, scored by its time (windows of up to 32 hits)
@@ -6,6 +6,23 @@
 -- Both are `limits`' strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
 
 local LOG_MAX = 32
+
+-- Every function's last argument is until when it may run, in milliseconds of the server's own clock, or '': what a
+-- stopped server finds in its buffers when it goes on was given up by its caller long ago. It is the only use of that
+-- clock; no rule sees it.
+local function register(name, callback, flags)
+  local function in_time(KEYS, ARGV)
+    local deadline = table.remove(ARGV)
+    if deadline ~= '' then
+      local clock = redis.call('TIME')
+      if clock[1] * 1000 + clock[2] / 1000 > tonumber(deadline) then
+        return redis.error_reply('LATE this call was given up by its caller')
+      end
+    end
+    return callback(KEYS, ARGV)
+  end
+  redis.register_function{function_name = 'vs_' .. name .. '_' .. VERSION, callback = in_time, flags = flags or {}}
+end
 
 local function digits(ms) return string.format('%.0f', ms) end
 

@@ -60,7 +60,7 @@ local function credits(KEYS, ARGV)
   return answer
 end
 
-redis.register_function('vs_hold_' .. VERSION, hold_here)
-redis.register_function('vs_release_' .. VERSION, release)
-redis.register_function('vs_claim_key_' .. VERSION, claim_key)
-redis.register_function('vs_credits_' .. VERSION, credits)
+register('hold', hold_here)
+register('release', release)
+register('claim_key', claim_key)
+register('credits', credits)

@@ -30,5 +30,5 @@ local function take(KEYS, ARGV)
   return 1
 end
 
-redis.register_function('vs_put_' .. VERSION, put)
-redis.register_function('vs_take_' .. VERSION, take)
+register('put', put)
+register('take', take)

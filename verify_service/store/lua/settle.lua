@@ -30,5 +30,5 @@ local function report(KEYS, ARGV)
   return 1
 end
 
-redis.register_function('vs_settle_' .. VERSION, settle)
-redis.register_function('vs_report_' .. VERSION, report)
+register('settle', settle)
+register('report', report)

@@ -124,4 +124,4 @@ local function start(KEYS, ARGV)
   return answer
 end
 
-redis.register_function('vs_start_' .. VERSION, start)
+register('start', start)
