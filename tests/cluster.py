@@ -12,7 +12,6 @@ from tests.crowd import numbers
 from tests.live import until
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Verification
-from verify_service.service import number_tag
 from verify_service.store import Store
 
 SLOTS = 16_384
@@ -81,7 +80,7 @@ def port_of(store: Store, partition: int) -> int:
 
 def home_of(bench: Bench, to: str) -> int:
     """The partition of a number."""
-    return bench.store.verifications.partition(number_tag(bench.tagger, to))
+    return bench.store.verifications.partition(bench.tagger.number(to))
 
 
 def ip_partition(bench: Bench, ip: str) -> int:

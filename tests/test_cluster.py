@@ -33,7 +33,6 @@ from verify_service.codes import new_key
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Verification
-from verify_service.service import number_tag
 from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
@@ -243,7 +242,7 @@ def test_a_dead_primary_takes_down_its_own_partitions_and_no_others(tmp_path: Pa
             with pytest.raises(StoreUnavailable):
                 begin(bench, to, ip=ip)
             home = home_of(bench, to)
-            pointer = f"{prefix(home)}live:{number_tag(bench.tagger, to)}:{TENANT}:login"
+            pointer = f"{prefix(home)}live:{bench.tagger.number(to)}:{TENANT}:login"
             assert store.link.client(home).exists(pointer) == 0
             with cluster.client(next(node for node in cluster.nodes if node is not doomed)) as client:
                 until(lambda: int(client.execute_command("CLUSTER INFO")["cluster_slots_fail"]) > 0)

@@ -15,6 +15,7 @@ ROOMS = [
     ["policy"],
     ["telemetry"],
     ["store"],
+    ["refusals"],
     ["service"],
     ["inbox"],
     ["providers"],

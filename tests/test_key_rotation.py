@@ -18,7 +18,7 @@ from verify_service.codes import KeyRing, Tagger, new_key
 from verify_service.errors import ConfigError, VerificationNotFound
 from verify_service.model import Verification
 from verify_service.policy import file as policy_file
-from verify_service.service import Service, Target, number_tag
+from verify_service.service import Service, Target
 from verify_service.store import Store, partitions
 
 TENANT = "default"
@@ -257,7 +257,7 @@ def test_ids_of_one_number_differ_and_lead_to_its_partition(bench: Bench, to: st
     assert isinstance(bench.clock, ManualClock)
     first, second = begin(bench, to), begin(bench, to, purpose="payment")
     assert first.id != second.id
-    home = bench.store.verifications.partition(number_tag(bench.tagger, to))
+    home = bench.store.verifications.partition(bench.tagger.number(to))
     assert {partitions.of_id(each.id, 1) for each in (first, second)} == {home}
 
 

@@ -115,6 +115,10 @@ class Tagger:
         """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share a tag."""
         return _mac(self._key, kind.encode(), *(value.encode() for value in values)).hex()[:20]
 
+    def number(self, e164: str) -> str:
+        """The pseudonym of a number: the same in every key, pointer and event."""
+        return self.tag("number", e164)
+
 
 def canonical(binding: Mapping[str, str] | None) -> bytes:
     """One byte string per binding, whatever its order; none and empty are the same."""

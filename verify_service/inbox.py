@@ -13,7 +13,6 @@ from msgspec import Meta
 
 from verify_service.codes import KeyRing, Tagger
 from verify_service.model import Frozen
-from verify_service.service import number_tag
 from verify_service.store import Store
 
 Deed = Literal["accept", "reject", "error", "timeout", "slow", "lose", "duplicate"]
@@ -63,12 +62,12 @@ class Inbox:
             )
             for _ in range(copies)
         ]
-        rules = self._store.inbox.put(tenant, number_tag(self._tagger, message.to), sealed, consulted)
+        rules = self._store.inbox.put(tenant, self._tagger.number(message.to), sealed, consulted)
         return None if rules is None else self._rules(rules)
 
     def messages(self, tenant: str, to: str | None, after: str | None, wait: float) -> list[InboxMessage]:
         """Messages to a number (None: to any), newest first and newer than `after`; waits for one, in seconds."""
-        tag = number_tag(self._tagger, to) if to else "*"
+        tag = self._tagger.number(to) if to else "*"
         found = self._read(tenant, tag, after)
         if found or wait <= 0:
             return found
@@ -86,12 +85,12 @@ class Inbox:
 
     def forget(self, tenant: str, to: str) -> None:
         """Forgets a number's verifications, limits and consent."""
-        tag = number_tag(self._tagger, to)
+        tag = self._tagger.number(to)
         self._store.inbox.forget(self._store.verifications.partition(tag), tag, tenant)
 
     def set_consent(self, tenant: str, to: str, out: bool) -> None:
         """Opts a number out of the tenant's messages, or in again."""
-        tag = number_tag(self._tagger, to)
+        tag = self._tagger.number(to)
         self._store.inbox.set_consent(self._store.verifications.partition(tag), tag, tenant, out)
 
     def behaviour(self) -> tuple[Rule, ...]:

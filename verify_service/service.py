@@ -8,29 +8,13 @@ import msgspec
 
 from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import (
-    ChecksExhausted,
-    IdempotencyMismatch,
-    InvalidNumber,
-    InvalidRequest,
-    OptedOut,
-    Problem,
-    RateLimited,
-    SendsExhausted,
-    VerificationNotFound,
-)
+from verify_service.errors import InvalidNumber, InvalidRequest, Problem, VerificationNotFound
 from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import Limits, facts_of
-from verify_service.store.verifications import (
-    Checked,
-    CodeRules,
-    Idempotency,
-    Proposal,
-    Refused,
-    Started,
-    Verifications,
-)
+from verify_service.refusals import refusal
+from verify_service.store.shapes import Checked, CodeRules, Idempotency, Proposal, Refused, Started
+from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, STARTS
 
 
@@ -80,7 +64,7 @@ class Service:
             raise _counted(STARTS, InvalidNumber("line-type", f"Codes are not sent to {number.line_type} numbers."))
         if self.config.route(number.country, ask.channel) is None:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
-        tag = self._number_tag(number.e164)
+        tag = self._tagger.number(number.e164)
         test_code = self.config.test_code(number.e164, now)
         facts = facts_of(tenant, ask.ip, number, ask.device, ask.purpose)
         hits = [] if test_code else self._limits.of_start(tag, facts)
@@ -108,7 +92,7 @@ class Service:
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
         outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
         if isinstance(outcome, Refused):
-            raise _counted(STARTS, _refusal(outcome, proposal.decision))
+            raise _counted(STARTS, refusal(outcome, proposal.decision))
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
@@ -130,7 +114,10 @@ class Service:
         if isinstance(where, Target):
             if not self.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
-            place: str | tuple[str, str] = (self._number_tag(phone.parse(where.to, where.region).e164), where.purpose)
+            place: str | tuple[str, str] = (
+                self._tagger.number(phone.parse(where.to, where.region).e164),
+                where.purpose,
+            )
         else:
             place = where
         facts = facts_of(tenant, ip)
@@ -150,7 +137,7 @@ class Service:
         if outcome.kind == "absent":
             raise _counted(CHECKS, VerificationNotFound())
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
-        raise _counted(CHECKS, _refusal(outcome, decision))
+        raise _counted(CHECKS, refusal(outcome, decision))
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -197,9 +184,6 @@ class Service:
             app_hash=fields.app_hash,
             origin=fields.origin,
         )
-
-    def _number_tag(self, e164: str) -> str:
-        return number_tag(self._tagger, e164)
 
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
         return self._tagger.tag("binding", codes.canonical(binding).decode()) if binding else ""
@@ -260,11 +244,6 @@ class StartFields(msgspec.Struct, frozen=True, kw_only=True):
     origin: str | None = None
 
 
-def number_tag(tagger: codes.Tagger, e164: str) -> str:
-    """The keyed pseudonym of a number: the same in every key, pointer and event."""
-    return tagger.tag("number", e164)
-
-
 def _verification(started: Started, to: str, purpose: str, test: bool) -> Verification:
     return Verification(
         id=started.id,
@@ -279,39 +258,6 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
         sends_left=started.sends_left,
         test=test,
     )
-
-
-def _refusal(refused: Refused, decision: str) -> Problem:
-    seconds = max(1, -(-refused.wait // 1000))
-    match refused.kind:
-        case "cooldown":
-            return RateLimited(
-                f"A message went out a moment ago; the next one may be asked for in {seconds} s.",
-                limit="cooldown",
-                retry_after=seconds,
-                decision=decision,
-                id=refused.id,
-                resend_at=refused.resend_at,
-                expires_at=refused.expires_at,
-            )
-        case "rate-limited":
-            return RateLimited(
-                f"The limit `{refused.limit}` has no room; a retry can pass in {seconds} s.",
-                limit=refused.limit,
-                retry_after=seconds,
-                decision=decision,
-            )
-        case "sends-exhausted":
-            return SendsExhausted(
-                f"This verification has sent all its messages; a new one can begin in {seconds} s.", retry_after=seconds
-            )
-        case "checks-exhausted":
-            return ChecksExhausted("Too many wrong codes were tried; start a new verification.", retry_after=seconds)
-        case "opted-out":
-            return OptedOut("This number has opted out of messages.", decision=decision)
-        case "mismatch":
-            return IdempotencyMismatch()
-    return VerificationNotFound()
 
 
 def _counted(counter: "object", problem: Problem) -> Problem:

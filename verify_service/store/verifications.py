@@ -1,117 +1,21 @@
 """Start, check, cancel, status: each one script on the number's partition, after what must be held elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from verify_service.model import Status, TimelineEvent, TimelineName
+from verify_service.model import TimelineEvent, TimelineName
 from verify_service.policy.limits import Hit, Spec
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.shapes import Checked, CodeRules, Idempotency, Proposal, Record, Refused, Started
 
 KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
 CHECK_REPLAY_MS = 60_000
 
 _pack = msgspec.msgpack.Encoder().encode
-
-
-class CodeRules(NamedTuple):
-    """The policy's code settings as the start script takes them; times in milliseconds."""
-
-    life: int
-    checks: int
-    sends: int
-    cooldown: tuple[int, ...]
-    renew: bool
-
-
-class Proposal(NamedTuple):
-    """What the service proposes for a start; the script keeps the id and nonce of a pending verification instead.
-
-    `ring` are the kids of all keys that can make its code again.
-    """
-
-    id: str
-    request: str
-    tenant: str
-    number: str
-    purpose: str
-    channel: str
-    nonce: str
-    kid: str
-    digest: str
-    binding: str
-    sealed_to: bytes
-    message: Sequence[str]
-    facts: Sequence[str]
-    test: bool
-    decision: str
-    ring: Sequence[str]
-
-
-class Idempotency(NamedTuple):
-    """An Idempotency-Key as the store knows it: its tag, and the tag of the request's body."""
-
-    tag: str
-    fingerprint: str
-
-
-class Started(NamedTuple):
-    """An admitted start."""
-
-    resent: bool
-    id: str
-    created_at: int
-    expires_at: int
-    resend_at: int
-    checks_left: int
-    sends_left: int
-    channel: str
-    replayed: bool = False
-
-
-class Refused(NamedTuple):
-    """A refusal by `kind`: opted-out, mismatch, cooldown, sends-exhausted, rate-limited, absent, checks-exhausted.
-
-    `wait` is milliseconds until a retry can pass, 0 where none will; `limit` is the name of the limit that refused.
-    """
-
-    kind: str
-    wait: int = 0
-    limit: str = ""
-    id: str = ""
-    resend_at: int = 0
-    expires_at: int = 0
-
-
-class Checked(NamedTuple):
-    """A compared code: `status` is approved, pending or exhausted."""
-
-    status: str
-    id: str
-    checks_left: int
-    replayed: bool = False
-
-
-class Record(NamedTuple):
-    """What is kept of a verification; `sealed_to` is None once it has ended."""
-
-    id: str
-    tenant: str
-    number: str
-    purpose: str
-    channel: str
-    status: Status
-    created_at: int
-    expires_at: int
-    resend_at: int
-    checks_left: int
-    sends_left: int
-    test: bool
-    sealed_to: bytes | None
-    timeline: tuple[TimelineEvent, ...]
 
 
 class Verifications:

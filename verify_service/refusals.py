@@ -1,0 +1,46 @@
+"""What a caller is told where the store refused: one problem a kind, with the seconds until a retry can pass."""
+
+from verify_service.errors import (
+    ChecksExhausted,
+    IdempotencyMismatch,
+    OptedOut,
+    Problem,
+    RateLimited,
+    SendsExhausted,
+    VerificationNotFound,
+)
+from verify_service.store.shapes import Refused
+
+
+def refusal(refused: Refused, decision: str) -> Problem:
+    """The problem of a refusal; `decision` is the id under which it was recorded. Seconds are rounded up."""
+    seconds = max(1, -(-refused.wait // 1000))
+    match refused.kind:
+        case "cooldown":
+            return RateLimited(
+                f"A message went out a moment ago; the next one may be asked for in {seconds} s.",
+                limit="cooldown",
+                retry_after=seconds,
+                decision=decision,
+                id=refused.id,
+                resend_at=refused.resend_at,
+                expires_at=refused.expires_at,
+            )
+        case "rate-limited":
+            return RateLimited(
+                f"The limit `{refused.limit}` has no room; a retry can pass in {seconds} s.",
+                limit=refused.limit,
+                retry_after=seconds,
+                decision=decision,
+            )
+        case "sends-exhausted":
+            return SendsExhausted(
+                f"This verification has sent all its messages; a new one can begin in {seconds} s.", retry_after=seconds
+            )
+        case "checks-exhausted":
+            return ChecksExhausted("Too many wrong codes were tried; start a new verification.", retry_after=seconds)
+        case "opted-out":
+            return OptedOut("This number has opted out of messages.", decision=decision)
+        case "mismatch":
+            return IdempotencyMismatch()
+    return VerificationNotFound()
