@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=5_000, help="calls timed in the store, and profiled (%(default)s)")
     parser.add_argument("--stored", type=int, default=20_000, help="verifications weighed (%(default)s)")
     parser.add_argument(
-        "--live", type=int, default=200_000, help="live verifications, for what size costs (%(default)s)"
+        "--live", type=int, default=1_000_000, help="live verifications, for what size costs (%(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there too")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """What a start and a check cost the store: round trips, its own time, memory, and how that grows with what is live."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def measure(folder: Path, calls: int, stored: int, live: int) -> list[Table]:
     server = Table(
         "Server time and round trips",
         ("call", "live", "round trips", "commands in the script", "server µs"),
-        f"{calls:,} calls each, in {BATCHES} batches: round trips as the link counts them, the rest from INFO "
+        f"{calls:,} calls each, in {BATCHES} batches in turns: round trips as the link counts them, the rest from INFO "
         "commandstats, `server µs` that of FCALL in the quickest batch. No append-only file, no HTTP, no dispatcher.",
     )
     memory = Table(
@@ -27,31 +27,33 @@ def measure(folder: Path, calls: int, stored: int, live: int) -> list[Table]:
         f"Of {stored:,} starts with distinct numbers and addresses, messages settled. `all` is used_memory, with what "
         "a key costs in the server's own tables; the parts are MEMORY USAGE of a sample, per verification.",
     )
-    with inside(folder / "empty", NO_FILE) as bench:
-        _calls(bench, server, calls, 0)
-    with inside(folder / "full", NO_FILE) as bench:
-        _memory(bench, memory, stored)
-        bench.fill(max(0, live - stored))
-        _calls(bench, server, calls, live)
-        events = bench.store.link.client().xlen("vs:{0}:events")
-        used = int(bench.store.link.client().info("memory")["used_memory"])
-    memory.rows.append((f"all, at {live:,} live and {events:,} events", "", used / max(live, stored)))
+    with inside(folder / "small", NO_FILE) as small, inside(folder / "large", NO_FILE) as large:
+        _memory(large, memory, stored)
+        large.fill(max(0, live - stored))
+        info = large.store.link.client().info("memory")
+        events = large.store.link.client().xlen("vs:{0}:events")
+        _calls({0: small, max(live, stored): large}, server, calls)
+    memory.rows.append(
+        (f"all, at {live:,} live and {events:,} events", "", int(info["used_memory"]) / max(live, stored))
+    )
     return [server, memory]
 
 
-def _calls(bench: Inside, table: Table, calls: int, live: int) -> None:
+def _calls(benches: Mapping[int, Inside], table: Table, calls: int) -> None:
+    """A batch on each store in turn, so that a busy moment hits both."""
     each = max(1, calls // BATCHES)
-    starts, checks = _Costs(), _Costs()
+    costs = {(live, call): _Costs() for live in benches for call in ("start", "check")}
     for _ in range(BATCHES + 1):  # The first one warms the server's caches and is beaten by the others.
-        with starts.counted(bench, each):
-            ids = [bench.start() for _ in range(each)]
-        codes = [bench.code(found) for found in ids]
-        bench.settle()
-        with checks.counted(bench, each):
-            for found, code in zip(ids, codes, strict=True):
-                assert bench.service.check("default", found, code).approved
-    for call, costs in (("start", starts), ("check", checks)):
-        table.rows.append((call, live, costs.round_trips, costs.commands, costs.lowest_us))
+        for live, bench in benches.items():
+            with costs[live, "start"].counted(bench, each):
+                ids = [bench.start() for _ in range(each)]
+            codes = [bench.code(found) for found in ids]
+            bench.settle()
+            with costs[live, "check"].counted(bench, each):
+                for found, code in zip(ids, codes, strict=True):
+                    assert bench.service.check("default", found, code).approved
+    for (live, call), cost in costs.items():
+        table.rows.append((call, live, cost.round_trips, cost.commands, cost.lowest_us))
 
 
 class _Costs:

@@ -141,7 +141,7 @@ class Dispatcher:
         while not until.is_set():
             try:
                 if failed and part is not None:
-                    self._outbox.prepare(part)
+                    self._outbox.regroup(part)
                 work()
                 if failed:
                     _log.info("store answers again", thread=name)

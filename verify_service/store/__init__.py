@@ -4,6 +4,7 @@ from verify_service.store.connection import Link
 from verify_service.store.events import Events
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
+from verify_service.store.preparation import prepare
 from verify_service.store.verifications import Verifications
 
 KEEP_EVENTS = 200_000
@@ -25,5 +26,5 @@ class Store:
 
         Raises ConfigError for a store that may not be used, StoreUnavailable for one that does not answer.
         """
-        self.link.prepare()
+        prepare(self.link)
         self.outbox.prepare()

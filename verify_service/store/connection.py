@@ -11,21 +11,22 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.store.deadline import ServerClocks
-from verify_service.store.functions import LIBRARY, VERSION
+from verify_service.store.functions import VERSION, load_library
 from verify_service.store.url import COMMON, PATIENCE, parse
 
 CLUSTER_PARTITIONS = 32
-PARTITIONS_LIFE_S = 400 * 86_400
 
 Argument = str | bytes | int
 
 # The cluster client's own exceptions are no RedisError.
-_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
 class Call(NamedTuple):
@@ -55,7 +56,7 @@ class Link:
         self.partitions = 1
         self.replicas = int(query.get("replicas", "1" if scheme == "sentinel" else "0"))
         self.round_trips = 0
-        self._clocks = ServerClocks()
+        self.clocks = ServerClocks()
         self._silent: set[int] = set()
         self._asking = [threading.Lock() for _ in range(CLUSTER_PARTITIONS)]
         try:
@@ -64,7 +65,8 @@ class Link:
                 self._cluster = RedisCluster(
                     startup_nodes=[ClusterNode(host, port) for host, port in hosts],
                     require_full_coverage=False,
-                    **options,
+                    # Its own commands only, in the constructor: one dead primary must not keep the rest from us.
+                    **options | {"retry": Retry(NoBackoff(), 5)},
                 )
                 if "replicas" not in query and self._cluster.get_replicas():
                     self.replicas = 1
@@ -79,23 +81,31 @@ class Link:
             raise ConfigError(
                 "VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0"
             ) from None
-        except _ERRORS as error:
-            raise StoreUnavailable(_reason(error)) from None
+        except ERRORS as error:
+            raise StoreUnavailable(reason(error)) from None
 
     def client(self, partition: int = 0) -> redis.Redis:
         """A plain client for the node that owns the partition, for what is not one of our functions."""
+        return self.owner(prefix(partition))
+
+    def owner(self, key: str) -> redis.Redis:
+        """A plain client for the node that owns the key. Raises StoreUnavailable."""
         if self._single is not None:
             return self._single
         try:
-            node = self._cluster.get_node_from_key(prefix(partition))
-        except _ERRORS as error:
+            node = self._cluster.get_node_from_key(key)
+        except ERRORS as error:
             self._refresh()
-            raise StoreUnavailable(_reason(error)) from None
+            raise StoreUnavailable(reason(error)) from None
         if node is None:
             self._refresh()
             raise StoreUnavailable("no node owns the slot")
         client: redis.Redis = self._cluster.get_redis_connection(node)
         return client
+
+    @property
+    def is_cluster(self) -> bool:
+        return self._cluster is not None
 
     def nodes(self) -> list[redis.Redis]:
         """A client for each primary."""
@@ -148,10 +158,10 @@ class Link:
         missed: list[int] = []
         try:
             for pool, group in by_pool.items():
-                learn = self._clocks.is_stale(pool)
+                learn = self.clocks.is_stale(pool)
                 connection = pool.get_connection()
                 open_.append((pool, connection, group, learn))
-                deadline = self._clocks.deadline(pool)
+                deadline = self.clocks.deadline(pool)
                 commands = [_fcall(calls[index], deadline) for index in group]
                 if self.replicas:
                     commands.append(("WAIT", self.replicas, int(PATIENCE * 500)))
@@ -171,26 +181,26 @@ class Link:
                         if "Function not found" in str(error):
                             unknown = True
                         elif str(error).startswith("LATE"):
-                            self._clocks.forget(pool)  # We still wait, so it is the server's clock that has moved.
+                            self.clocks.forget(pool)  # We still wait, so it is the server's clock that has moved.
                         else:
                             raise
                         missed.append(index)
                 if self.replicas and self._confirmed(connection) < self.replicas and ran:
                     raise StoreUnavailable("too few replicas confirmed the write")
                 if learn:
-                    self._clocks.learn(pool, connection.read_response())
+                    self.clocks.learn(pool, connection.read_response())
                 if unknown:
                     load_library(redis.Redis(connection_pool=pool))
         except BaseException as error:
             # Answers may still be on their way on every connection of the burst: none of them can be used again.
             for _, connection, _, _ in open_:
                 connection.disconnect()
-            if not isinstance(error, _ERRORS):
+            if not isinstance(error, ERRORS):
                 raise
             if isinstance(error, redis.TimeoutError):
                 self._silent |= {calls[index].partition for index in group}
             self._learn(error)
-            raise StoreUnavailable(_reason(error)) from None
+            raise StoreUnavailable(reason(error)) from None
         finally:
             for pool, connection, _, _ in open_:
                 pool.release(connection)
@@ -212,11 +222,11 @@ class Link:
             connection = pool.get_connection()
             connection.send_packed_command(connection.pack_commands([command]))
             return connection.read_response(timeout=PATIENCE + wait)
-        except _ERRORS as error:
+        except ERRORS as error:
             if connection is not None:
                 connection.disconnect()
             self._learn(error)
-            raise StoreUnavailable(_reason(error)) from None
+            raise StoreUnavailable(reason(error)) from None
         finally:
             if connection is not None:
                 pool.release(connection)
@@ -236,65 +246,26 @@ class Link:
             if time.monotonic() - self._refreshed > 1:
                 self._refreshed = time.monotonic()
                 self._cluster.nodes_manager.initialize()
-        except _ERRORS:
+        except ERRORS:
             pass  # The next call finds out again, and says so.
         finally:
             self._refreshing.release()
-
-    def prepare(self) -> None:
-        """Makes the store ready: the library on every primary, `noeviction`, the partition count of its first use.
-
-        Raises ConfigError for a store that may not be used, StoreUnavailable for one that does not answer.
-        """
-        try:
-            for node in self.nodes():
-                info = node.info("memory")
-                policy = info.get("maxmemory_policy", "noeviction")
-                if policy != "noeviction":
-                    raise ConfigError(
-                        f"the store evicts keys when it is full (maxmemory-policy {policy}) and would forget limits. "
-                        "Set maxmemory-policy noeviction"
-                    )
-                if self._cluster is None and node.info("cluster").get("cluster_enabled"):
-                    raise ConfigError("VERIFY_REDIS_URL names a node of a cluster; write redis+cluster://host:port")
-                load_library(node)
-                self._clocks.learn(node.connection_pool, node.time())
-            any_node: Any = self._cluster or self._single
-            any_node.set("vs:partitions", self.partitions, nx=True)
-            any_node.expire("vs:partitions", PARTITIONS_LIFE_S)
-            found = int(any_node.get("vs:partitions"))
-        except _ERRORS as error:
-            raise StoreUnavailable(_reason(error)) from None
-        if found != self.partitions:
-            raise ConfigError(
-                f"this store was first used with {found} partitions and this connection has {self.partitions}: "
-                "a store cannot change between a single server and a cluster; start with an empty one"
-            )
 
     def ping(self) -> None:
         """Returns where every primary answers. Raises StoreUnavailable."""
         try:
             for node in self.nodes():
                 node.ping()
-        except _ERRORS as error:
+        except ERRORS as error:
             self._refresh()
-            raise StoreUnavailable(_reason(error)) from None
-
-
-def load_library(node: redis.Redis) -> None:
-    """Puts our functions on a primary; versions live side by side under their own names."""
-    try:
-        node.function_load(LIBRARY)
-    except redis.ResponseError as error:
-        if "already exists" not in str(error):
-            raise
+            raise StoreUnavailable(reason(error)) from None
 
 
 def _fcall(call: Call, deadline: str) -> tuple[Argument, ...]:
     return ("FCALL", f"vs_{call.function}_{VERSION}", len(call.keys), *call.keys, *call.args, deadline)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What went wrong, for the log. A server's own words name a line of a script or a code such as OOM, no value."""
     tells = isinstance(error, redis.ResponseError | redis.exceptions.RedisClusterException)
     words = str(error)[:200] if tells else ""

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import redis
-
 from verify_service.errors import StoreUnavailable
 from verify_service.model import TimelineEvent
 from verify_service.store import partitions
-from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.connection import ERRORS, Call, Link, prefix, reason
 
 GROUP = "dispatch"
 ALIVE_KEY = "vs:{0}:dispatcher"
@@ -94,8 +92,8 @@ class Outbox:
             for consumer in client.xinfo_consumers(stream, GROUP):
                 if consumer["idle"] > idle_ms and not consumer["pending"]:
                     client.xgroup_delconsumer(stream, GROUP, consumer["name"])
-        except redis.RedisError as error:
-            raise StoreUnavailable(type(error).__name__) from None
+        except ERRORS as error:
+            raise StoreUnavailable(reason(error)) from None
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Acknowledges, deletes and writes the timeline of each, in one round trip."""
@@ -144,16 +142,24 @@ class Outbox:
         """Entries not settled yet, over all partitions."""
         return sum(self._link.command(part, ["XLEN", f"{prefix(part)}outbox"]) for part in range(self.partitions))
 
-    def prepare(self, only: int | None = None) -> None:
-        """Makes the consumer group of each partition, or of one."""
-        for part in range(self.partitions) if only is None else (only,):
+    def prepare(self) -> None:
+        """Makes the consumer group of each partition; one whose node is silent gets it when it is back (`regroup`)."""
+        silent = []
+        for part in range(self.partitions):
             try:
-                self._link.client(part).xgroup_create(f"{prefix(part)}outbox", GROUP, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise StoreUnavailable(type(error).__name__) from None
-            except redis.RedisError as error:
-                raise StoreUnavailable(type(error).__name__) from None
+                self.regroup(part)
+            except StoreUnavailable as error:
+                silent.append(error)
+        if len(silent) == self.partitions:
+            raise silent[0]
+
+    def regroup(self, partition: int) -> None:
+        """Makes the consumer group of one partition, where it is missing."""
+        try:
+            self._link.client(partition).xgroup_create(f"{prefix(partition)}outbox", GROUP, id="0", mkstream=True)
+        except ERRORS as error:
+            if "BUSYGROUP" not in str(error):
+                raise StoreUnavailable(reason(error)) from None
 
 
 def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:

@@ -1,5 +1,6 @@
 """Problems on the wire: RFC 9457 `application/problem+json`."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ def rfc3339(ms: int) -> str:
 
 def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Response:
     """A problem answer with its status, its members and, where it says when to retry, `Retry-After`."""
+    _drain()
     problem = PROBLEMS[slug]
     members = members or {}
     COUNTER.labels(slug).inc()
@@ -41,6 +43,13 @@ def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Re
     if slug == "unauthorized":
         answer.headers["WWW-Authenticate"] = 'Bearer realm="verify_service"'
     return answer
+
+
+def _drain() -> None:
+    """Reads what a refusal left of a small body: the server closes a connection whose request was not read to its end,
+    and the caller's next request on it would meet that."""
+    with suppress(HTTPException, OSError):
+        request.get_data(cache=False)
 
 
 def install(app: Flask) -> None:
