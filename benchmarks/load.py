@@ -41,7 +41,7 @@ def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float
     """
     source = iter(requests)
     load = Load()
-    poll = select.epoll()
+    poll = select.poll()
     sockets: dict[int, socket.socket] = {}
     began_at: dict[int, float] = {}
     partial: dict[int, bytes] = {}
@@ -57,10 +57,10 @@ def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             number = connection.fileno()
             sockets[number], partial[number], began_at[number] = connection, b"", clock()
-            poll.register(number, select.EPOLLIN)
+            poll.register(number, select.POLLIN)
             connection.sendall(request)
         while sockets:
-            ready = poll.poll(10)
+            ready = poll.poll(10_000)
             if not ready:
                 raise Refused("no answer in 10 seconds")
             for number, _ in ready:
@@ -88,7 +88,6 @@ def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float
     finally:
         for connection in sockets.values():
             connection.close()
-        poll.close()
     load.seconds = clock() - started
     load.generator_cpu = time.process_time() - cpu
     load.done = len(load.latencies)

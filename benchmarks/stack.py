@@ -156,7 +156,7 @@ def side_by_side(folder: Path) -> Iterator[Sides]:
 
 
 def cpu_seconds(leader: int) -> float:
-    """The CPU time that a process and all of its session have used so far."""
+    """The CPU time that a process and all of its session have used so far; 0 where there is no /proc to say so."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

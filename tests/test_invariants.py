@@ -54,7 +54,7 @@ def limit_counts(store: Store) -> dict[bytes, object]:
     """Every count of every limit in the store."""
     client = store.link.client()
     found: dict[bytes, object] = {}
-    for key in client.scan_iter(match="vs:*limit:*", count=1000):
+    for key in client.scan_iter(match="vs:*}:limit:*", count=1000):
         counter = key.endswith(b":n")
         found[key] = client.hgetall(key) if counter else client.zrange(key, 0, -1, withscores=True)
     return found

@@ -194,10 +194,13 @@ end
 -- What ends with a verification: its number's ciphertext, the pointer to it, its unsent message.
 local function finish(base, id, record, status, now, keep_pointer)
   redis.call('HSET', base .. 'verification:' .. id, 'status', status)
-  redis.call('DEL', base .. 'to:' .. id)
   withdraw(base, id, now, record.outbox)
-  local pointer = base .. 'live:' .. record.number .. ':' .. record.tenant .. ':' .. record.purpose
-  if not keep_pointer and redis.call('GET', pointer) == id then redis.call('DEL', pointer) end
+  local sealed, pointer = base .. 'to:' .. id, base .. 'live:' .. record.number .. ':' .. record.tenant .. ':' .. record.purpose
+  if not keep_pointer and redis.call('GET', pointer) == id then
+    redis.call('DEL', sealed, pointer)
+  else
+    redis.call('DEL', sealed)
+  end
 end
 
 -- The stored answer under an Idempotency-Key: 'new', 'mismatch', or the answer as it was given.
