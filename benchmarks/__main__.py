@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import cpu_profile, rates, store, waits
+from benchmarks import backtest, cpu_profile, rates, store, waits
 from benchmarks.report import Table
 from verify_service.embedded import EmbeddedValkey
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--live", type=int, default=1_000_000, help="live verifications, for what size costs (%(default)s)"
     )
+    parser.add_argument("--judged", type=int, default=50_000, help="starts judged in a backtest (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there too")
     options = parser.parse_args(arguments)
     measures: list[Callable[[Path], list[Table]]] = [
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lambda folder: waits.measure(folder, options.samples),
         lambda folder: [cpu_profile.measure(folder, options.calls)],
         lambda folder: store.measure(folder, options.calls, options.stored, options.live),
+        lambda folder: [backtest.measure(folder, options.judged)],
     ]
     tables: list[Table] = []
     with tempfile.TemporaryDirectory(prefix="verify-bench-") as folder:

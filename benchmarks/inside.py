@@ -11,12 +11,15 @@ from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Number, Start, TimelineEvent
 from verify_service.policy import file as policy_file
+from verify_service.policy.live import LivePolicy
+from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import Call, Link
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.outbox import Settlement
+from verify_service.store.policies import Policies
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
 
@@ -35,7 +38,8 @@ class Inside:
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
         self.tagger = codes.Tagger(codes.new_key())
         self.clock = SystemClock()
-        self.service = Service(self.config, self.policy, self.keys, self.tagger, self.store.verifications, self.clock)
+        rules = fixed(self.policy, self.tagger)
+        self.service = Service(self.config, rules, self.keys, self.tagger, self.store.verifications, self.clock)
 
     def app(self) -> Any:
         """The WSGI app of the web role around the same service."""
@@ -44,6 +48,7 @@ class Inside:
                 config=self.config,
                 store=self.store,
                 service=self.service,
+                live=LivePolicy(Policies(self.store.link, self.tagger), self.tagger),
                 clock=self.clock,
                 failures=FailedAuthentications(self.store.link, self.tagger),
                 inbox=None,

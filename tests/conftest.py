@@ -11,6 +11,7 @@ from verify_service import codes, config, phone
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Start
 from verify_service.policy import file as policy_file
+from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
 
@@ -63,7 +64,9 @@ def make_bench(store: Store, policy: str | None = None, keys: str | None = None)
     tagger = codes.Tagger(codes.new_key())
     clock = ManualClock()
     rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
-    service = Service(config.load(None, secrets.token_hex(16)), rules, ring, tagger, store.verifications, clock)
+    service = Service(
+        config.load(None, secrets.token_hex(16)), fixed(rules, tagger), ring, tagger, store.verifications, clock
+    )
     return Bench(store, ring, tagger, clock, service)
 
 

@@ -21,10 +21,13 @@ from verify_service import config as operator
 from verify_service.codes import api_key_digest
 from verify_service.model import Clock
 from verify_service.policy import file as policy_file
+from verify_service.policy.live import LivePolicy
+from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.connection import Link
 from verify_service.store.failures import FailedAuthentications
+from verify_service.store.policies import Policies
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
 from verify_service.web import create_app
 from verify_service.web.catalogue import PROBLEMS
@@ -32,6 +35,7 @@ from verify_service.web.parts import Parts
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
+_TOLD = (b"}:dispatcher", b"}:outbox", b"}:events")
 _numbers = itertools.count(2000)
 
 
@@ -142,9 +146,10 @@ class LocalClient(ContractClient):
         rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
         tagger = codes.Tagger(codes.new_key())
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
-        self.service = Service(config, rules, self.keys, tagger, store.verifications, clock)
+        self.service = Service(config, fixed(rules, tagger), self.keys, tagger, store.verifications, clock)
         failures = FailedAuthentications(store.link, tagger)
-        self.app: Flask = create_app(Parts(config, store, self.service, clock, failures, None, False))
+        live = LivePolicy(Policies(store.link, tagger), tagger)
+        self.app: Flask = create_app(Parts(config, store, self.service, live, clock, failures, None, False))
         self.address = "192.0.2.1"
 
     def request(
@@ -173,9 +178,10 @@ class Contract:
         self._pool = urllib3.PoolManager(retries=False)
 
     def spent(self) -> dict[bytes, Any]:
-        """All that a start or a check could change: every key but the dispatcher's beat, and what was queued."""
+        """All that a start or a check could spend: every key but the dispatcher's beat and what is told of refusals
+        (events and decision records), and what was queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
-        keys = [key for key in client.scan_iter(count=1000) if not key.endswith((b"}:dispatcher", b"}:outbox"))]
+        keys = [key for key in client.scan_iter(count=1000) if not key.endswith(_TOLD) and b":decision:" not in key]
         found = {key: client.dump(key) for key in keys}
         found[b"outbox"] = client.xinfo_stream("vs:{0}:outbox")["entries-added"]
         client.close()

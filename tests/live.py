@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from tests.conftest import Bench
 from verify_service.dispatch import Dispatcher
 from verify_service.inbox import Inbox
 from verify_service.providers import Provider
 from verify_service.providers.fake import FakeProvider
+from verify_service.store import Store
 
 
 def free_port() -> int:
@@ -30,6 +32,12 @@ def until(true: Callable[[], object], seconds: float = 15.0) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not true within {seconds:g} s"
         time.sleep(0.02)
+
+
+def everything(store: Store) -> bytes:
+    """All keys and values of a single server, as bytes to search in."""
+    client: Any = store.link.client()
+    return b"".join(key + client.dump(key) for key in client.scan_iter(count=1000))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from benchmarks.load import percentile
 def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One run, its counts tiny: the JSON names every measure, and what is a promise and no figure holds in it."""
     report = tmp_path / "figures.json"
-    tiny = "--rounds 1 --seconds 0.2 --connections 4 --samples 20 --calls 100 --stored 200 --live 300"
+    tiny = "--rounds 1 --seconds 0.2 --connections 4 --samples 20 --calls 100 --stored 200 --live 300 --judged 300"
     main([*tiny.split(), "--json", str(report)])
     printed = capsys.readouterr().out
     tables = {table["title"]: table["rows"] for table in msgspec.json.decode(report.read_bytes())["tables"]}
@@ -24,6 +24,7 @@ def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixtu
         "Where the time goes in the web process",
         "Server time and round trips",
         "Memory of a live verification",
+        "Backtest",
     ]
     assert [row["measure"] for row in tables["Rates"]] == ["bare", "start", "check", "cycle", "start, appendfsync no"]
     assert all(row["per second"] > 0 for row in tables["Rates"])

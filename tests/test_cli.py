@@ -57,7 +57,10 @@ def test_help_and_version_answer_at_once(tmp_path: Path) -> None:
         ["web"],
         ["dispatch"],
         ["policy"],
+        ["policy", "push"],
+        ["policy", "rollback"],
         ["events", "export"],
+        ["simulate"],
         ["keys", "new"],
         ["apikey", "new"],
     ):
@@ -80,6 +83,8 @@ def test_help_and_version_answer_at_once(tmp_path: Path) -> None:
         ["events", "export", "--since", "yesterday"],
         ["policy", "check"],
         ["policy", "show", "me"],
+        ["policy", "push"],
+        ["policy", "rollback", "0"],
     ],
 )
 def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
@@ -135,10 +140,14 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
     checked = run("policy", "check", str(file))
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.splitlines() == [
-        f"{file}: 3 limits",
+        f"{file}: 4 limits, 3 rules",
         "  number: starts of number: 5/10 minutes; 10/day (enforce)",
         "  number-wrong-codes: wrong-codes of number: 10/hour; 20/day (enforce)",
-        "  ip: starts of ip: 30/hour; 150/day (enforce)",
+        "  ip: starts of ip: 100/hour; 500/day, net of approved (enforce)",
+        "  ip-wrong-codes: wrong-codes of ip: 60/hour; 200/day (enforce)",
+        "  pumping: pumping (enforce)",
+        "  country-budget: budget: $1000/day by country (enforce)",
+        "  tenant-budget: budget: $5000/day by tenant (enforce)",
         "  chance to guess a code of one number in a day: 2.0e-05 (ceiling 1.0e-04)",
     ]
 
@@ -260,6 +269,9 @@ def test_an_export_is_recorded_traffic_without_persons(tmp_path: Path) -> None:
         "country": "US",
         "line_type": "fixed-line-or-mobile",
         "range": to[:-3],
+        "revision": 1,
+        "price": 0.0083,
+        "near": "0",
     }
     assert (second["refused"], second["decision"]) == ("cooldown", refused["decision"])
     assert (second["number"], second["ip"]) == (tags["number"], tags["ip"])

@@ -98,8 +98,12 @@ REFUSALS = {
     "all messages sent": Refusal(DEFAULT, starts(5, 120, "login"), "sends-exhausted", 121, again),
     "a limit of 5 in 10 minutes": Refusal(DEFAULT, starts(5, 0.137), "number", 600, again),
     "a limit of 10 a day": Refusal(DEFAULT, starts(10, 700.5), "number", 80_096, again),
-    "a limit of 30 an hour by address": Refusal(DEFAULT, of_one_address(30, 1.001), "ip", 3_570, another_number),
-    "a limit of 150 a day by address, counted": Refusal(DEFAULT, of_one_address(150, 125), "ip", 0, another_number),
+    "a limit of 30 an hour by address": Refusal(
+        limit("ip", "ip", "30/hour"), of_one_address(30, 1.001), "ip", 3_570, another_number
+    ),
+    "a limit of 150 a day by address, counted": Refusal(
+        limit("ip", "ip", "150/day"), of_one_address(150, 125), "ip", 0, another_number
+    ),
     "a counter in the middle of its window": Refusal(
         limit("many", "ip", "40/minute"), of_one_address(40, 1.4), "many", 0, another_number
     ),

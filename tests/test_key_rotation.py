@@ -18,6 +18,7 @@ from verify_service.codes import KeyRing, Tagger, new_key
 from verify_service.errors import ConfigError, VerificationNotFound
 from verify_service.model import Verification
 from verify_service.policy import file as policy_file
+from verify_service.policy.rulebook import fixed
 from verify_service.service import Service, Target
 from verify_service.store import Store, partitions
 
@@ -32,7 +33,7 @@ def with_keys(bench: Bench, keys: str, policy: str | None = None, tag_key: str |
     ring = KeyRing(keys)
     tagger = Tagger(tag_key) if tag_key else bench.tagger
     rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
-    service = Service(bench.service.config, rules, ring, tagger, bench.store.verifications, bench.clock)
+    service = Service(bench.service.config, fixed(rules, tagger), ring, tagger, bench.store.verifications, bench.clock)
     return Bench(bench.store, ring, tagger, bench.clock, service)
 
 

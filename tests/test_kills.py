@@ -27,6 +27,7 @@ from verify_service.embedded import EmbeddedValkey
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Start
 from verify_service.policy import file as policy_file
+from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock
@@ -81,7 +82,7 @@ def test_what_a_dead_dispatcher_held_is_taken_over_within_five_seconds(tmp_path:
         store.prepare()
         policy = policy_file.parse(policy_file.default_text(), "default policy")
         rules = config.load(None, secrets.token_hex(16))
-        service = Service(rules, policy, ring, tagger, store.verifications, SystemClock())
+        service = Service(rules, fixed(policy, tagger), ring, tagger, store.verifications, SystemClock())
         inbox = Inbox(store, ring, tagger)
         inbox.set_behaviour((Rule(to="*", do="slow", delay_ms=120_000),))
         env = {"VERIFY_REDIS_URL": server.url, "VERIFY_KEYS": keys, "VERIFY_TAG_KEY": tag_key}

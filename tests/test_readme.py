@@ -49,7 +49,7 @@ def test_every_setting_is_listed() -> None:
 def test_the_figures_of_the_policy_are_the_shipped_ones() -> None:
     """What the README says of the limits is what `policy default` prints."""
     shipped = default_text()
-    for figure in ('allow = "5/10 minutes; 10/day"', 'allow = "10/hour; 20/day"', 'allow = "30/hour; 150/day"'):
+    for figure in ('allow = "5/10 minutes; 10/day"', 'allow = "10/hour; 20/day"', 'allow = "100/hour; 500/day"'):
         assert figure in shipped
 
 

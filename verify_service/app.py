@@ -4,6 +4,8 @@ import os
 import secrets
 import socket
 import time
+from contextlib import suppress
+from typing import NamedTuple
 from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
@@ -15,15 +17,18 @@ from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
 from verify_service.model import Clock
 from verify_service.policy import file as policy_file
+from verify_service.policy.live import LivePolicy
 from verify_service.process import die_with_parent
 from verify_service.providers import Provider, Report
 from verify_service.providers.fake import FakeProvider
 from verify_service.providers.webhook import WebhookProvider
+from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
 from verify_service.settings import Settings
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock, VirtualClock
 from verify_service.store.failures import FailedAuthentications
+from verify_service.store.policies import Policies
 from verify_service.telemetry import configure_logs
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
@@ -44,15 +49,67 @@ class Foundation:
             if not value:
                 raise ConfigError(f"{name} is not set; `verify-service keys new` prints both keys")
         self.config: Config = operator.load(found.config, found.api_key)
-        self.policy = policy_file.load(found.policy)
+        policy_file.load(found.policy)
+        self._policy = found.policy
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
         self.store = patiently(found.redis_url)
-        self.clock: Clock = VirtualClock(self.store.link) if found.clock == "virtual" else SystemClock()
+        self.clock = clock_of(found, self.store)
+
+    def live(self) -> LivePolicy:
+        """The live policy; where the store has none, VERIFY_POLICY or the shipped default is its first revision.
+
+        Only the web role asks: a dispatcher may have no VERIFY_POLICY. While the store does not answer, no policy is in
+        force and every start is a 503. Raises ConfigError for a policy that cannot be used.
+        """
+        policies = Policies(self.store.link, self.tagger)
+        text = self._policy.read_text("utf-8") if self._policy else policy_file.default_text()
+        name = "VERIFY_POLICY" if self._policy else "the shipped default"
+        live = LivePolicy(policies, self.tagger, lambda: policies.first(self.clock.now(), "start", name, text))
+        with suppress(StoreUnavailable):
+            live.refresh()
+        return live
 
     @property
     def inbox(self) -> Inbox | None:
         return Inbox(self.store, self.keys, self.tagger) if self.config.fake else None
+
+
+class Remote(NamedTuple):
+    """What a command works with: the store of a service that runs, its pseudonyms, its clock."""
+
+    store: Store
+    tagger: Tagger
+    clock: Clock
+
+    @property
+    def policy(self) -> LivePolicy:
+        return LivePolicy(Policies(self.store.link, self.tagger), self.tagger)
+
+
+def remote(found: Settings) -> Remote:
+    """The service that the environment names: by VERIFY_REDIS_URL and VERIFY_TAG_KEY, or as the `run` of the state
+    folder. Raises ConfigError where there is none, StoreUnavailable."""
+    store = store_at_hand(found)
+    file = found.state_dir / TAG_KEY
+    try:
+        tag_key = found.tag_key or file.read_text("utf-8")
+    except OSError:
+        raise ConfigError(f"VERIFY_TAG_KEY is not set, and there is no file {file}") from None
+    return Remote(store, Tagger(tag_key), clock_of(found, store))
+
+
+def store_at_hand(found: Settings) -> Store:
+    """The store of VERIFY_REDIS_URL, or of the `run` that is up in the state folder. Raises ConfigError where there is
+    none, StoreUnavailable."""
+    url = found.redis_url or running_store(found.state_dir)
+    if url is None:
+        raise ConfigError(f"no store: set VERIFY_REDIS_URL, or start `verify-service run` with {found.state_dir}")
+    return patiently(url)
+
+
+def clock_of(found: Settings, store: Store) -> Clock:
+    return VirtualClock(store.link) if found.clock == "virtual" else SystemClock()
 
 
 def patiently(url: str) -> Store:
@@ -76,12 +133,15 @@ def wsgi() -> WSGIApplication:
     base = Foundation(settings.read())
     if not base.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
-    service = Service(base.config, base.policy, base.keys, base.tagger, base.store.verifications, base.clock)
+    live = base.live()
+    live.watch()
+    service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
     return create_app(
         Parts(
             config=base.config,
             store=base.store,
             service=service,
+            live=live,
             clock=base.clock,
             failures=FailedAuthentications(base.store.link, base.tagger),
             inbox=base.inbox,

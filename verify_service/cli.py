@@ -14,6 +14,10 @@ import msgspec
 
 from verify_service import __version__, settings
 from verify_service.codes import api_key_digest, new_api_key, new_key
+from verify_service.commands import inquiry, policies
+from verify_service.commands.backtest import backtest
+from verify_service.commands.blocks import blocks
+from verify_service.commands.simulate import simulate
 from verify_service.errors import ConfigError, StoreUnavailable
 
 # The roles import what they need when they are called, so that `keys new` and `--help` answer at once.
@@ -54,6 +58,7 @@ def web(host: str, port: int, workers: int) -> None:
         from verify_service.serve import serve
 
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
+        base.live()
         serve(host, port, workers, long_polls=base.config.fake)
 
 
@@ -79,10 +84,7 @@ def policy_default(enforce: bool) -> None:
     """Prints the shipped default policy."""
     from verify_service.policy.file import default_text
 
-    text = default_text()
-    click.echo(
-        re.sub(r'^mode = "(off|observe)"', 'mode = "enforce"', text, flags=re.MULTILINE) if enforce else text, nl=False
-    )
+    click.echo(default_text(enforce=enforce), nl=False)
 
 
 @policy.command("check")
@@ -90,15 +92,30 @@ def policy_default(enforce: bool) -> None:
 def policy_check(file: Path) -> None:
     """Reads a policy and says what it allows; exit status 2 and the key at fault where it cannot be used."""
     from verify_service.policy.file import load
+    from verify_service.policy.summary import lines
 
-    found = load(file)
-    click.echo(f"{file}: {len(found.limit)} limits")
-    for limit in found.limit:
-        click.echo(f"  {limit.name}: {limit.counts} of {', '.join(limit.of)}: {limit.allow} ({limit.mode})")
-    click.echo(
-        f"  chance to guess a code of one number in a day: {found.guess_chance():.1e} "
-        f"(ceiling {found.code.guess_ceiling:.1e})"
-    )
+    first, *others = lines(load(file))
+    click.echo(f"{file}: {first}")
+    for line in others:
+        click.echo(line)
+
+
+@policy.command("schema")
+def policy_schema() -> None:
+    """Prints the JSON Schema of the policy file, for editors."""
+    from verify_service.policy.schema import text
+
+    click.echo(text(), nl=False)
+
+
+for each in (inquiry.explain, policies.push, policies.show, policies.log, policies.rollback, backtest):
+    policy.add_command(each)
+
+
+commands.add_command(simulate)
+
+commands.add_command(inquiry.unlock)
+commands.add_command(blocks)
 
 
 @commands.group()
@@ -111,18 +128,13 @@ def events() -> None:
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on.")
 def events_export(since: str, follow: bool) -> None:
     """Prints recorded traffic as JSON lines, pseudonymised."""
-    from verify_service.app import patiently
-    from verify_service.run import running_store
+    from verify_service.app import store_at_hand
 
     match = re.fullmatch(r"(\d{1,6})([smhd])", since)
     if not match:
         raise click.BadParameter("write a number and s, m, h or d, such as 24h", param_hint="--since")
     back_ms = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] * 1000
-    found = settings.read()
-    url = found.redis_url or running_store(found.state_dir)
-    if url is None:
-        raise ConfigError(f"no store: set VERIFY_REDIS_URL, or start `verify-service run` with {found.state_dir}")
-    source = patiently(url).events
+    source = store_at_hand(settings.read()).events
     begin = time.time_ns() // 1_000_000 - back_ms
     encode = msgspec.json.Encoder().encode
     for event in source.follow(begin) if follow else source.read(begin):

@@ -106,10 +106,13 @@ class KeyRing:
 
 
 class Tagger:
-    """Keyed pseudonyms of numbers, addresses, devices and idempotency keys. Its key never rotates."""
+    """Keyed pseudonyms of numbers, addresses, devices and idempotency keys, and the seal of what must be readable as
+    long as they are. Its key never rotates."""
 
     def __init__(self, text: str) -> None:
-        self._key = _mac(decode_key("VERIFY_TAG_KEY", text), b"verify_service tag")
+        secret = decode_key("VERIFY_TAG_KEY", text)
+        self._key = _mac(secret, b"verify_service tag")
+        self._cipher = AESGCM(_mac(secret, b"verify_service seal"))
 
     def tag(self, kind: str, *values: str) -> str:
         """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share a tag."""
@@ -118,6 +121,18 @@ class Tagger:
     def number(self, e164: str) -> str:
         """The pseudonym of a number: the same in every key, pointer and event."""
         return self.tag("number", e164)
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        """AES-256-GCM, bound to its context; the nonce travels with it."""
+        nonce = secrets.token_bytes(12)
+        return nonce + self._cipher.encrypt(nonce, plain, context.encode())
+
+    def unseal(self, sealed: bytes, context: str) -> bytes:
+        """The plain bytes. Raises ValueError for what another key sealed, or another context."""
+        try:
+            return self._cipher.decrypt(sealed[:12], sealed[12:], context.encode())
+        except InvalidTag:
+            raise ValueError("ciphertext does not belong here") from None
 
 
 def canonical(binding: Mapping[str, str] | None) -> bytes:

@@ -39,8 +39,8 @@ class EmbeddedValkey:
     """One Valkey server with its append-only file in `directory`, for one process at a time.
 
     It listens on a unix socket that only this user can open, and on no port; with `port` or `cluster` it
-    listens on 127.0.0.1 instead, where every user of the machine can reach it: for tests. `extra` is added to
-    its command line.
+    listens on 127.0.0.1 instead, where every user of the machine can reach it: for tests. Without `append_fsync`
+    it has no append-only file and forgets all when it ends. `extra` is added to its command line.
 
     Two ways to use it: `start` and `stop` it (or `with`), or hand `child` to a supervisor and `close` it at
     the end.
@@ -50,7 +50,7 @@ class EmbeddedValkey:
         self,
         directory: Path,
         *,
-        append_fsync: AppendFsync = "always",
+        append_fsync: AppendFsync | None = "always",
         cluster: bool = False,
         port: int | None = None,
         extra: Sequence[str] = (),
@@ -211,8 +211,8 @@ class EmbeddedValkey:
             "loglevel": "notice",
             "daemonize": "no",
             "protected-mode": "yes",
-            "appendonly": "yes",
-            "appendfsync": self.append_fsync,
+            "appendonly": "no" if self.append_fsync is None else "yes",
+            "appendfsync": self.append_fsync or "no",
             # A write that was cut by a kill was not answered either: drop it and start.
             "aof-load-truncated": "yes",
             "save": "",

@@ -7,9 +7,11 @@
     │   ├── InvalidRequest           400
     │   ├── Unauthorized             401
     │   ├── Forbidden                403
+    │   ├── Blocked                  403
     │   ├── OptedOut                 403
     │   ├── VerificationNotFound     404
     │   ├── NotFound                 404
+    │   ├── RevisionConflict         409
     │   ├── InvalidNumber            422
     │   ├── IdempotencyMismatch      422
     │   ├── RateLimited              429
@@ -67,6 +69,13 @@ class Forbidden(Problem):
     status = 403
 
 
+class Blocked(Problem):
+    """A rule of the policy refuses; `rule` is its name, `decision` the id under which it is explained."""
+
+    slug = "blocked"
+    status = 403
+
+
 class OptedOut(Problem):
     slug = "opted-out"
     status = 403
@@ -85,6 +94,18 @@ class VerificationNotFound(Problem):
 class NotFound(Problem):
     slug = "not-found"
     status = 404
+
+
+class RevisionConflict(Problem):
+    """The policy has changed since the caller looked; `revision` is the one in force now."""
+
+    slug = "revision-conflict"
+    status = 409
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(
+            f"The policy in force is revision {revision}; look at it, and push yours with its ETag.", revision=revision
+        )
 
 
 class InvalidNumber(Problem):

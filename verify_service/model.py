@@ -106,6 +106,16 @@ class Check(Frozen, frozen=True):
         return self.status == "approved"
 
 
+class Revision(Frozen, frozen=True):
+    """One policy that was pushed: its number, from 1 on, when (milliseconds), by whom, why, and its TOML text."""
+
+    revision: int
+    at: int
+    by: str
+    note: str
+    text: str
+
+
 class Message(Frozen, frozen=True):
     """What a provider is asked to send. `id` is one send; a repetition carries the same id and the same code."""
 

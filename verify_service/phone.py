@@ -48,6 +48,20 @@ def _e164_hint(to: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def prefix_of(e164: str) -> str:
+    """`Number.prefix` of what begins like the number, whether or not such a number exists."""
+    try:
+        parsed = phonenumbers.parse(e164, None)
+    except phonenumbers.NumberParseException:
+        return e164[:6]
+    return _prefix(parsed)
+
+
+def _prefix(parsed: phonenumbers.PhoneNumber) -> str:
+    return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}"
+
+
+@lru_cache(maxsize=4096)
 def _parse(to: str, region: str | None) -> Number:
     try:
         parsed = phonenumbers.parse(to, region)
@@ -61,6 +75,6 @@ def _parse(to: str, region: str | None) -> Number:
     return Number(
         e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164),
         country="ZZ" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country,
-        prefix=f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}",
+        prefix=_prefix(parsed),
         line_type=_LINE_TYPES[line_type],
     )

@@ -1,14 +1,17 @@
 """What a caller is told where the store refused: one problem a kind, with the seconds until a retry can pass."""
 
 from verify_service.errors import (
+    Blocked,
     ChecksExhausted,
     IdempotencyMismatch,
+    InvalidNumber,
     OptedOut,
     Problem,
     RateLimited,
     SendsExhausted,
     VerificationNotFound,
 )
+from verify_service.policy.statics import StaticVerdict
 from verify_service.store.shapes import Refused
 
 
@@ -33,9 +36,13 @@ def refusal(refused: Refused, decision: str) -> Problem:
                 retry_after=seconds,
                 decision=decision,
             )
+        case "blocked":
+            return blocked(refused.limit, decision)
         case "sends-exhausted":
             return SendsExhausted(
-                f"This verification has sent all its messages; a new one can begin in {seconds} s.", retry_after=seconds
+                f"This verification has sent all its messages; a new one can begin in {seconds} s.",
+                retry_after=seconds,
+                decision=decision,
             )
         case "checks-exhausted":
             return ChecksExhausted("Too many wrong codes were tried; start a new verification.", retry_after=seconds)
@@ -44,3 +51,17 @@ def refusal(refused: Refused, decision: str) -> Problem:
         case "mismatch":
             return IdempotencyMismatch()
     return VerificationNotFound()
+
+
+def blocked(rule: str, decision: str) -> Blocked:
+    """The problem of a refusal by a rule."""
+    return Blocked(f"The rule `{rule}` refuses this start.", rule=rule, decision=decision)
+
+
+def refused_by(static: StaticVerdict, decision: str) -> Problem:
+    """The problem of a refusal by a static rule."""
+    if static.kind == "line-types":
+        problem = InvalidNumber("line-type", f"Codes are not sent to {static.evidence['line_type']} numbers.")
+        problem.members["decision"] = decision
+        return problem
+    return blocked(static.name, decision)

@@ -18,6 +18,7 @@ from verify_service.settings import METRICS_DIR, Settings
 from verify_service.supervisor import Child, Supervisor
 
 STORE_URL = "store-url"
+TAG_KEY = "tag-key"
 
 
 def run(
@@ -39,7 +40,7 @@ def run(
     env = dict(environ)
     for name, value, file, make in (
         ("VERIFY_KEYS", found.keys, "keys", lambda: f"{secrets.token_hex(4)}:{new_key()}"),
-        ("VERIFY_TAG_KEY", found.tag_key, "tag-key", new_key),
+        ("VERIFY_TAG_KEY", found.tag_key, TAG_KEY, new_key),
         ("VERIFY_API_KEY", found.api_key, "api-key", lambda: new_api_key("default")),
     ):
         if value is None:

@@ -8,12 +8,16 @@ import msgspec
 
 from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import InvalidNumber, InvalidRequest, Problem, VerificationNotFound
+from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
+from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Start, Verification
+from verify_service.policy.budgets import micro
 from verify_service.policy.file import Policy
-from verify_service.policy.limits import Limits, facts_of
-from verify_service.refusals import refusal
-from verify_service.store.shapes import Checked, CodeRules, Idempotency, Proposal, Refused, Started
+from verify_service.policy.limits import facts_of
+from verify_service.policy.rulebook import Rulebook, Rules
+from verify_service.refusals import refusal, refused_by
+from verify_service.store.decisions import Refusal
+from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Refused, Started
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, STARTS
 
@@ -32,45 +36,54 @@ class Service:
     def __init__(
         self,
         config: Config,
-        policy: Policy,
+        rules: Rules,
         keys: codes.KeyRing,
         tagger: codes.Tagger,
         verifications: Verifications,
         clock: Clock,
     ) -> None:
         self.config = config
-        self.policy = policy
         self._keys = keys
         self._tagger = tagger
         self._verifications = verifications
         self._clock = clock
-        self._limits = Limits(policy, tagger)
-        code = policy.code
-        self._rules = CodeRules(
-            code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
-        )
+        self._rules = rules
+        self.inquiry = Inquiry(rules, tagger, verifications.decisions, clock)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force now."""
+        return self._rules().policy
 
     def start(self, tenant: str, ask: Start, idempotency_key: str | None = None) -> Verification:
         """Admits a start: its code is on the way when this returns, and the verification says until when it lives.
 
         A start for a (tenant, number, purpose) that is pending is a resend: same id, and the same code unless the
         policy says otherwise. With the idempotency key of an earlier start it answers what that one was answered.
-        Raises InvalidNumber, InvalidRequest, OptedOut, RateLimited, SendsExhausted, IdempotencyMismatch; a refused
-        start has counted for nothing.
+        Raises InvalidNumber, InvalidRequest, Blocked, OptedOut, RateLimited, SendsExhausted, IdempotencyMismatch; a
+        refused start has counted for nothing.
         """
         now = self._clock.now()
+        book = self._rules()
         number = ask.number
-        if number.line_type in self.policy.line_types.deny:
-            raise _counted(STARTS, InvalidNumber("line-type", f"Codes are not sent to {number.line_type} numbers."))
-        if self.config.route(number.country, ask.channel) is None:
-            raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
         tag = self._tagger.number(number.e164)
         test_code = self.config.test_code(number.e164, now)
         facts = facts_of(tenant, ask.ip, number, ask.device, ask.purpose)
-        hits = [] if test_code else self._limits.of_start(tag, facts)
+        judgment, hits = book.judge(number, tag, facts, ask.ip)
+        context = Context(book.revision, judgment.text, judgment.observed)
+        refused = judgment.refused
+        if refused and (refused.kind == "line-types" or not test_code):
+            decision = self._verifications.new_decision(tag)
+            kind = "invalid-number" if refused.kind == "line-types" else "blocked"
+            what = self._facts(book, tenant, ask, tag, facts)
+            gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
+            self._verifications.decisions.refuse(now, gone)
+            raise _counted(STARTS, refused_by(refused, decision))
+        if self.config.route(number.country, ask.channel) is None:
+            raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
         nonce = secrets.token_hex(16)
         kid = self._keys.newest
-        code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, self.policy.code.digits)
+        code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
         proposal = Proposal(
             id=self._verifications.new_id(tag),
             request=secrets.token_hex(8),
@@ -83,14 +96,15 @@ class Service:
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
             binding=self._binding_tag(ask.binding),
             sealed_to=self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
-            message=self._message(ask, tag),
-            facts=self._facts(tenant, ask, tag, facts),
+            message=self._message(book, ask, tag),
+            facts=self._facts(book, tenant, ask, tag, facts),
             test=test_code is not None,
             decision=self._verifications.new_decision(tag),
             ring=self._keys.kids,
+            context=context,
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
-        outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
+        outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
             raise _counted(STARTS, refusal(outcome, proposal.decision))
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
@@ -111,8 +125,9 @@ class Service:
         once. Raises VerificationNotFound, ChecksExhausted, RateLimited, IdempotencyMismatch.
         """
         now = self._clock.now()
+        book = self._rules()
         if isinstance(where, Target):
-            if not self.policy.code.check_by_number:
+            if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
             place: str | tuple[str, str] = (
                 self._tagger.number(phone.parse(where.to, where.region).e164),
@@ -121,22 +136,24 @@ class Service:
         else:
             place = where
         facts = facts_of(tenant, ip)
+        decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
         outcome = self._verifications.check(
             now,
             tenant,
             place,
             self._keys.proofs(code, binding),
             secrets.token_hex(8),
-            self._limits.of_check(facts),
-            self._limits.of_check_by_number(facts),
+            book.limits.of_check(facts),
+            book.limits.of_check_by_number(facts),
             self._idempotency(tenant, "check", idempotency_key, (where, code, binding)),
+            decision,
+            book.revision,
         )
         if isinstance(outcome, Checked):
             CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise _counted(CHECKS, VerificationNotFound())
-        decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
         raise _counted(CHECKS, refusal(outcome, decision))
 
     def cancel(self, tenant: str, verification_id: str) -> None:
@@ -194,7 +211,7 @@ class Service:
         fingerprint = self._tagger.tag("body", msgspec.json.encode(body, order="deterministic").decode())
         return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
 
-    def _message(self, ask: Start, tag: str) -> list[str]:
+    def _message(self, book: Rulebook, ask: Start, tag: str) -> list[str]:
         """What the dispatcher needs beyond the verification itself, as the outbox entry carries it."""
         return [
             "number",
@@ -202,7 +219,7 @@ class Service:
             "country",
             ask.number.country,
             "digits",
-            str(self.policy.code.digits),
+            str(book.policy.code.digits),
             "locale",
             ask.locale or "",
             "app_hash",
@@ -211,7 +228,9 @@ class Service:
             ask.origin or "",
         ]
 
-    def _facts(self, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> list[str]:
+    def _facts(
+        self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]
+    ) -> list[str]:
         """The start as the events stream records it: pseudonyms, and the range without its last three digits."""
         number = ask.number
         pairs = {
@@ -222,6 +241,8 @@ class Service:
             "country": number.country,
             "line_type": number.line_type,
             "range": number.range,
+            "revision": str(book.revision),
+            "price": str(micro(book.policy.price(number.country))),
         }
         for name in ("ip", "network", "device"):
             value = facts[name]

@@ -18,6 +18,8 @@ STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed 
 CHECKS = Counter(
     "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
 )
+OBSERVED = Counter("verify_observed", "Starts that a limit or rule in observe mode would have refused.", ["rule"])
+BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])

@@ -8,6 +8,7 @@ import msgspec
 
 from verify_service.codes import Tagger
 from verify_service.model import Number
+from verify_service.policy.budgets import Budget, micro
 from verify_service.policy.file import Counts, LimitConfig, Policy
 
 # Given the number, these say nothing more, so they do not take part in its key.
@@ -23,7 +24,9 @@ class Hit(NamedTuple):
 
     `owner` is the tag whose partition holds the count; `key` is the key without its partition's prefix; `spec` is the
     limit for the script, msgpack, with `p` in front where it is only to be looked at; `net` where an approval gives it
-    back.
+    back; `cost` is 1, and of a budget the price of the message in micro-dollars.
+
+    A detector's rule on a start comes as one too; detector.lua says what its `spec` and `key` hold.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Hit(NamedTuple):
     key: str
     spec: bytes
     net: bool
+    cost: int = 1
 
 
 class Limits:
@@ -39,15 +43,24 @@ class Limits:
     def __init__(self, policy: Policy, tagger: Tagger) -> None:
         self._tagger = tagger
         self._limits = [_Limit(entry) for entry in policy.limit if entry.mode != "off"]
+        self._budgets = [_Budget(entry) for entry in policy.budgets if entry.mode != "off"]
+        self._price = policy.price
 
-    def of_start(self, number: str, facts: Mapping[str, str | None]) -> list[Hit]:
+    def of_start(self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
         """What a start counts, and the limits on wrong codes that it looks at: a code that may not be tried any more
-        is not worth a message. `number` is the number's tag; a limit whose dimensions the start lacks is left out."""
-        return [
+        is not worth a message. `number` is the number's tag; a limit whose dimensions the start lacks is left out. Of
+        a start that the allow-list names, only the number's own limits count."""
+        hits = [
             hit
             for limit in self._limits
+            if limit.by_number or not allowed
             if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes"))
         ]
+        country = facts["country"]
+        if self._budgets and country and not allowed:
+            cost = micro(self._price(country))
+            hits += [budget.hit(self._tagger, facts, country, cost) for budget in self._budgets if cost]
+        return hits
 
     def of_check(self, facts: Mapping[str, str | None]) -> list[Hit]:
         """The limits on wrong codes by other keys than the number."""
@@ -104,6 +117,29 @@ class _Limit:
         return Hit(
             self.name, owner, f"limit:{self.name}:{suffix}", b"p" + self._packed if peek else self._packed, self.net
         )
+
+
+class _Budget:
+    def __init__(self, entry: Budget) -> None:
+        self.name = entry.name
+        self.dimensions = tuple(sorted(entry.of))
+        self._spec = (entry.name, entry.mode == "enforce", False, entry.windows)
+        # As many as countries times tenants, both of which the operator knows by name.
+        self._hits: dict[tuple[str | None, str], Hit] = {}
+
+    def hit(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
+        key = (facts.get("tenant"), country)
+        found = self._hits.get(key)
+        if found is None:
+            found = self._hits[key] = self._made(tagger, facts, country, cost)
+        return found
+
+    def _made(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
+        tag = tagger.tag("limit", *(_values(self.dimensions, facts) or ()))
+        # All that is known of a country lies together, whatever else it is counted by.
+        owner = tagger.tag("country", country) if "country" in self.dimensions else tag
+        packed = msgspec.msgpack.encode((*self._spec, cost))
+        return Hit(self.name, owner, f"limit:{self.name}:{tag}", packed, False, cost)
 
 
 def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:

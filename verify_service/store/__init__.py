@@ -1,5 +1,6 @@
 """The store: Redis and nothing but Redis. `Store` is everything that lives there."""
 
+from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
 from verify_service.store.events import Events
 from verify_service.store.inbox import Bell, InboxStore
@@ -18,6 +19,7 @@ class Store:
         self.verifications = Verifications(self.link, keep_events)
         self.outbox = Outbox(self.link, keep_events)
         self.events = Events(self.link)
+        self.blocks = Blocks(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
 

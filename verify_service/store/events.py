@@ -11,8 +11,9 @@ _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
 # before this.
 _LATE_S = 600.0
-_NUMERIC = {"at": 1000}
-_HIDDEN = frozenset({"credits"})
+_NUMERIC = {"at": 1000, "price": 1_000_000}
+_WHOLE = frozenset({"revision"})
+_HIDDEN = frozenset({"credits", "undo"})
 
 
 class Events:
@@ -75,6 +76,8 @@ def _event(flat: list[bytes]) -> dict[str, Any]:
         name, value = flat[i].decode(), flat[i + 1].decode()
         if name in _NUMERIC:
             event[name] = int(value) / _NUMERIC[name]
+        elif name in _WHOLE:
+            event[name] = int(value)
         elif value and name not in _HIDDEN:
             event[name] = value.split(",") if name == "observed" else value
     return event

@@ -5,17 +5,22 @@ from importlib.resources import files
 
 import redis
 
-_SOURCES = ("common", "start", "check", "cancel", "hold", "settle", "inbox")
+_SOURCES = (
+    *("common", "charts", "blocks", "detector", "start", "check", "cancel"),
+    *("hold", "decisions", "settle", "inbox", "policy"),
+)
 
 
-def _library() -> tuple[str, str]:
+def library(*more: str, rehearsal: bool = False) -> tuple[str, str]:
+    """(version, text) of the library with `more` sources. In a rehearsal it queues and tells nothing."""
     folder = files("verify_service.store") / "lua"
-    body = "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in _SOURCES)
+    body = "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in (*_SOURCES, *more))
     version = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return version, f"#!lua name=verify_{version}\nlocal VERSION = '{version}'\n{body}"
+    constants = f"local VERSION = '{version}'\nlocal REHEARSAL = {'true' if rehearsal else 'false'}"
+    return version, f"#!lua name=verify_{version}\n{constants}\n{body}"
 
 
-VERSION, LIBRARY = _library()
+VERSION, LIBRARY = library()
 
 
 def load_library(node: redis.Redis) -> None:

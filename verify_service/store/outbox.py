@@ -7,6 +7,7 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import TimelineEvent
 from verify_service.store import partitions
 from verify_service.store.connection import ERRORS, Call, Link, prefix, reason
+from verify_service.telemetry import BLOCKS
 
 GROUP = "dispatch"
 ALIVE_KEY = "vs:{0}:dispatcher"
@@ -124,8 +125,14 @@ class Outbox:
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
         for part, limit, nonce, at in foreign:
+            if not part:
+                BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
+                continue
             owner = int(part)
-            calls.append(Call(owner, "release", [f"{prefix(owner)}limit:{limit.decode()}"], [at, nonce]))
+            undo = nonce.startswith(b"undo:")
+            what = "won" if limit.startswith(b"watch:") and not undo else "release"
+            key = f"{prefix(owner)}limit:{limit.decode()}"
+            calls.append(Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")]))
         if calls:
             self._link.burst(calls)
         return bool(more)

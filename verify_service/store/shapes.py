@@ -6,14 +6,13 @@ from typing import NamedTuple
 from verify_service.model import Status, TimelineEvent
 
 
-class CodeRules(NamedTuple):
-    """The policy's code settings as the start script takes them; times in milliseconds."""
+class Context(NamedTuple):
+    """What was known of a start before its script ran, as a decision record keeps it: the policy's revision, the static
+    verdicts as JSON, and the names of the static rules that only watched."""
 
-    life: int
-    checks: int
-    sends: int
-    cooldown: tuple[int, ...]
-    renew: bool
+    revision: int = 0
+    statics: str = ""
+    observed: Sequence[str] = ()
 
 
 class Proposal(NamedTuple):
@@ -38,6 +37,7 @@ class Proposal(NamedTuple):
     test: bool
     decision: str
     ring: Sequence[str]
+    context: Context = Context()
 
 
 class Idempotency(NamedTuple):

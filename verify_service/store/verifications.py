@@ -1,15 +1,19 @@
 """Start, check, cancel, status: each one script on the number's partition, after what must be held elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from verify_service.model import TimelineEvent, TimelineName
+from verify_service.model import TimelineEvent
 from verify_service.policy.limits import Hit, Spec
+from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.shapes import Checked, CodeRules, Idempotency, Proposal, Record, Refused, Started
+from verify_service.store.decisions import Decisions, Refusal, explaining
+from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
+from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Record, Refused, Started
+from verify_service.telemetry import OBSERVED
 
 KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
@@ -18,12 +22,22 @@ CHECK_REPLAY_MS = 60_000
 _pack = msgspec.msgpack.Encoder().encode
 
 
+class Held(NamedTuple):
+    """What was held in other partitions: the hits by partition, what an approval gives back of them, and the names of
+    what only watched and would have refused."""
+
+    hits: Mapping[int, list[Hit]]
+    credits: str
+    observed: Sequence[str]
+
+
 class Verifications:
     """The verifications of a store."""
 
     def __init__(self, link: Link, keep_events: int) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self.decisions = Decisions(link, self._keep_events)
 
     def partition(self, tag: str) -> int:
         """Where the state of a tag lies."""
@@ -42,21 +56,44 @@ class Verifications:
     ) -> Started | Refused:
         """Admits or refuses one start; a refused one has spent nothing when this returns.
 
-        One round trip where every limit lies in the number's partition, two where some do not; a refusal may add one to
-        give back what was held. Raises StoreUnavailable.
+        One round trip where every limit lies in the number's partition, two where some do not; there a refusal may add
+        three, to give back what was held and to record what each limit said. Raises StoreUnavailable.
         """
         home = self.partition(proposal.number)
         here, elsewhere = self._split(hits, home)
         held = self._hold(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
         if isinstance(held, Refused):
+            if held.kind != "mismatch":
+                p, by = proposal, held.limit
+                gone = Refusal(p.decision, p.id, p.tenant, held.kind, by, held.wait, p.context, p.facts)
+                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
             return held
+        if held.observed:
+            context = proposal.context._replace(observed=(*proposal.context.observed, *held.observed))
+            proposal = proposal._replace(context=context)
+        answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
+        for name in observed_of(answer):
+            OBSERVED.labels(name).inc()
+        outcome = start_outcome(answer)
+        if isinstance(outcome, Refused) or outcome.replayed:
+            self._release(now, proposal.request, held.hits)
+        if isinstance(outcome, Refused) and outcome.kind != "mismatch" and elsewhere:
+            self.decisions.add(proposal.decision, self._link.burst(explaining(now, elsewhere)))
+        return outcome
+
+    def start_call(
+        self,
+        now: int,
+        rules: CodeRules,
+        proposal: Proposal,
+        here: Sequence[Hit],
+        credits: str,
+        idempotency: Idempotency | None,
+    ) -> Call:
+        """The start script's call. `here` are the hits in the number's partition, `credits` what an approval gives back
+        of those that were held elsewhere."""
+        home = self.partition(proposal.number)
         base = prefix(home)
-        credits = "".join(
-            f"{part},{hit.key[6:]},{proposal.request},{now};"
-            for part, taken in held.items()
-            for hit in taken
-            if hit.net
-        )
         keys = [f"{base}live:{proposal.number}:{proposal.tenant}:{proposal.purpose}"]
         if idempotency:
             keys.append(f"{base}idempotency:{idempotency.tag}")
@@ -79,6 +116,7 @@ class Verifications:
             p.test,
             p.decision,
             p.ring,
+            p.context,
         )
         settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
         args: list[Argument] = [
@@ -88,20 +126,7 @@ class Verifications:
             idempotency.fingerprint if idempotency else "",
             p.sealed_to,
         ]
-        answer = self._link.call(Call(home, "start", keys, [*args, *(hit.spec for hit in here)]))
-        kind = answer[0].decode()
-        if kind in ("started", "resent"):
-            return _started(answer)
-        self._release(now, proposal.request, held)
-        if kind == "replayed":
-            return _started(answer[1])._replace(replayed=True)
-        if kind == "rate-limited":
-            return Refused(kind, limit=answer[1].decode(), wait=answer[2])
-        if kind == "cooldown":
-            return Refused(kind, answer[1], "cooldown", answer[2].decode(), answer[3], answer[4])
-        if kind == "sends-exhausted":
-            return Refused(kind, answer[1], id=answer[2].decode(), expires_at=answer[3])
-        return Refused(kind)
+        return Call(home, "start", keys, [*args, *(hit.spec for hit in here)])
 
     def check(
         self,
@@ -113,9 +138,12 @@ class Verifications:
         hits: Sequence[Hit],
         hits_by_number: Sequence[tuple[Spec, str]],
         idempotency: Idempotency | None,
+        decision: str,
+        revision: int = 0,
     ) -> Checked | Refused:
-        """Compares one code, once. `where` is an id, or (number tag, purpose). One round trip, two where a limit on
-        wrong codes or an Idempotency-Key lies in another partition. Raises StoreUnavailable.
+        """Compares one code, once. `where` is an id, or (number tag, purpose); `decision` is the id under which a
+        limit's refusal is recorded. One round trip, two where a limit on wrong codes or an Idempotency-Key lies in
+        another partition. Raises StoreUnavailable.
         """
         if isinstance(where, str):
             home = partitions.of_id(where, self._link.partitions)
@@ -127,7 +155,33 @@ class Verifications:
         here, elsewhere = self._split(hits, home)
         held = self._hold(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
         if isinstance(held, Refused):
+            if held.kind != "mismatch":
+                gone = Refusal(decision, "", tenant, held.kind, held.limit, held.wait, Context(revision), ())
+                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
             return held
+        call = self.check_call(
+            now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision
+        )
+        outcome = check_outcome(self._link.call(call))
+        if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
+            self._release(now, request, held.hits)
+        return outcome
+
+    def check_call(
+        self,
+        now: int,
+        tenant: str,
+        key: str,
+        proofs: Mapping[str, str],
+        request: str,
+        here: Sequence[Hit],
+        hits_by_number: Sequence[tuple[Spec, str]],
+        idempotency: Idempotency | None,
+        decision: str = "",
+        revision: int = 0,
+    ) -> Call:
+        """The check script's call; `key` is the verification's or the pointer's, `here` the hits in its partition."""
+        home = int(key[key.index("{") + 1 : key.index("}")])
         keys = [key]
         if idempotency:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
@@ -135,21 +189,11 @@ class Verifications:
         args: list[Argument] = [
             now,
             self._keep_events,
-            _pack((tenant, request, proofs, CHECK_REPLAY_MS)),
+            _pack((tenant, request, proofs, CHECK_REPLAY_MS, decision, revision)),
             idempotency.fingerprint if idempotency else "",
             _pack(hits_by_number),
         ]
-        answer = self._link.call(Call(home, "check", keys, [*args, *(hit.spec for hit in here)]))
-        kind = answer[0].decode()
-        if kind not in ("pending", "exhausted"):
-            self._release(now, request, held)
-        if kind == "replayed":
-            return _checked(answer[1])._replace(replayed=True)
-        if kind in ("approved", "pending", "exhausted"):
-            return _checked(answer)
-        if kind == "rate-limited":
-            return Refused(kind, limit=answer[1].decode(), wait=answer[2])
-        return Refused(kind, wait=answer[1] if kind == "checks-exhausted" else 0)
+        return Call(home, "check", keys, [*args, *(hit.spec for hit in here)])
 
     def cancel(self, now: int, tenant: str, verification_id: str) -> bool:
         """Ends a pending verification of the tenant; False where there is none. Raises StoreUnavailable."""
@@ -172,7 +216,7 @@ class Verifications:
             return None
         status: Any = fields["status"]
         # The dispatcher notes a message once it has settled it, perhaps after the code in it was approved.
-        timeline = tuple(sorted(map(_timeline, lines.decode().splitlines()), key=lambda event: event.at))
+        timeline = tuple(sorted(map(timeline_event, lines.decode().splitlines()), key=lambda event: event.at))
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline += (TimelineEvent(at=expires_at, event="expired"),)
@@ -209,8 +253,8 @@ class Verifications:
         home: int,
         idempotency: Idempotency | None,
         replay_ms: int,
-    ) -> Refused | dict[int, list[Hit]]:
-        """Holds what lies in other partitions than `home`, in one burst; answers what was held, by partition.
+    ) -> Refused | Held:
+        """Holds what lies in other partitions than `home`, in one burst; answers what was held.
 
         A refusal by any gives all back.
         """
@@ -224,45 +268,35 @@ class Verifications:
             key = f"{prefix(part)}idempotency:{idempotency.tag}"
             calls.append(Call(part, "claim_key", [key], [now, idempotency.fingerprint, replay_ms]))
         if not calls:
-            return {}
+            return Held({}, "", ())
         answers = self._link.burst(calls)
         refused = None
         if claimed and not answers.pop():
             refused = Refused("mismatch")
         held: dict[int, list[Hit]] = {}
-        for (part, hits), (name, wait, _, places) in zip(elsewhere.items(), answers, strict=True):
+        all_credits, all_observed = "", []
+        for (part, hits), (name, wait, observed, places, kind, credits) in zip(elsewhere.items(), answers, strict=True):
+            all_credits += credits.decode()
+            all_observed += [each.decode() for each in observed]
             if places:
                 held[part] = [hits[place - 1] for place in places]
-            if name and (refused is None or (refused.kind == "rate-limited" and wait > refused.wait)):
-                refused = Refused("rate-limited", wait, name.decode())
+            if name and (refused is None or (refused.kind != "mismatch" and wait > refused.wait)):
+                refused = Refused(kind.decode(), wait, name.decode())
         if refused:
             self._release(now, request, held)
             return refused
-        return held
+        return Held(held, all_credits, all_observed)
 
     def _release(self, now: int, request: str, held: Mapping[int, list[Hit]]) -> None:
         if held:
             self._link.burst(
                 [
-                    Call(part, "release", [prefix(part) + hit.key for hit in hits], [now, request])
+                    Call(
+                        part,
+                        "release",
+                        [prefix(part) + hit.key for hit in hits],
+                        [now, request, *(hit.cost for hit in hits)],
+                    )
                     for part, hits in held.items()
                 ]
             )
-
-
-def _started(answer: list[Any]) -> Started:
-    created_at, expires_at, resend_at, checks_left, sends_left = answer[2:7]
-    resent = answer[0] == b"resent"
-    return Started(
-        resent, answer[1].decode(), created_at, expires_at, resend_at, checks_left, sends_left, answer[7].decode()
-    )
-
-
-def _checked(answer: list[Any]) -> Checked:
-    return Checked(answer[0].decode(), answer[1].decode(), answer[2])
-
-
-def _timeline(line: str) -> TimelineEvent:
-    at, event, provider, reason = line.split("\t")
-    name: TimelineName = event  # type: ignore[assignment]
-    return TimelineEvent(at=int(at), event=name, provider=provider or None, reason=reason or None)

@@ -3,8 +3,11 @@
 from flask import Flask
 
 from verify_service.web import problems
+from verify_service.web.admin import admin
+from verify_service.web.blocks import blocks
 from verify_service.web.bodies import MOST_BYTES
 from verify_service.web.fake import fake
+from verify_service.web.inquiry import inquiry
 from verify_service.web.native import native
 from verify_service.web.operations import operations
 from verify_service.web.pages import pages
@@ -19,7 +22,7 @@ def create_app(parts: Parts) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = parts
     problems.install(app)
-    for blueprint in (native, operations, pages):
+    for blueprint in (native, operations, pages, admin, inquiry, blocks):
         app.register_blueprint(blueprint)
     if parts.inbox is not None:
         app.register_blueprint(fake)

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
+from verify_service.policy.live import MOST_NOTE, NOTE
 from verify_service.service import StartFields
 
 MOST_BYTES = 16_384
@@ -30,6 +32,7 @@ AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
 VerificationId = Annotated[str, Meta(pattern=r"^ve_[0-9a-f]{32}\Z")]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
 Code = Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
 
 
@@ -60,6 +63,13 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ip: Ip | None = None
 
 
+class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /admin/unlock."""
+
+    to: To
+    reason: Reason
+
+
 class BehaviourBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of PUT /fake/behaviour."""
 
@@ -80,21 +90,28 @@ class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     body: Annotated[str, Meta(min_length=1, max_length=1600)]
 
 
+class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /admin/policy where it is JSON."""
+
+    policy: Annotated[str, Meta(min_length=1)]
+    note: Annotated[str, Meta(max_length=MOST_NOTE, pattern=NOTE)] = ""
+
+
 B = TypeVar("B")
 _WHERE = re.compile(r" - at `(?:key` in `)?\$\.?([^`]*?)(?:\[\.\.\.\])?`$")
 _NAMED = re.compile(r"(?:unknown|required) field `(.*?)`")
 
 
-def read(decoder: "msgspec.json.Decoder[B]") -> B:
+def media_type() -> str:
+    """What the request says that its body is, in lower case and without parameters."""
+    return (request.content_type or "").partition(";")[0].strip().lower()
+
+
+def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
     """The request's body. Raises InvalidRequest naming the field; 413 and 415 by their own exceptions."""
-    mimetype = (request.content_type or "").partition(";")[0].strip().lower()
-    if mimetype != "application/json":
+    if media_type() != "application/json":
         raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
-    body = request.get_data(cache=False)
-    if len(body) > MOST_BYTES:
-        raise RequestEntityTooLarge
-    if request.content_length not in (None, len(body)):
-        raise InvalidRequest("", "the body ends before its Content-Length")
+    body = _body(most)
     try:
         found = decoder.decode(body)
         _unique_names.decode(body.decode())
@@ -105,6 +122,26 @@ def read(decoder: "msgspec.json.Decoder[B]") -> B:
     except RecursionError:
         raise InvalidRequest("", "the body is nested too deeply") from None
     return found
+
+
+def text(kinds: Sequence[str], most: int) -> str:
+    """The request's body, of one of these media types, as it is. Raises as `read` does."""
+    if media_type() not in kinds:
+        raise UnsupportedMediaType(f"Send the header `Content-Type: {kinds[0]}`, or JSON as `application/json`.")
+    try:
+        return _body(most).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("", f"the body is not UTF-8: {error.reason}") from None
+
+
+def _body(most: int) -> bytes:
+    request.max_content_length = most + 1
+    body = request.get_data(cache=False)
+    if len(body) > most:
+        raise RequestEntityTooLarge
+    if request.content_length not in (None, len(body)):
+        raise InvalidRequest("", "the body ends before its Content-Length")
+    return body
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> None:

@@ -87,19 +87,27 @@ _ALL: Final = (
         "Wait a second and send the same request with the same key again: it then gives the first one's answer.",
     ),
     Problem(
+        "revision-conflict",
+        "The policy has changed since you looked",
+        409,
+        "The policy in force is not the one that `If-Match` names: somebody else has pushed another. `revision` "
+        "is the one in force now. Nothing was changed.",
+        "Get `/admin/policy` again, see whether your change still fits, and send it with the new `ETag` as `If-Match`.",
+    ),
+    Problem(
         "payload-too-large",
         "The body is too large",
         413,
-        "The request's body is larger than 16384 bytes. No call needs that much.",
+        "The request's body is larger than 16384 bytes, or a policy larger than 1048576. No call needs that much.",
         "Send only the fields of the call. Put a reference to your own data into `binding`, not the data itself.",
     ),
     Problem(
         "unsupported-media-type",
-        "The body must be JSON",
+        "The body is of a kind that this call does not take",
         415,
         "The request has a body whose `Content-Type` is not `application/json`, or names none.",
         "Send `Content-Type: application/json` and a JSON object. With curl, add `-H 'Content-Type: "
-        "application/json'`.",
+        "application/json'`. A policy may also be sent as it is, as `application/toml`.",
     ),
     Problem(
         "invalid-number",

@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 from flask import Blueprint, Response, request
 
+from verify_service.duration import rfc3339
 from verify_service.errors import Forbidden, InvalidRequest
 from verify_service.inbox import Inbox, InboxMessage
 from verify_service.store.clock import VirtualClock
@@ -14,7 +15,6 @@ from verify_service.web.auth import guarded
 from verify_service.web.native import json
 from verify_service.web.pages import inbox_page
 from verify_service.web.parts import parts
-from verify_service.web.problems import rfc3339
 
 fake = Blueprint("fake", __name__, url_prefix="/fake")
 

@@ -5,13 +5,13 @@ import re
 import msgspec
 from flask import Blueprint, Response
 
+from verify_service.duration import rfc3339
 from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.model import Verification
 from verify_service.service import Target
 from verify_service.web import bodies
 from verify_service.web.auth import guarded
 from verify_service.web.parts import parts
-from verify_service.web.problems import rfc3339
 
 native = Blueprint("native", __name__)
 

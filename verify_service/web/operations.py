@@ -8,6 +8,13 @@ from verify_service.web.auth import guarded
 from verify_service.web.native import json
 from verify_service.web.parts import parts
 
+BLOCK_GAUGES = {
+    "refused": "Starts that live blocks have refused, or would have.",
+    "refused_converted": "Of those that would have been refused, how many were approved in the end.",
+    "probes": "Starts that live blocks let through to see whether they convert.",
+    "probes_converted": "How many of these were approved.",
+}
+
 operations = Blueprint("operations", __name__)
 
 
@@ -18,7 +25,7 @@ def healthz() -> Response:
 
 @operations.get("/readyz")
 def readyz() -> Response:
-    """Ready where the store answers and a dispatcher is alive; the policy was loaded before the first request."""
+    """Ready where the store answers, a policy is loaded and a dispatcher is alive."""
     store = parts().store
     reasons = []
     try:
@@ -27,6 +34,10 @@ def readyz() -> Response:
             reasons.append("no dispatcher is alive: messages wait in the outbox")
     except StoreUnavailable as error:
         reasons.append(f"the store does not answer ({error.reason})")
+    try:
+        parts().live()
+    except StoreUnavailable as error:
+        reasons.append(error.reason)
     if reasons:
         return json({"status": "unready", "reasons": reasons}, 503)
     return json({"status": "ready"})
@@ -35,6 +46,13 @@ def readyz() -> Response:
 @operations.get("/metrics")
 @guarded("read")
 def metrics(_tenant: str) -> Response:
-    gauges = {"verify_outbox_entries": ("Messages queued and not settled yet.", float(parts().store.outbox.depth()))}
+    gauges = {
+        "verify_outbox_entries": ("Messages queued and not settled yet.", float(parts().store.outbox.depth())),
+        "verify_policy_revision": ("The revision in force in the process that answers.", float(parts().live.in_force)),
+    }
+    live = parts().store.blocks.list(parts().clock.now())
+    for name, words in BLOCK_GAUGES.items():
+        gauges[f"verify_live_blocks_{name}"] = (words, float(sum(getattr(block, name) for block in live)))
+    gauges["verify_live_blocks"] = ("Blocks that are live, those that only watch included.", float(len(live)))
     text = exposition(parts().multiprocess, gauges)
     return Response(text, mimetype="text/plain", content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -7,6 +7,7 @@ from flask import current_app
 from verify_service.config import Config
 from verify_service.inbox import Inbox
 from verify_service.model import Clock
+from verify_service.policy.live import LivePolicy
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
@@ -22,6 +23,7 @@ class Parts:
     config: Config
     store: Store
     service: Service
+    live: LivePolicy
     clock: Clock
     failures: FailedAuthentications
     inbox: Inbox | None

@@ -1,13 +1,13 @@
 """Problems on the wire: RFC 9457 `application/problem+json`."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from verify_service.duration import rfc3339
 from verify_service.errors import Problem
 from verify_service.telemetry import PROBLEMS as COUNTER
 from verify_service.telemetry import log
@@ -22,11 +22,6 @@ _BY_STATUS = {
     415: "unsupported-media-type",
 }
 _TIMES = ("resend_at", "expires_at")
-
-
-def rfc3339(ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Response:

@@ -2,17 +2,18 @@
 --   KEYS[1]  verification:<id>, or live:<number>:<tenant>:<purpose> where the check came with the number
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit on wrong codes that is not the number's and lives here
---   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms}, msgpack
+--   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms, decision id,
+--                                               revision}, msgpack
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  {{spec, suffix}, …}, msgpack: limits on wrong codes by number; the key is limit:<name>:<number><suffix>
 --   ARGV[…]  a limit's spec for each limit key
 -- Answers
 --   {'approved'|'pending'|'exhausted', id, checks_left, observed}
 --   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
---   {'checks-exhausted', wait_ms} · {'rate-limited', name, wait_ms, observed}
+--   {'checks-exhausted', wait_ms} · {'rate-limited', name, wait_ms, observed}, which leaves decision:<id>
 local function check(KEYS, ARGV)
   local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
-  local tenant, nonce, proofs, idem_ms = unpack(cmsgpack.unpack(ARGV[3]))
+  local tenant, nonce, proofs, idem_ms, decision, revision = unpack(cmsgpack.unpack(ARGV[3]))
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local first = 2
   if fingerprint ~= '' then
@@ -48,7 +49,12 @@ local function check(KEYS, ARGV)
       refused, wait = limit.name, need
     end
   end
-  if refused then return {'rate-limited', refused, wait, observed} end
+  if refused then
+    local judged = {}
+    for i, limit in ipairs(limits) do judged[i] = verdict_of(limit, now) end
+    record_decision(base, decision, now, tenant, 'rate-limited', refused, wait, {revision}, judged)
+    return {'rate-limited', refused, wait, observed}
+  end
 
   local right = redis.sha1hex(proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
   local key, answer = base .. 'verification:' .. id, nil

@@ -9,7 +9,8 @@
 --   {'started'|'resent', id, created_at, expires_at, resend_at, checks_left, sends_left, channel, observed}
 --   {'opted-out'} · {'mismatch'} · {'replayed', <the first form>}
 --   {'cooldown', wait_ms, id, resend_at, expires_at} · {'sends-exhausted', wait_ms, id, expires_at}
---   {'rate-limited', name, wait_ms, observed}
+--   {'rate-limited'|'blocked', name, wait_ms, observed}
+-- A refusal leaves its decision record, decision:<id>.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
   local settings, ask = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
@@ -17,6 +18,7 @@ local function start(KEYS, ARGV)
   local id, nonce, tenant, number, purpose, channel = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
   local code_nonce, kid, digest, binding, sealed = ask[7], ask[8], ask[9], ask[10], ARGV[5]
   local message, facts, credits, test, decision, ring = ask[11], ask[12], ask[13], ask[14], ask[15], ask[16]
+  local context = ask[17]
   local pointer = KEYS[1]
   local base = pointer:match('^(.-{%d+}:)')
   local first = 2
@@ -27,18 +29,25 @@ local function start(KEYS, ARGV)
     first = 3
   end
   local consent, old_id = unpack(redis.call('MGET', base .. 'consent:' .. number .. ':' .. tenant, pointer))
-  if consent == 'out' then return {'opted-out'} end
+  if consent == 'out' then
+    record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
+    return {'opted-out'}
+  end
 
   local old = old_id and record_of(base .. 'verification:' .. old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
-  local limits, observed = {}, {}
+  local limits, observed, watches, states = {}, {}, {}, {}
   for i = first, #KEYS do
     local spec = ARGV[6 + i - first]
-    local peek = spec:sub(1, 1) == 'p'
-    local limit = limit_of(cmsgpack.unpack(peek and spec:sub(2) or spec), KEYS[i])
-    limit.peek = peek
-    limits[#limits + 1] = limit
+    local kind = spec:sub(1, 1)
+    if kind == 'w' then
+      watches[#watches + 1] = {KEYS[i], spec}
+    else
+      local limit = limit_of(cmsgpack.unpack(kind == 'p' and spec:sub(2) or spec), KEYS[i])
+      limit.peek = kind == 'p'
+      limits[#limits + 1] = limit
+    end
   end
   local refusal
   if old and old.sends >= old.sends_max then
@@ -49,19 +58,51 @@ local function start(KEYS, ARGV)
     local first_chance = math.min(old.resend_at, old.expires_at)
     refusal = {'cooldown', longest_wait(limits, now, first_chance - now), old_id, old.resend_at, old.expires_at}
   else
-    local name, wait, held
-    name, wait, observed, held = acquire(limits, nonce, now)
-    if name then refusal = {'rate-limited', name, wait, observed} end
-    for _, i in ipairs(held) do
-      local limit = limits[i]
-      if limit.net then credits = credits .. credit_of(limit.key, nonce, now) end
+    local blocked, watched
+    states, blocked, watched = watch_all(watches, now)
+    for _, state in ipairs(states) do
+      -- Of a refused start, too: a backtest of the export may admit it.
+      if state.near ~= nil then facts[#facts + 1], facts[#facts + 2] = 'near', state.near and '1' or '0' end
     end
+    if blocked then
+      watch_refuse(blocked)
+      refusal = {'blocked', blocked.rule.name, blocked.wait, observed}
+    else
+      local name, wait, held, kind
+      name, wait, observed, held, kind = acquire(limits, nonce, now)
+      if name then refusal = {kind, name, wait, observed} end
+      for _, i in ipairs(held) do
+        local limit = limits[i]
+        if limit.net then credits = credits .. credit_of(limit.key, nonce, now) end
+      end
+      if not name and old and old.binding == binding then
+        -- A resend is no trial of its own: what was counted for it in the country's partition is taken back, by way of
+        -- the events.
+        local undo = ''
+        credits = credits:gsub('[^;]*,watch:[^;]*;', function(credit)
+          undo = undo .. credit
+          return ''
+        end)
+        if undo ~= '' then facts[#facts + 1], facts[#facts + 2] = 'undo', undo end
+      elseif not name then
+        for _, state in ipairs(states) do
+          credits = credits .. watch_admit(state, nonce)
+        end
+      end
+    end
+    for _, each in ipairs(watched) do observed[#observed + 1] = each end
   end
+  for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
   if refusal then
-    facts[#facts + 1] = 'refused'
-    facts[#facts + 1] = refusal[1] == 'rate-limited' and refusal[2] or refusal[1]
-    facts[#facts + 1] = 'decision'
-    facts[#facts + 1] = decision
+    local by, wait = refusal[1], refusal[2]
+    if type(wait) == 'string' then by, wait = wait, refusal[3] end
+    local judged = {}
+    for i, limit in ipairs(REHEARSAL and {} or limits) do judged[i] = verdict_of(limit, now) end
+    for _, state in ipairs(REHEARSAL and {} or states) do judged[#judged + 1] = watch_verdict(state) end
+    record_decision(base, decision, now, tenant, refusal[1], by, wait, context, judged)
+    for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
+      facts[#facts + 1] = part
+    end
     if not test then emit(base, keep_events, now, 'start', old and old_id or id, facts) end
     return refusal
   end
@@ -97,7 +138,7 @@ local function start(KEYS, ARGV)
 
   local ttl = record.expires_at - now + keep_ms
   if not test then
-    record.outbox = redis.call('XADD', base .. 'outbox', '*', 'id', id, 'nonce', record.nonce, 'kid', record.kid,
+    record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
       'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
       'to', sealed, unpack(message))
     facts[#facts + 1] = 'observed'
@@ -113,10 +154,12 @@ local function start(KEYS, ARGV)
   redis.call('PEXPIRE', key, ttl)
   redis.call('SET', base .. 'to:' .. id, sealed, 'PX', record.expires_at - now)
   redis.call('SET', pointer, id, 'PX', record.expires_at - now)
-  local timeline = base .. 'timeline:' .. id
-  local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued'))
-  if resend then lines = (redis.call('GET', timeline) or '') .. lines end
-  redis.call('SET', timeline, lines, 'PX', ttl)
+  if not REHEARSAL then
+    local timeline = base .. 'timeline:' .. id
+    local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued'))
+    if resend then lines = (redis.call('GET', timeline) or '') .. lines end
+    redis.call('SET', timeline, lines, 'PX', ttl)
+  end
 
   local answer = {resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,
     record.checks_max - record.wrong, record.sends_max - record.sends, channel, observed}

@@ -1,0 +1,167 @@
+"""`policy backtest`: its figures, its files, its words, and nothing left behind."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.recorded import after, start, write
+from tests.test_cli import fails, run
+
+FILE = """
+[code]
+guess_ceiling = 1
+[[limit]]
+name = "ip"
+of = ["ip"]
+allow = "1/hour"
+[[limit]]
+name = "watched"
+of = ["country"]
+allow = "2/hour"
+mode = "observe"
+"""
+OTHER = '[code]\nguess_ceiling = 1\n[countries]\ndeny = ["GB"]'
+RECORD = [
+    start(0, "v0", 0, ip="203.0.113.1"),
+    start(1, "v1", 1, ip="203.0.113.1"),
+    after(2, "approved", "v1"),
+    start(3, "v2", 2, ip="203.0.113.2"),
+    after(4, "wrong", "v2"),
+    after(5, "approved", "v0"),
+    start(6, "v3", 1, ip="203.0.113.3"),
+]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str, str]:
+    """A policy, another, and a record."""
+    paths = (tmp_path / "new.toml", tmp_path / "old.toml", write(tmp_path / "events.jsonl", RECORD))
+    for path, text in zip(paths, (FILE, OTHER), strict=False):
+        path.write_text(text)
+    return str(paths[0]), str(paths[1]), str(paths[2])
+
+
+def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> None:
+    """Starts, admitted, refused, each rule's, approvals lost and dollars saved, and with --against what changes."""
+    new, old, events = files
+    done = run("policy", "backtest", new, "--events", events, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    of_new = {
+        "starts": 4,
+        "admitted": 3,
+        "refused": 1,
+        "by_rule": {"ip": {"refused": 1, "approved_lost": 1, "spend_saved": 0.01}},
+        "approved_lost": 1,
+        "spend_saved": 0.01,
+        "policy": new,
+    }
+    assert msgspec.json.decode(done.stdout) == of_new
+    done = run("policy", "backtest", new, "--events", events, "--against", old, "--json")
+    of_old = {
+        "starts": 4,
+        "admitted": 3,
+        "refused": 1,
+        "by_rule": {"countries": {"refused": 1, "approved_lost": 0, "spend_saved": 0.01}},
+        "approved_lost": 0,
+        "spend_saved": 0.01,
+        "policy": old,
+    }
+    changes = {"newly_refused": 1, "newly_admitted": 1, "by_other_rule": 0, "approved_lost": 1, "spend_saved": 0.0}
+    assert msgspec.json.decode(done.stdout) == {**of_new, "against": of_old, "changed": changes}
+
+
+def test_decisions_has_a_line_per_start(files: tuple[str, str, str], tmp_path: Path) -> None:
+    """In recorded order, with what refused it, the seconds until a retry can pass, and what only watched."""
+    new, _, events = files
+    out = tmp_path / "decisions.jsonl"
+    assert run("policy", "backtest", new, "--events", events, "--decisions", str(out)).returncode == 0
+    assert [msgspec.json.decode(line) for line in out.read_bytes().splitlines()] == [
+        {"at": RECORD[0]["at"], "id": "v0", "decision": "admit", "rule": None, "retry_after": None, "observed": []},
+        {"at": RECORD[1]["at"], "id": "v1", "decision": "refuse", "rule": "ip", "retry_after": 3600, "observed": []},
+        {"at": RECORD[3]["at"], "id": "v2", "decision": "admit", "rule": None, "retry_after": None, "observed": []},
+        {"at": RECORD[6]["at"], "id": "v3", "decision": "admit", "rule": None, "retry_after": None, "observed": []},
+    ]
+
+
+def test_the_report_says_what_changes_and_what_cannot_be_known(files: tuple[str, str, str]) -> None:
+    """In sentences, beside the table; progress is for terminals only, so standard error stays empty."""
+    new, old, events = files
+    done = run("policy", "backtest", new, "--events", events, "--against", old)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{new}: 4 starts, 3 admitted, 1 refused" in done.stdout
+    assert f"Against {old}, {new} refuses 1 starts that were admitted, admits 1 that were refused, and" in done.stdout
+    assert "It loses 1 approvals more and saves $0.00 more." in done.stdout
+    assert "- What people do after a refusal (wait, try again, go away) is not in a record." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"{", "Input data was truncated"),
+        (b'{"at": 5, "event": "start"}', "Object missing required field `id`"),
+        (b'{"at": "5", "event": "wrong", "id": "v"}', "Expected `float`, got `str` - at `$.at`"),
+        (b'{"at": 1, "event": "wrong", "id": "v"}', "is earlier than the line before it; sort the file by `at`"),
+        (b'{"at": 5, "event": "start", "id": "v", "to": "415"}', "`to` is a number in E.164: a + and 7 to 15 digits"),
+        (b'{"at": 5, "event": "start", "id": "v", "to": "+1"}', "`to` is a number in E.164: a + and 7 to 15 digits"),
+        (b'{"at": 5, "event": "start", "id": "v"}', "a start has `to`, or number, range, country, line_type"),
+        (
+            b'{"at": 5, "event": "start", "id": "v", "to": "+14155550101", "ip": "x"}',
+            "'x' does not appear to be an IPv4",
+        ),
+        (b'{"at": 5, "event": "start", "id": "v", "to": "+14155550101", "price": -1}', "`price` is US dollars"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: bytes, fault: str) -> None:
+    """Exit status 2; one line names the file, the line and what is wrong with it."""
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(b'{"at": 2, "event": "wrong", "id": "v"}\n\n' + line + b"\n")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(FILE)
+    said = fails("policy", "backtest", str(policy), "--events", str(events))
+    assert said.startswith(f"{events}, line 3: ")
+    assert fault in said
+
+
+def test_files_that_cannot_be_used_are_named(files: tuple[str, str, str], tmp_path: Path) -> None:
+    """A policy with a fault, no events, nowhere to write: exit status 2, before any work."""
+    new, _, events = files
+    assert "gone.jsonl: cannot be" in fails("policy", "backtest", new, "--events", str(tmp_path / "gone.jsonl"))
+    assert "cannot be used" in fails("policy", "backtest", new, "--events", events, "--decisions", "/none/out.jsonl")
+    assert "gone.toml: cannot be read" in fails("policy", "backtest", str(tmp_path / "gone.toml"), "--events", events)
+
+
+def test_nothing_is_left_behind(files: tuple[str, str, str], tmp_path: Path) -> None:
+    """The scratch store and its folder are gone at the end."""
+    new, _, events = files
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    assert run("policy", "backtest", new, "--events", events, env={"TMPDIR": str(folder)}).returncode == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_behind(
+    files: tuple[str, str, str], tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    """Nor where it is stopped in the middle of its work: here it waits for lines that nobody writes."""
+    new, *_ = files
+    folder, events = tmp_path / "tmp", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(events)
+    words = [sys.executable, "-m", "verify_service", "policy", "backtest", new, "--events", str(events)]
+    process = subprocess.Popen(words, env={**os.environ, "TMPDIR": str(folder)})
+    writer = events.open("wb")  # Opens when the other end does: the scratch store is up by then.
+    (lock,) = folder.glob("verify-backtest-*/lock")
+    with writer, lock.open("ab") as held:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.send_signal(sent)
+        assert process.wait(20) == status
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # The server had it too, and has ended.
+    assert list(folder.iterdir()) == []

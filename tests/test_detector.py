@@ -1,0 +1,325 @@
+"""The detector of pumping: what it blocks, what it never blocks, and what it leaves behind."""
+
+import secrets
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Bench, a_start, make_bench
+from verify_service.errors import Blocked, RateLimited
+from verify_service.model import Verification
+from verify_service.store import Store
+
+HOUR = 3600.0
+LAYOUT = "<fddfffffdffffffffdffddffdfffffdf18H"
+
+
+@dataclass
+class Field:
+    """A service whose only rule is a detector of its own name, so that no test sees another's charts."""
+
+    bench: Bench
+    rule: str
+
+    def start(self, number: str, **fields: Any) -> Verification:
+        return self.bench.service.start("default", a_start(number, **fields))
+
+    def approve(self, verification: Verification) -> None:
+        assert self.bench.service.check("default", verification.id, self.bench.code(verification.id)).approved
+        self.credit()
+
+    def credit(self) -> None:
+        for part in range(self.bench.store.link.partitions):
+            while self.bench.store.outbox.credit(part, 100):
+                pass
+
+    def refused(self, numbers: Iterable[str], every: float, *, converting: bool = False) -> list[bool]:
+        """Whether each start was refused; the codes that are entered, are entered after 15 s."""
+        answers = []
+        for number in numbers:
+            try:
+                verification = self.start(number)
+            except Blocked as problem:
+                answers.append(problem.members["rule"] == self.rule)
+            else:
+                answers.append(False)
+                if converting:
+                    self.bench.clock.advance(15)
+                    self.approve(verification)
+            self.bench.clock.advance(every)
+        return answers
+
+    def chart(self, place: str) -> list[float]:
+        part = self.bench.store.verifications.partition(self.bench.tagger.tag("country", "TN"))
+        packed = self.bench.store.link.command(part, ["GET", f"vs:{{{part}}}:pumping:{self.rule}:{place}"])
+        return list(struct.unpack(LAYOUT, packed))
+
+
+def policy_of(name: str, mode: str, extra: str = "") -> str:
+    limits = """
+[prices]
+default = 0.25
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "10/day"
+[[limit]]
+name = "wrong"
+of = ["number"]
+allow = "20/day"
+counts = "wrong-codes"
+"""
+    return f'{limits}{extra}\n[[rule]]\nname = "{name}"\nkind = "pumping"\nmode = "{mode}"\n'
+
+
+def field(store: Store, mode: str = "enforce", **parameters: object) -> Field:
+    name = f"p{secrets.token_hex(4)}"
+    extra = "\n".join(f"{key} = {value}" for key, value in parameters.items())
+    policy = policy_of(name, mode) + extra
+    return Field(make_bench(store, policy), name)
+
+
+def numbers(count: int, first: int = 20_100_000, step: int = 1) -> list[str]:
+    """Tunisian mobile numbers."""
+    return [f"+216{first + place * step}" for place in range(count)]
+
+
+def test_a_prefix_whose_codes_nobody_enters_is_blocked_within_twenty_messages(store: Store) -> None:
+    """Numbers far from each other in one prefix, no code entered: at most 20 messages, then refusals."""
+    answers = field(store).refused(numbers(60, step=137), every=30)
+    assert True in answers
+    assert answers.index(True) <= 20
+    assert all(answers[answers.index(True) : 40])
+
+
+def test_numbers_in_a_row_are_blocked_sooner_than_scattered_ones(store: Store) -> None:
+    """Neighbouring numbers are evidence of their own."""
+    in_a_row = field(store).refused(numbers(40), every=30).index(True)
+    scattered = field(store).refused(numbers(40, step=137), every=30).index(True)
+    assert in_a_row < scattered
+
+
+def test_a_flash_crowd_that_converts_is_never_blocked(store: Store) -> None:
+    """Two hundred starts in an hour where there was nothing before, all of them entered: none refused."""
+    assert not any(field(store).refused(numbers(200), every=3, converting=True))
+
+
+def test_codes_that_were_just_sent_are_no_failures_yet(store: Store) -> None:
+    """Thirty starts within three seconds: nobody could have entered a code yet, so nobody is refused."""
+    assert not any(field(store).refused(numbers(30, step=137), every=0.1))
+
+
+def test_usual_volume_is_never_blocked_however_few_codes_are_entered(store: Store) -> None:
+    """Conversion alone cannot tell fraud from a dead route: without more starts than usual there is no block."""
+    place = field(store)
+    assert not any(place.refused(numbers(72, step=137), every=HOUR / 3, converting=True))
+    assert not any(place.refused(numbers(40, first=20_100_003, step=139), every=HOUR / 3))
+
+
+def test_a_dead_route_freezes_new_blocks(store: Store) -> None:
+    """Where a country's conversions go missing all at once, more starts than usual make no block."""
+    country = field(store)
+    # A busy country whose codes are entered, with numbers of many prefixes.
+    for hour in range(3):
+        busy = [f"+216{20_000_000 + (hour * 60 + place) % 40 * 100_000 + hour * 777 + place}" for place in range(60)]
+        assert not any(country.refused(busy, every=45, converting=True))
+    country.bench.clock.advance(20 * 60)
+    assert not any(country.refused(numbers(40, first=20_155_000, step=137), every=30))
+
+
+def test_a_blocked_place_lets_probes_pass_and_is_free_again_when_they_convert(store: Store) -> None:
+    """One start in `probe_every` passes; once enough of them are approved the block ends before its time."""
+    place = field(store, probe_every=2)
+    assert True in place.refused(numbers(30), every=20)
+    before = place.bench.clock.now()
+    passed = 0
+    for number in numbers(60, first=20_101_000):
+        place.bench.clock.advance(31)
+        try:
+            place.approve(place.start(number))
+        except Blocked:
+            continue
+        passed += 1
+    assert passed > 10
+    assert place.bench.clock.now() - before < HOUR * 1000
+    assert not any(place.refused(numbers(5, first=20_102_000), every=30, converting=True))
+
+
+def test_blocks_of_the_same_place_get_longer(store: Store) -> None:
+    """A place that is attacked on after its block is blocked again at once, for twice as long."""
+    place = field(store, probe_every=10_000)
+    blocks = place.bench.store.blocks
+    assert True in place.refused(numbers(100, step=83), every=40)
+    first = {block.place: block for block in blocks.list(place.bench.clock.now()) if block.rule == place.rule}
+    assert any(place.refused(numbers(100, first=20_109_000, step=1), every=40))
+    later = {block.place: block for block in blocks.list(place.bench.clock.now()) if block.rule == place.rule}
+    prefix = "+216201"
+    assert first[prefix].till - first[prefix].at == 3_600_000
+    assert later[prefix].till - later[prefix].at == 7_200_000
+
+
+def test_a_number_that_converted_a_day_ago_passes_a_block(store: Store) -> None:
+    """Trust is ripe after a day, so it cannot be farmed within an attack."""
+    place = field(store)
+    known, fresh = numbers(2, first=20_150_000, step=5)
+    place.approve(place.start(known))
+    place.bench.clock.advance(25 * HOUR)
+    place.approve(place.start(fresh))
+    assert True in place.refused(numbers(60, step=137), every=30)
+    assert place.start(known).status == "pending"
+    with pytest.raises(Blocked):
+        place.start(fresh)
+
+
+def test_an_address_that_converts_passes_a_block_and_one_that_does_not_is_no_help(store: Store) -> None:
+    """Office and carrier addresses are trusted as long as most of what they start is entered."""
+    place = field(store)
+    for first in (20_150_000, 20_160_000):
+        place.approve(place.start(f"+216{first}", ip="198.51.100.7"))
+    place.bench.clock.advance(25 * HOUR)
+    assert True in place.refused(numbers(60, step=137), every=30)
+    assert place.start("+21620119001", ip="198.51.100.7").status == "pending"
+    for number in numbers(8, first=20_118_000, step=7):
+        try:
+            place.start(number, ip="198.51.100.7")
+        except Blocked:
+            return
+    raise AssertionError("an address that no longer converts is still trusted")
+
+
+def test_a_rule_that_observes_refuses_nothing_and_names_itself(store: Store) -> None:
+    """In observe mode every start passes, and the event of each that would have been refused says so."""
+    place = field(store, mode="observe")
+    since = place.bench.clock.now()
+    assert not any(place.refused(numbers(40), every=30))
+    observed = [place.rule in event.get("observed", ()) for event in place.bench.store.events.read(since)]
+    assert observed.count(True) >= 20
+
+
+def test_observing_and_enforcing_give_the_same_verdicts(store: Store) -> None:
+    """What a rule says while it watches is what it would have done."""
+    watching = field(store, mode="observe")
+    since = watching.bench.clock.now()
+    watching.refused(numbers(60, step=137), every=30)
+    said = [
+        watching.rule in event.get("observed", ())
+        for event in watching.bench.store.events.read(since)
+        if event["event"] == "start" and event["country"] == "TN" and event["number"] in tags(watching, 60)
+    ]
+    assert said == field(store).refused(numbers(60, step=137), every=30)
+
+
+def tags(place: Field, count: int) -> set[str]:
+    return {place.bench.tagger.number(number) for number in numbers(count, step=137)}
+
+
+def test_a_rule_that_begins_to_enforce_knows_what_is_usual_and_blocks_nothing_yet(store: Store) -> None:
+    """A change of mode keeps the baseline and drops evidence and blocks."""
+    watching = field(store, mode="observe")
+    watching.refused(numbers(40), every=30)
+    assert any(block.rule == watching.rule for block in store.blocks.list(watching.bench.clock.now()))
+    enforcing = make_bench(store, policy_of(watching.rule, "enforce"))
+    enforcing.clock.ms = watching.bench.clock.ms
+    assert enforcing.service.start("default", a_start("+21620100500")).status == "pending"
+    assert not [block for block in store.blocks.list(enforcing.clock.now()) if block.rule == watching.rule]
+
+
+def test_a_resend_is_no_trial_of_its_own(store: Store) -> None:
+    """A person who asks for the code again is one person."""
+    place = field(store)
+    place.start("+21620100000")
+    once = place.chart("cTN")[12]
+    place.bench.clock.advance(31)
+    place.start("+21620100000")
+    assert place.chart("cTN")[12] == once == 1
+
+
+def test_a_start_that_a_limit_refuses_is_no_trial(store: Store) -> None:
+    """What was not sent cannot convert."""
+    name = f"p{secrets.token_hex(4)}"
+    text = policy_of(name, "enforce", '[[limit]]\nname = "country"\nof = ["country"]\nallow = "1/day"')
+    place = Field(make_bench(store, text), name)
+    place.start("+21620100000")
+    with pytest.raises(RateLimited):
+        place.start("+21620100001")
+    assert place.chart("cTN")[12] == 1
+
+
+def test_every_key_of_the_detector_has_a_time_to_live(store: Store) -> None:
+    """Charts, neighbours, trust and blocks all go by themselves."""
+    place = field(store)
+    place.approve(place.start("+21620177777", ip="198.51.100.9"))
+    place.refused(numbers(40), every=30)
+    found: list[bytes] = []
+    for pattern in (f"*:pumping:{place.rule}:*", "*:near:*", "*:trust:*", "*:block:*", "*:blocks"):
+        keys = store.link.command(0, ["KEYS", pattern])
+        assert keys, pattern
+        found += keys
+    assert [key for key in found if store.link.command(0, ["PTTL", key]) < 0] == []
+
+
+def test_a_start_costs_the_same_few_commands_whatever_the_traffic(store: Store) -> None:
+    """The detector's work does not grow with the traffic."""
+    place = field(store)
+
+    def commands(number: str) -> int:
+        before = calls()
+        place.start(number)
+        return calls() - before
+
+    def calls() -> int:
+        stats: dict[str, Any] = store.link.client().info("commandstats")
+        return sum(
+            int(stat["calls"]) for name, stat in stats.items() if name not in ("cmdstat_info", "cmdstat_xreadgroup")
+        )
+
+    place.start("+21620130000")
+    first = commands("+21620133333")
+    place.refused(numbers(150, step=61), every=2, converting=True)
+    assert commands("+21620134444") <= first + 2
+    assert first <= 30
+
+
+def test_a_lifted_block_lets_starts_pass_at_once_and_is_remembered(store: Store) -> None:
+    """Who lifted it and why stands in the events; the place needs more evidence afterwards."""
+    place = field(store)
+    answers = place.refused(numbers(40, step=137), every=30)
+    now = place.bench.clock.now()
+    blocks = [block for block in store.blocks.list(now) if block.rule == place.rule]
+    assert {block.place for block in blocks} == {"+216201", "+2162010"}
+    assert max(block.refused for block in blocks) == answers.count(True)
+    for block in blocks:
+        lifted = store.blocks.lift(now, block.id, "ann", "a campaign of ours")
+        assert lifted is not None
+        assert lifted.place == block.place
+        assert store.blocks.lift(now, block.id, "ann", "again") is None
+    assert not [block for block in store.blocks.list(now) if block.rule == place.rule]
+    again = place.refused(numbers(40, first=20_100_050, step=137), every=30)
+    assert again.index(True) > answers.index(True)
+    said = [event for event in place.bench.store.events.read(now) if event["id"] == blocks[0].id]
+    assert [(event["event"], event["by"], event["reason"]) for event in said] == [
+        ("lifted", "ann", "a campaign of ours")
+    ]
+
+
+def test_what_is_no_id_of_a_block_lifts_nothing(store: Store) -> None:
+    """Any text may come in; it is looked at before it names a key."""
+    for text in ("", "bl_", "bl_" + "0" * 32, "ve_" + "0" * 32, "bl_zz" + "0" * 30, "bl_\u0661" + "0" * 31):
+        assert store.blocks.lift(1, text, "ann", "why") is None
+
+
+def test_a_refused_start_says_why_with_its_figures(store: Store) -> None:
+    """The decision of a blocked start names the rule, the place and the figures in one sentence."""
+    place = field(store)
+    place.refused(numbers(40, step=137), every=30)
+    with pytest.raises(Blocked) as caught:
+        place.start("+21620100999")
+    found = place.bench.service.inquiry.decision("default", str(caught.value.members["decision"]))
+    assert found.by == place.rule
+    assert "+216201" in found.sentence
+    verdict = next(each for each in found.judged if each.name == place.rule)
+    assert verdict.evidence["converted"] == 0
+    assert float(verdict.evidence["messages"]) >= 5

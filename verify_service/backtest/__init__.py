@@ -1,0 +1,1 @@
+"""Recorded traffic judged again under a policy, by the functions that judge the live one."""

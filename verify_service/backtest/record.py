@@ -1,0 +1,99 @@
+"""Recorded traffic as it is read: JSON lines ordered by time, with numbers in clear or as an export's pseudonyms."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from verify_service.errors import ConfigError
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+JUDGED = frozenset({"start", "approved", "wrong", "canceled"})
+"""What can change a decision; every other event is read over."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One line. `at` is seconds since the epoch, `price` US dollars; `to` (E.164) or, in an export, the pseudonym
+    `number` with `range`, `country` and `line_type`, and then `ip` and `network` are pseudonyms as well. `refused` is
+    what refused a start when it was live, `near` ("1" or "0") whether its number's neighbours were in use."""
+
+    at: float
+    event: str
+    id: str
+    to: str | None = None
+    ip: str | None = None
+    device: str | None = None
+    price: float | None = None
+    number: str | None = None
+    range: str | None = None
+    country: str | None = None
+    line_type: str | None = None
+    network: str | None = None
+    refused: str | None = None
+    near: str | None = None
+    tenant: str = "default"
+    purpose: str = "login"
+    channel: str = "sms"
+
+    @property
+    def pseudonymous(self) -> bool:
+        """Whether number and address are an export's pseudonyms."""
+        return self.number is not None or self.network is not None
+
+    @property
+    def ms(self) -> int:
+        """When it happened, in milliseconds since the epoch."""
+        return round(self.at * 1000)
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """An event with its place in the file: `number` counts from 1, `end` is the bytes read with it."""
+
+    number: int
+    end: int
+    event: Event
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines that matter, in order. Raises ConfigError naming file, line and fault: for what is no event, for a
+    start without its number, and for a line that is earlier than the one before it."""
+    decode = msgspec.json.Decoder(Event).decode
+    end, last = 0, 0.0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                end += len(line)
+                if line.isspace():
+                    continue
+                try:
+                    event = decode(line)
+                    _check(event)
+                except (msgspec.MsgspecError, ValueError) as error:
+                    raise bad(path, number, str(error)) from None
+                if event.at < last:
+                    raise bad(path, number, "is earlier than the line before it; sort the file by `at`")
+                last = event.at
+                if event.event in JUDGED:
+                    yield Line(number, end, event)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def bad(path: Path, number: int, fault: str) -> ConfigError:
+    """What is said of a line that cannot be used."""
+    return ConfigError(f"{path}, line {number}: {fault}")
+
+
+def _check(event: Event) -> None:
+    if event.price is not None and not 0 <= event.price < 1e6:
+        raise ValueError("`price` is US dollars per message, 0 or more")
+    if event.event != "start":
+        return
+    if event.to is not None:
+        if not _E164.fullmatch(event.to):
+            raise ValueError("`to` is a number in E.164: a + and 7 to 15 digits")
+        return
+    missing = [name for name in ("number", "range", "country", "line_type") if getattr(event, name) is None]
+    if missing:
+        raise ValueError(f"a start has `to`, or number, range, country, line_type as an export has: no `{missing[0]}`")

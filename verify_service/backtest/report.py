@@ -1,0 +1,60 @@
+"""A backtest for people: tables of what was refused, what a change changes, and what cannot be known."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from verify_service.backtest.tally import Tally, changed
+
+
+def show(console: Console, new: Tally, old: Tally | None) -> None:
+    """Prints the run, and with `old` what `new` does otherwise."""
+    for part in _parts(new, old):
+        console.print(part, soft_wrap=isinstance(part, str))
+
+
+def _parts(new: Tally, old: Tally | None) -> Iterator[RenderableType]:
+    for tally in (new, old):
+        if tally is not None:
+            figures = tally.summary()
+            starts, admitted = tally.starts, figures["admitted"]
+            yield f"{tally.name}: {starts:,} starts, {admitted:,} admitted, {starts - admitted:,} refused"
+            yield _table(figures)
+            if tally.observed:
+                watched = ", ".join(f"{name} {count:,}" for name, count in tally.observed.most_common())
+                yield f"Only observed, and would have refused: {watched}."
+    if old is not None:
+        yield _change(new, old)
+    told = new.unknown()
+    if told:
+        yield "\nWhat cannot be known:"
+        yield from (f"- {sentence}" for sentence in told)
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table()
+    table.add_column("refused by", no_wrap=True)
+    for name in ("starts", "approvals lost", "spend saved"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, rule in figures["by_rule"].items():
+        table.add_row(name, *_cells(rule))
+    table.add_section()
+    table.add_row("all", *_cells(figures), style="bold")
+    return table
+
+
+def _cells(figures: dict[str, Any]) -> tuple[str, str, str]:
+    return f"{figures['refused']:,}", f"{figures['approved_lost']:,}", f"${figures['spend_saved']:,.2f}"
+
+
+def _change(new: Tally, old: Tally) -> str:
+    moves = changed(new, old)
+    lost, saved = moves["approved_lost"], moves["spend_saved"]
+    return (
+        f"Against {old.name}, {new.name} refuses {moves['newly_refused']:,} starts that were admitted, admits "
+        f"{moves['newly_admitted']:,} that were refused, and refuses {moves['by_other_rule']:,} by another rule. "
+        f"It loses {abs(lost):,} approvals {'more' if lost >= 0 else 'fewer'} and saves ${abs(saved):,.2f} "
+        f"{'more' if saved >= 0 else 'less'}."
+    )

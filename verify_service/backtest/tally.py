@@ -1,0 +1,139 @@
+"""What a backtest counts: starts by what became of them, what that saved, and what it cost in approvals."""
+
+from array import array
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+
+from verify_service.backtest.runner import Decided, Followed
+from verify_service.policy.sections import Policy
+
+
+class RuleTally(msgspec.Struct):
+    """What one limit or rule refused: `spend_saved` in US dollars."""
+
+    refused: int = 0
+    approved_lost: int = 0
+    spend_saved: float = 0.0
+
+
+class Tally:
+    """The counts of one run. Complete once every line was added.
+
+    A start is lost to its verification where that was approved in the record, now or later, by whichever start; so
+    `approved_lost` is known at the end only.
+    """
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name = name
+        self.starts = 0
+        self.observed: Counter[str] = Counter()
+        self.pseudonymous = self.without_address = self.without_outcome = self.missed = self.otherwise_priced = 0
+        self.rules: list[str | None] = [None]
+        self.decisions = array("H")
+        """What became of each start, in order: the place of its rule in `rules`, 0 where it was admitted."""
+        self._places: dict[str | None, int] = {None: 0}
+        self.policy = policy
+        self._refused: list[tuple[str, int, float]] = []
+        self._approved: set[str] = set()
+
+    def add(self, item: Decided | Followed) -> None:
+        """Counts one line."""
+        event = item.event
+        if isinstance(item, Followed):
+            if event.event == "approved":
+                self._approved.add(event.id)
+                self.missed += item.fed and not item.taken
+            return
+        self.starts += 1
+        price = self.policy.price(item.country)
+        self.otherwise_priced += event.price is not None and abs(event.price - price) > 1e-9
+        self.observed.update(item.observed)
+        self.pseudonymous += event.pseudonymous
+        self.without_address += event.ip is None
+        place = self._places.get(item.rule)
+        if place is None:
+            place = self._places[item.rule] = len(self.rules)
+            self.rules.append(item.rule)
+        self.decisions.append(place)
+        if item.rule is not None:
+            self._refused.append((event.id, place, price if event.price is None else event.price))
+        elif event.refused:
+            self.without_outcome += 1
+
+    def by_rule(self) -> dict[str, RuleTally]:
+        """What each limit and rule refused, most first."""
+        found: dict[str, RuleTally] = defaultdict(RuleTally)
+        for recorded, place, price in self._refused:
+            rule = found[self.rules[place] or ""]
+            rule.refused += 1
+            rule.approved_lost += recorded in self._approved
+            rule.spend_saved += price
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1].refused, pair[0])))
+
+    def summary(self) -> dict[str, Any]:
+        """The figures as `--json` prints them."""
+        by_rule = self.by_rule()
+        return {
+            "starts": self.starts,
+            "admitted": self.starts - len(self._refused),
+            "refused": len(self._refused),
+            "by_rule": {
+                name: {
+                    "refused": rule.refused,
+                    "approved_lost": rule.approved_lost,
+                    "spend_saved": round(rule.spend_saved, 4),
+                }
+                for name, rule in by_rule.items()
+            },
+            "approved_lost": sum(rule.approved_lost for rule in by_rule.values()),
+            "spend_saved": round(sum((rule.spend_saved for rule in by_rule.values()), 0.0), 4),
+            "policy": self.name,
+        }
+
+    def unknown(self) -> list[str]:
+        """What this record cannot tell, a sentence each."""
+        told = []
+        if self.pseudonymous:
+            told.append(
+                f"{self.pseudonymous:,} starts have pseudonyms in place of numbers and addresses: lists of numbers and "
+                "networks did not apply to them, and which numbers were neighbours is known by the thousand only."
+            )
+        if self.without_outcome:
+            told.append(
+                f"{self.without_outcome:,} starts were refused when they were live and are admitted here: whether "
+                "their codes would have been entered is not known; they count as not entered."
+            )
+        if self.without_address:
+            told.append(
+                f"{self.without_address:,} starts have no address: limits by address or network did not count them."
+            )
+        if self.missed:
+            told.append(
+                f"{self.missed:,} approvals of admitted starts would have failed here: too late, or after too many "
+                "wrong codes."
+            )
+        if self.otherwise_priced and self.policy.budgets:
+            told.append(
+                f"{self.otherwise_priced:,} starts have another price in the record than in the policy's table: "
+                "budgets count the table's, as the live service does; what was saved is counted by the record's."
+            )
+        if self._refused:
+            told.append("What people do after a refusal (wait, try again, go away) is not in a record.")
+        return told
+
+
+def changed(new: Tally, old: Tally) -> dict[str, Any]:
+    """What `new` does otherwise than `old` with the same starts; approvals and US dollars are differences."""
+    moves = Counter((old.rules[was], new.rules[now]) for was, now in zip(old.decisions, new.decisions, strict=True))
+    after, before = new.summary(), old.summary()
+    return {
+        "newly_refused": sum(count for (was, now), count in moves.items() if was is None and now is not None),
+        "newly_admitted": sum(count for (was, now), count in moves.items() if was is not None and now is None),
+        "by_other_rule": sum(
+            count for (was, now), count in moves.items() if was is not None and now is not None and was != now
+        ),
+        "approved_lost": after["approved_lost"] - before["approved_lost"],
+        "spend_saved": round(after["spend_saved"] - before["spend_saved"], 4),
+    }

@@ -1,0 +1,1 @@
+"""The commands of the security team; `cli` hangs them into its groups."""

@@ -1,0 +1,85 @@
+"""`policy backtest`: recorded traffic judged again."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import msgspec
+
+
+@click.command("backtest")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--events", required=True, type=click.Path(path_type=Path), help="Recorded traffic, JSON lines.")
+@click.option("--against", type=click.Path(path_type=Path), help="Another policy, to say what changes.")
+@click.option("--decisions", type=click.Path(path_type=Path), help="Write a line per start there.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def backtest(file: Path, events: Path, against: Path | None, decisions: Path | None, as_json: bool) -> None:
+    """Judges recorded traffic under the policy in FILE: who is refused, by what, what that saves and costs.
+
+    The scripts are the live service's, on a scratch store that is gone afterwards; no running service is touched.
+    Exit status 2 and file, line and fault for a policy or a line that cannot be used.
+    """
+    from verify_service.backtest.report import show
+    from verify_service.backtest.tally import Tally, changed
+    from verify_service.errors import ConfigError
+    from verify_service.policy.file import load
+
+    # So that a supervisor's SIGTERM, too, leaves neither the scratch store nor its folder behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    new = Tally(str(file), load(file))
+    old = None if against is None else Tally(str(against), load(against))
+    try:
+        size = events.stat().st_size
+        out = decisions.open("wb") if decisions else nullcontext()
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be used: {error.strerror}") from None
+    with out as lines, _progress(size if old is None else 2 * size) as advance:
+        _run(new, events, advance, lines)
+        if old is not None:
+            _run(old, events, lambda read: advance(size + read), None)
+    if as_json:
+        answer: dict[str, Any] = new.summary()
+        if old is not None:
+            answer |= {"against": old.summary(), "changed": changed(new, old)}
+        click.echo(msgspec.json.encode(answer).decode())
+    else:
+        from rich.console import Console
+
+        show(Console(highlight=False), new, old)
+
+
+def _run(tally: Any, events: Path, advance: Callable[[int], None], lines: IO[bytes] | None) -> None:
+    from verify_service.backtest.runner import Decided, run
+
+    encode = msgspec.json.Encoder().encode
+    for item in run(tally.policy, events, advance):
+        tally.add(item)
+        if lines is not None and isinstance(item, Decided):
+            line = {
+                "at": item.event.at,
+                "id": item.event.id,
+                "decision": "refuse" if item.rule else "admit",
+                "rule": item.rule,
+                "retry_after": item.retry_after,
+                "observed": item.observed,
+            }
+            lines.write(encode(line) + b"\n")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while the block runs, on a terminal only; it is told how much of `total` is done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("backtest"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,64 @@
+"""Live blocks from the command line: list with their evidence, lift."""
+
+import click
+import msgspec
+
+from verify_service import settings
+from verify_service.commands.policies import by_option
+from verify_service.errors import NotFound
+from verify_service.store import Store
+from verify_service.store.blocks import Block, shown
+
+
+@click.group()
+def blocks() -> None:
+    """Blocks that detectors have made."""
+
+
+@blocks.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def blocks_list(as_json: bool) -> None:
+    """Lists the live blocks, the newest first, with what they were made on."""
+    store, now = _at_hand()
+    found = store.blocks.list(now)
+    if as_json:
+        click.echo(msgspec.json.encode([shown(block) for block in found]).decode())
+        return
+    for block in found:
+        click.echo(_lines(block))
+    if not found:
+        click.echo("no live block")
+
+
+@blocks.command("lift")
+@click.argument("block_id", metavar="ID")
+@click.option("--reason", required=True, help="One line on why, for the events.")
+@by_option
+def blocks_lift(block_id: str, reason: str, by: str) -> None:
+    """Ends a block at once; its place is remembered as a false positive and needs more evidence for a week."""
+    if not reason.strip() or "\n" in reason or len(reason) > 500:
+        raise click.BadParameter("is one line of 1 to 500 characters", param_hint="--reason")
+    store, now = _at_hand()
+    lifted = store.blocks.lift(now, block_id, by, reason)
+    if lifted is None:
+        raise NotFound(f"{block_id}: no such live block; `verify-service blocks list` shows them")
+    click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {lifted.refused} starts were refused)")
+
+
+def _at_hand() -> tuple[Store, int]:
+    from verify_service.app import clock_of, store_at_hand
+
+    found = settings.read()
+    store = store_at_hand(found)
+    return store, clock_of(found, store).now()
+
+
+def _lines(block: Block) -> str:
+    facts = shown(block)
+    return (
+        f"{block.id}  {block.place}  rule {block.rule} ({block.mode})  {facts['at']} to {facts['till']}\n"
+        f"    made on {block.messages:.0f} messages with {block.converted:.0f} converted, "
+        f"where {block.usual_conversion:.0%} is usual; {block.an_hour:.0f} starts an hour, "
+        f"where {block.usual_an_hour:.1f} is usual; odds for fraud {facts['odds']:,} to 1\n"
+        f"    since then: {block.refused} starts refused, {block.probes} probes, {block.probes_converted} converted"
+    )

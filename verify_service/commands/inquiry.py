@@ -1,0 +1,91 @@
+"""What a security team asks about single starts from the command line: explain one, unlock a number."""
+
+import ipaddress
+import sys
+
+import click
+import msgspec
+
+from verify_service import phone, settings
+from verify_service.commands.policies import by_option
+from verify_service.duration import rfc3339
+from verify_service.errors import Problem
+from verify_service.inquiry import Inquiry
+from verify_service.model import Number
+from verify_service.policy.decisions import Decision
+
+_COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> Number:
+    try:
+        return phone.parse(value, None)
+    except Problem as error:
+        raise click.BadParameter(error.detail) from None
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter("is not an IPv4 or IPv6 address") from None
+
+
+_to = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
+
+
+@click.command("explain")
+@_to
+@click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
+@click.option("--device", help="Your name for the person's device.")
+@click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
+@click.option("--tenant", default="default", show_default=True, help="Whose start it would be.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(number: Number, ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
+    """Judges a start that is not made, by the policy in force: every limit and rule, and nothing is spent."""
+    found = _inquiry().explain(tenant, number, ip=ip, device=device, purpose=purpose)
+    if as_json:
+        click.echo(msgspec.json.encode(msgspec.to_builtins(found) | {"at": rfc3339(found.at)}).decode())
+    elif sys.stdout.isatty():
+        _table(found)
+    else:
+        for each in found.judged:
+            click.echo(f"{each.verdict:<7}  {each.mode:<7}  {each.name}: {each.sentence}")
+        click.echo(f"{found.decision}: {found.sentence} (revision {found.revision})")
+
+
+@click.command("unlock")
+@_to
+@click.option("--reason", required=True, help="One line on why, for the events.")
+@by_option
+def unlock(number: Number, reason: str, by: str) -> None:
+    """Forgets what limits have counted of a number, wrong codes included; in force at once."""
+    if not reason.strip() or "\n" in reason or len(reason) > 500:
+        raise click.BadParameter("is one line of 1 to 500 characters", param_hint="--reason")
+    forgotten = _inquiry().unlock(number.e164, by, reason)
+    click.echo(f"{number.e164}: {forgotten} counts forgotten")
+
+
+def _inquiry() -> Inquiry:
+    from verify_service.app import remote
+
+    service = remote(settings.read())
+    live = service.policy
+    live.refresh()
+    return Inquiry(live, service.tagger, service.store.verifications.decisions, service.clock)
+
+
+def _table(found: Decision) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"A start under revision {found.revision} of the policy", title_justify="left")
+    for name in ("limit or rule", "mode", "verdict", "what it says"):
+        table.add_column(name)
+    for each in found.judged:
+        verdict = Text("would refuse" if each.verdict == "observe" else each.verdict, _COLOURS[each.verdict])
+        table.add_row(Text(each.name), each.mode, verdict, Text(each.sentence))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(Text(f"{found.decision}: {found.sentence}", "bold"))

@@ -1,0 +1,97 @@
+"""The live policy from the command line: push, show, log, roll back."""
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from verify_service import settings
+from verify_service.duration import rfc3339
+from verify_service.errors import ConfigError
+
+if TYPE_CHECKING:
+    from verify_service.app import Remote
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container's user may have no name.
+        return "unknown"
+
+
+by_option = click.option("--by", default=_login, help="Who does it, for the log.  [default: the login name]")
+_note = click.option("--note", default="", help="One line on why, for the log.")
+_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@click.command("push")
+@click.argument("file", type=click.Path(path_type=Path))
+@by_option
+@_note
+def push(file: Path, by: str, note: str) -> None:
+    """Puts a policy in force in every process within two seconds; one that cannot be used changes nothing."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    _judge(text, str(file))
+    service = _remote()
+    pushed = service.policy.push(service.clock.now(), by, note, text, source=str(file))
+    click.echo(f"revision {pushed.revision} is in force")
+
+
+@click.command("show")
+@click.option("--rev", type=click.IntRange(1), help="An earlier revision.  [default: the one in force]")
+@_json
+def show(rev: int | None, as_json: bool) -> None:
+    """Prints the policy in force, as it was pushed."""
+    found = _remote().policy.revision(rev)
+    if as_json:
+        shown = {"revision": found.revision, "at": rfc3339(found.at), "by": found.by, "note": found.note}
+        click.echo(msgspec.json.encode({**shown, "policy": found.text}).decode())
+    else:
+        click.echo(found.text, nl=not found.text.endswith("\n"))
+
+
+@click.command("log")
+@_json
+def log(as_json: bool) -> None:
+    """Lists all revisions, newest first: when, by whom, why."""
+    lines = [
+        {"revision": each.revision, "at": rfc3339(each.at), "by": each.by, "note": each.note}
+        for each in _remote().policy.history.log()
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode(lines).decode())
+        return
+    width = max((len(str(line["by"])) for line in lines), default=0)
+    for line in lines:
+        click.echo(f"{line['revision']:>4}  {line['at']}  {line['by']:<{width}}  {line['note']}".rstrip())
+
+
+@click.command("rollback")
+@click.argument("rev", type=click.IntRange(1))
+@by_option
+@click.option("--note", help="One line on why, for the log.  [default: rollback to REV]")
+def rollback(rev: int, by: str, note: str | None) -> None:
+    """Puts an earlier revision in force again, as a new revision."""
+    service = _remote()
+    why = f"rollback to {rev}" if note is None else note
+    pushed = service.policy.rollback(service.clock.now(), by, why, rev)
+    click.echo(f"revision {pushed.revision} is in force, with the text of {rev}")
+
+
+def _judge(text: str, source: str) -> None:
+    """Before the store is looked for: a bad file is named wherever the command runs."""
+    from verify_service.policy.file import parse
+
+    parse(text, source)
+
+
+def _remote() -> "Remote":
+    from verify_service.app import remote
+
+    return remote(settings.read())

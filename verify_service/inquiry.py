@@ -1,0 +1,59 @@
+"""What a security team asks about starts: why one was refused, what would become of one, and to forget a number."""
+
+from verify_service import phone
+from verify_service.codes import Tagger
+from verify_service.errors import NotFound
+from verify_service.model import Clock, Number
+from verify_service.policy.decisions import Decision, Judged, decision
+from verify_service.policy.limits import facts_of
+from verify_service.policy.rulebook import Rules
+from verify_service.store.decisions import Decisions, unpack
+
+
+class Inquiry:
+    """Questions about starts. Every method raises StoreUnavailable where the store does not answer."""
+
+    def __init__(self, rules: Rules, tagger: Tagger, decisions: Decisions, clock: Clock) -> None:
+        self._rules = rules
+        self._tagger = tagger
+        self._decisions = decisions
+        self._clock = clock
+
+    def decision(self, tenant: str, decision_id: str) -> Decision:
+        """What each limit and rule said of a start of the tenant that was refused, for an hour. Raises NotFound."""
+        found = self._decisions.read(self._clock.now(), tenant, decision_id)
+        if found is None:
+            raise NotFound("There is no such decision: it is unknown, or more than an hour old.")
+        return found
+
+    def explain(
+        self, tenant: str, number: Number, *, ip: str | None = None, device: str | None = None, purpose: str = "login"
+    ) -> Decision:
+        """What would become of a start that is not made: every limit and rule is judged, and nothing is written.
+
+        The one that decides is the one that `start` would name: a rule that needs no count first, then what stands in
+        the way of this number, then the detector, then the limit or budget that refuses longest.
+        """
+        now, book, tag = self._clock.now(), self._rules(), self._tagger.number(number.e164)
+        judgment, hits = book.judge(number, tag, facts_of(tenant, ip, number, device, purpose), ip)
+        judged = [each for packed in self._decisions.explain(now, hits) for each in unpack(packed)]
+        circumstance, wait = self._decisions.pending(now, tag, tenant, purpose)
+        by: str | None = None
+        if judgment.refused:
+            by, wait = judgment.refused.name, 0
+        elif circumstance:
+            by = circumstance
+        else:
+            refusing = [each for each in judged if each.verdict == "refuse"]
+            if refusing:
+                longest: Judged = max(refusing, key=lambda each: (each.kind == "pumping", each.wait))
+                by, wait = longest.name, int(longest.wait)
+        return decision(
+            id=None, at=now, revision=book.revision, by=by, wait=wait, static=judgment.verdicts, judged=judged
+        )
+
+    def unlock(self, e164: str, by: str, reason: str) -> int:
+        """Forgets what limits have counted of a number; answers how many counts. In force at once, attributed in the
+        events. Raises InvalidNumber."""
+        tag = self._tagger.number(phone.parse(e164, None).e164)
+        return self._decisions.unlock(self._clock.now(), tag, by, reason)

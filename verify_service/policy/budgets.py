@@ -1,0 +1,42 @@
+"""Money budgets: a rule that counts what messages cost in place of messages."""
+
+import re
+from typing import Annotated, Literal
+
+import limits
+from msgspec import Meta
+
+from verify_service.policy.base import Mode, Name, Section
+
+MICRO = 1_000_000
+"""Money is counted in whole micro-dollars, so that sums are exact."""
+_AMOUNT = re.compile(r"\$\s*(\d{1,9}(?:\.\d{1,6})?)\s*(?:/|per)\s*(.+)", re.DOTALL)
+
+
+class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
+    """What may be spent on messages: by country, by tenant, or by both."""
+
+    name: Name
+    of: Annotated[
+        tuple[Literal["country", "tenant"], ...],
+        Meta(min_length=1, max_length=2, description="What is summed up together."),
+    ]
+    allow: Annotated[str, Meta(description='Dollars per window, several with ;, such as "$40/day; $10/hour".')]
+    mode: Mode = "observe"
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """(micro-dollars, milliseconds) of each window. Raises ValueError where `allow` cannot be read."""
+        return tuple(_window(part) for part in self.allow.split(";"))
+
+
+def _window(text: str) -> tuple[int, int]:
+    match = _AMOUNT.fullmatch(text.strip())
+    if not match:
+        raise ValueError(text)
+    return round(float(match[1]) * MICRO), limits.parse(f"1/{match[2]}").get_expiry() * 1000
+
+
+def micro(dollars: float) -> int:
+    """Dollars in micro-dollars."""
+    return round(dollars * MICRO)

@@ -1,0 +1,126 @@
+"""What a policy promises beyond the form of its keys: each check names the key at fault and the fix."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from verify_service import phone
+from verify_service.errors import ConfigError, Problem
+from verify_service.policy.base import DAY_MS
+from verify_service.policy.budgets import MICRO, Budget
+from verify_service.policy.hints import nearest
+from verify_service.policy.sections import Entries, Policy
+
+CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
+# What refuses without being written as a limit or a rule, under the name that answers and events carry.
+RESERVED = frozenset({"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications"})
+_LEAST = 1_000  # Micro-dollars: below it, a window would be a count and no sum.
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
+# ISO 3166 leaves these to their users, so they are never a slip of the pen.
+_USERS_OWN = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
+
+
+def check(policy: Policy) -> None:
+    """Returns where the policy may be used. Raises ConfigError, without the source in front."""
+    for fault in (*_names(policy), *_limits(policy), *_budgets(policy), *_statics(policy)):
+        raise ConfigError(fault)
+    chance = policy.guess_chance()
+    if chance > policy.code.guess_ceiling:
+        raise ConfigError(
+            f"a code of one number can be guessed with a chance of {chance:.1e} a day, above "
+            f"code.guess_ceiling {policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
+        )
+
+
+def _names(policy: Policy) -> Iterator[str]:
+    named = [(f"limit[{i}] ({each.name})", each.name) for i, each in enumerate(policy.limit)]
+    named += [(f"rule[{i}] ({each.name})", each.name) for i, each in enumerate(policy.rule)]
+    names = [name for _, name in named]
+    for at, name in named:
+        if names.count(name) > 1:
+            yield f"{at}: the name stands twice; each limit and rule keeps its own count under its name"
+        if name in RESERVED:
+            yield f"{at}: the name {name!r} is the service's own; choose another"
+
+
+def _limits(policy: Policy) -> Iterator[str]:
+    for index, limit in enumerate(policy.limit):
+        at = f"limit[{index}] ({limit.name})"
+        try:
+            windows = limit.windows
+        except ValueError:
+            yield f'{at}.allow: {limit.allow!r} is not in the grammar of `limits`, such as "5/hour"'
+            return
+        if not windows or any(hits < 1 or ms > 31 * DAY_MS for hits, ms in windows):
+            yield f"{at}.allow: each window allows at least 1 hit and lasts at most 31 days"
+        if len({ms for _, ms in windows}) != len(windows):
+            yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+        if len(set(limit.of)) != len(limit.of):
+            yield f"{at}.of: a dimension stands twice"
+        if limit.counts == "wrong-codes" and (extra := set(limit.of) - CHECK_DIMENSIONS):
+            yield (
+                f"{at}.of: wrong codes can be counted by {', '.join(sorted(CHECK_DIMENSIONS))}, not by {extra.pop()}: "
+                "a check does not say it"
+            )
+        if limit.counts == "wrong-codes" and limit.net_of_approved:
+            yield f"{at}.net_of_approved: only starts are given back by an approval"
+
+
+def _budgets(policy: Policy) -> Iterator[str]:
+    for index, budget in enumerate(policy.rule):
+        if not isinstance(budget, Budget):
+            continue
+        at = f"rule[{index}] ({budget.name})"
+        try:
+            windows = budget.windows
+        except ValueError:
+            yield f'{at}.allow: {budget.allow!r} is not dollars per window, such as "$40/day; $10/hour"'
+            return
+        if any(amount < 1 or ms > 31 * DAY_MS for amount, ms in windows):
+            yield f"{at}.allow: each window allows more than $0 and lasts at most 31 days"
+        if len({ms for _, ms in windows}) != len(windows):
+            yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+        if len(set(budget.of)) != len(budget.of):
+            yield f"{at}.of: a dimension stands twice"
+        cheapest = min((*policy.prices.values(), policy.price("")))
+        if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
+            yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
+
+
+def _statics(policy: Policy) -> Iterator[str]:
+    for line_type in sorted(policy.line_types.deny - phone.LINE_TYPES):
+        yield f"line_types.deny: {line_type!r} is none of {', '.join(sorted(phone.LINE_TYPES))}"
+    lists = {name: getattr(policy.countries, name) for name in ("allow", "observe", "deny")}
+    for name, countries in lists.items():
+        for country in sorted(countries):
+            yield from _country(f"countries.{name}", country)
+            for other in lists:
+                if other != name and country in lists[other]:
+                    yield f"countries.{name}: {country!r} stands in `{other}` as well; keep one"
+    for country in sorted(policy.prices.keys() - {"default"}):
+        yield from _country("prices", country)
+    for name, entries in (("allow", policy.allow), ("block", policy.block)):
+        yield from _entries(name, entries)
+
+
+def _country(at: str, country: str) -> Iterator[str]:
+    if country not in phone.REGIONS and not _USERS_OWN.fullmatch(country):
+        meant = "; did you mean 'GB'?" if country == "UK" else nearest(country.upper(), phone.REGIONS)
+        yield f"{at}: {country!r} is no ISO 3166 code of a country with a numbering plan, such as US{meant}"
+
+
+def _entries(name: str, entries: Entries) -> Iterator[str]:
+    for number in sorted(entries.numbers):
+        try:
+            if phone.parse(number, None).e164 != number:
+                yield f"{name}.numbers: {number!r} is not written in E.164"
+        except Problem as error:
+            yield f"{name}.numbers: {number!r}: {error}"
+    for prefix in sorted(entries.prefixes):
+        if not _PREFIX.fullmatch(prefix):
+            yield f"{name}.prefixes: {prefix!r} is not the beginning of a number in E.164, such as +4477"
+    for network in sorted(entries.networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"{name}.networks: {network!r} is no address or network such as 203.0.113.0/24: {error}"

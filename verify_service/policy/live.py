@@ -1,0 +1,144 @@
+"""The live policy: the newest revision in the store, in force in this process within a second or so of its push."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from verify_service.codes import Tagger
+from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.model import Revision
+from verify_service.policy import file as policy_file
+from verify_service.policy.rulebook import Rulebook
+from verify_service.telemetry import log
+
+PAUSE_S = 1.0
+MOST_BYTES = 1_048_576
+"""How long a policy's text may be."""
+MOST_NOTE = 500
+NOTE = r"^[^\x00-\x1f\x7f-\x9f]{0,500}\Z"
+"""A note is one line."""
+SOURCE = "policy"
+"""What an error about a pushed text names in place of a file."""
+
+_log = log("policy")
+
+
+class History(Protocol):
+    """Where the revisions are kept. Every method raises StoreUnavailable; reading one raises ConfigError where it
+    cannot be unsealed."""
+
+    def newest(self) -> int:
+        """The number of the revision in force, 0 where there is none."""
+        ...
+
+    def get(self, revision: int) -> Revision | None: ...
+
+    def log(self) -> Iterator[Revision]:
+        """All revisions, newest first."""
+        ...
+
+    def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
+        """Raises RevisionConflict where `expected` is given and is not in force."""
+        ...
+
+
+class LivePolicy:
+    """The policy in force: call it for the rulebook. `watch` keeps it up to date.
+
+    A revision that this version cannot use (another version pushed it) is passed over, with one warning: the last good
+    one stays in force. So it does while the store is silent. `first` puts a first revision into a store without one.
+    """
+
+    def __init__(self, history: History, tagger: Tagger, first: Callable[[], None] = lambda: None) -> None:
+        self.history = history
+        self._tagger = tagger
+        self._first = first
+        self._book: Rulebook | None = None
+        self._seen = 0
+        self._refreshing = threading.Lock()
+        self._stop = threading.Event()
+
+    def __call__(self) -> Rulebook:
+        """The rulebook in force. Raises StoreUnavailable where none could be read yet."""
+        if self._book is None:
+            raise StoreUnavailable("no policy has been loaded yet")
+        return self._book
+
+    @property
+    def in_force(self) -> int:
+        """The number of the revision in force in this process, 0 where none is."""
+        return self._book.revision if self._book else 0
+
+    def refresh(self) -> None:
+        """Puts the newest usable revision in force here. Raises StoreUnavailable; ConfigError where no revision can be
+        used and none is in force."""
+        with self._refreshing:
+            if self._book is None:
+                self._first()
+            newest = self.history.newest()
+            if newest != self._seen:
+                self._take(newest)
+                self._seen = newest
+
+    def watch(self) -> None:
+        """Refreshes once a second from now on, in a thread of its own that ends with the process or at `close`."""
+        threading.Thread(target=self._watch, name="policy", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the watching."""
+        self._stop.set()
+
+    def push(
+        self, now: int, by: str, note: str, text: str, *, expected: int | None = None, source: str = SOURCE
+    ) -> Revision:
+        """Judges a text, and puts it in force as the next revision; every other process follows within two seconds.
+
+        Raises ConfigError for a text that cannot be used, naming `source`, the key and the fix; RevisionConflict where
+        `expected` is given and not in force; StoreUnavailable. The live policy is untouched by any of them.
+        """
+        if len(text.encode()) > MOST_BYTES:
+            raise ConfigError(f"{source}: is longer than {MOST_BYTES} bytes")
+        if not re.match(NOTE, by) or not re.match(NOTE, note):
+            raise ConfigError(f"a name and a note are one line each, of {MOST_NOTE} characters at most")
+        policy_file.parse(text, source)
+        return self.history.push(now, by, note, text, expected=expected)
+
+    def rollback(self, now: int, by: str, note: str, revision: int) -> Revision:
+        """Puts an earlier revision's text in force again, as a new revision. Raises as `push` does, and ConfigError
+        where there is no such revision."""
+        return self.push(now, by, note, self.revision(revision).text, source=f"revision {revision}")
+
+    def revision(self, revision: int | None = None) -> Revision:
+        """A revision, or the newest. Raises ConfigError where there is none, StoreUnavailable."""
+        wanted = self.history.newest() if revision is None else revision
+        found = self.history.get(wanted) if wanted > 0 else None
+        if found is None:
+            what = "the store has no policy yet" if revision is None else f"there is no revision {wanted}"
+            raise ConfigError(f"{what}; `verify-service policy log` lists what there is")
+        return found
+
+    def _take(self, newest: int) -> None:
+        for revision in range(newest, 0, -1):
+            if self._book is not None and revision == self._book.revision and revision < newest:
+                return
+            try:
+                found = self.history.get(revision)
+                if found is not None:
+                    self._book = Rulebook(revision, policy_file.parse(found.text, f"revision {revision}"), self._tagger)
+                    return
+            except ConfigError:
+                # Without the reason, which may quote a number of a list.
+                hint = "`policy show --rev` prints it, `policy check` of this version says what is wrong"
+                _log.warning("a policy revision cannot be used here", revision=revision, hint=hint)
+                if self._book is None and revision == 1:
+                    raise
+
+    def _watch(self) -> None:
+        while not self._stop.wait(PAUSE_S):
+            try:
+                self.refresh()
+            except StoreUnavailable:
+                pass  # The last good one stays in force; /readyz says that the store is silent.
+            except Exception as error:  # Whatever it is, a process that stops looking would judge by an old policy.
+                _log.error("the live policy cannot be refreshed", error=type(error).__name__)

@@ -1,0 +1,67 @@
+"""A policy made ready to judge with: what a request asks once, and then holds on to until it is answered."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from verify_service.codes import Tagger
+from verify_service.model import Number
+from verify_service.policy.file import Policy
+from verify_service.policy.limits import Hit, Limits
+from verify_service.policy.statics import Judgment, Statics
+from verify_service.policy.watches import Watches
+
+
+class CodeRules(NamedTuple):
+    """The policy's code settings as the start script takes them; times in milliseconds."""
+
+    life: int
+    checks: int
+    sends: int
+    cooldown: tuple[int, ...]
+    renew: bool
+
+
+class Assessment(NamedTuple):
+    """A start as the policy sees it: the verdicts that need no count, and the hits that the scripts judge. Where
+    `judgment.refused` stands, nothing is to be counted."""
+
+    judgment: Judgment
+    hits: list[Hit]
+
+
+class Rulebook:
+    """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
+    that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
+
+    __slots__ = ("code", "limits", "policy", "revision", "statics", "watches")
+
+    def __init__(self, revision: int, policy: Policy, tagger: Tagger) -> None:
+        code = policy.code
+        self.revision = revision
+        self.policy = policy
+        self.limits = Limits(policy, tagger)
+        self.statics = Statics(policy)
+        self.watches = Watches(policy, tagger)
+        self.code = CodeRules(
+            code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
+        )
+
+    def judge(self, number: Number, tag: str, facts: Mapping[str, str | None], address: str | None) -> Assessment:
+        """What the policy says of a start before anything is counted, and what is to be counted.
+
+        `tag` is the number's, `facts` are `limits.facts_of` the start; `address` is the user's in clear, None where it
+        is not known, as in an export.
+        """
+        judgment = self.statics.judge(number, address)
+        watched = [] if judgment.allowed else self.watches.of_start(number, tag, facts)
+        return Assessment(judgment, [*self.limits.of_start(tag, facts, allowed=judgment.allowed), *watched])
+
+
+Rules = Callable[[], Rulebook]
+"""Gives the rulebook in force now. Raises StoreUnavailable while none could be read yet."""
+
+
+def fixed(policy: Policy, tagger: Tagger) -> Rules:
+    """The same rulebook for ever: for backtests, benchmarks and tests."""
+    book = Rulebook(0, policy, tagger)
+    return lambda: book

@@ -1,0 +1,127 @@
+"""The policy file as it is written: one struct per table. What they promise together is held by `check`."""
+
+from typing import Annotated, Literal
+
+import limits
+import msgspec
+from msgspec import Meta
+
+from verify_service.duration import Duration, lasting
+from verify_service.policy.base import DAY_MS, Mode, Name, Section
+from verify_service.policy.budgets import Budget
+from verify_service.policy.rules import Pumping
+
+Dimension = Literal["number", "ip", "network", "device", "prefix", "country", "line_type", "tenant", "purpose"]
+Counts = Literal["starts", "wrong-codes"]
+Rule = Pumping | Budget
+DEFAULT_PRICE = 0.05
+
+
+class CodeSettings(Section, frozen=True):
+    """How codes are made and how often they may be sent and tried."""
+
+    digits: Annotated[int, Meta(ge=6, le=8, description="Digits of a code.")] = 6
+    life: Annotated[Duration, Meta(description="How long a code is good for.")] = lasting("10 minutes")
+    checks: Annotated[int, Meta(ge=1, le=10, description="Wrong codes compared per verification.")] = 5
+    sends: Annotated[int, Meta(ge=1, le=20, description="Messages per verification, the first included.")] = 5
+    cooldown: Annotated[
+        tuple[Duration, ...],
+        Meta(min_length=1, max_length=20, description="Wait after the 1st, 2nd, … message; the last one repeats."),
+    ] = lasting("30 seconds", "1 minute", "2 minutes")
+    resend: Annotated[Literal["same", "new"], Meta(description="Which code a resend carries.")] = "same"
+    check_by_number: Annotated[bool, Meta(description="Whether a check may name the number in place of the id.")] = True
+    guess_ceiling: Annotated[
+        float, Meta(gt=0, le=1, description="Chance per number and day to guess a code above which it is refused.")
+    ] = 1e-4
+
+
+class LineTypes(Section, frozen=True):
+    """Which kinds of numbers are refused."""
+
+    deny: Annotated[frozenset[str], Meta(description="Line types that codes are never sent to.")] = frozenset()
+
+
+class Countries(Section, frozen=True):
+    """Where codes are sent: ISO 3166 codes."""
+
+    default: Annotated[Literal["allow", "observe", "deny"], Meta(description="For a country in no list.")] = "allow"
+    allow: Annotated[frozenset[str], Meta(description="Sent to.")] = frozenset()
+    observe: Annotated[frozenset[str], Meta(description="Sent to, and noted as what `deny` would refuse.")] = (
+        frozenset()
+    )
+    deny: Annotated[frozenset[str], Meta(description="Refused.")] = frozenset()
+
+
+class Entries(Section, frozen=True):
+    """An allow- or block-list."""
+
+    numbers: Annotated[frozenset[str], Meta(description="Numbers in E.164.")] = frozenset()
+    prefixes: Annotated[frozenset[str], Meta(description="Beginnings of numbers in E.164, such as +4477.")] = (
+        frozenset()
+    )
+    networks: Annotated[frozenset[str], Meta(description="Addresses or networks (CIDR) of the end user.")] = frozenset()
+
+
+class LimitConfig(Section, frozen=True):
+    """One limit."""
+
+    name: Name
+    of: Annotated[tuple[Dimension, ...], Meta(min_length=1, description="What is counted together.")]
+    allow: Annotated[
+        str, Meta(description='The grammar of `limits`, several windows with ;, such as "5/10 minutes; 10/day".')
+    ]
+    counts: Counts = "starts"
+    net_of_approved: Annotated[bool, Meta(description="Whether an approval gives its starts back.")] = False
+    mode: Mode = "enforce"
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """(hits, milliseconds) of each window. Raises ValueError where `limits` cannot read `allow`."""
+        parsed = limits.parse_many(self.allow)
+        return tuple((item.amount, item.get_expiry() * 1000) for item in parsed)
+
+
+class Policy(Section, frozen=True):
+    """A policy; `file.parse` makes only those that may be used."""
+
+    code: CodeSettings = msgspec.field(default_factory=CodeSettings)
+    line_types: LineTypes = msgspec.field(default_factory=LineTypes)
+    countries: Countries = msgspec.field(default_factory=Countries)
+    allow: Annotated[Entries, Meta(description="Who passes every rule and every limit but the number's own.")] = (
+        msgspec.field(default_factory=Entries)
+    )
+    block: Annotated[Entries, Meta(description="Who is refused.")] = msgspec.field(default_factory=Entries)
+    prices: Annotated[
+        dict[str, Annotated[float, Meta(ge=0, le=1000)]],
+        Meta(description="US dollars per message by country; `default` for the others."),
+    ] = msgspec.field(default_factory=dict)
+    limit: tuple[LimitConfig, ...] = ()
+    rule: tuple[Rule, ...] = ()
+
+    def price(self, country: str) -> float:
+        """What a message to the country costs, in US dollars."""
+        return self.prices.get(country, self.prices.get("default", DEFAULT_PRICE))
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The rules that are budgets."""
+        return tuple(rule for rule in self.rule if isinstance(rule, Budget))
+
+    def guess_chance(self) -> float:
+        """The chance that an attacker who starts and checks all day guesses one code of one number, as a union bound.
+
+        Tries per day are bounded by an enforced limit on wrong codes per number, and by verifications per day (from an
+        enforced limit on starts per number) times `checks`; each try is right with 10^-digits.
+        """
+        tries = min(self._per_day("wrong-codes"), self._per_day("starts") * self.code.checks)
+        return float(min(1.0, tries / 10**self.code.digits))
+
+    def _per_day(self, counts: Counts) -> float:
+        bounds = [
+            hits * max(1, DAY_MS / ms)
+            for limit in self.limit
+            if limit.counts == counts and limit.of == ("number",) and limit.mode == "enforce"
+            if not limit.net_of_approved
+            for hits, ms in limit.windows
+        ]
+        return min(bounds, default=float("inf"))

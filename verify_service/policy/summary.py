@@ -1,0 +1,35 @@
+"""A policy in a few lines, for whoever is about to push it."""
+
+from collections.abc import Iterator
+
+from verify_service.policy.budgets import Budget
+from verify_service.policy.sections import Entries, Policy
+
+
+def lines(policy: Policy) -> Iterator[str]:
+    """How many limits and rules there are, then each of them, what is listed, and the chance to guess a code."""
+    yield f"{len(policy.limit)} limits, {len(policy.rule)} rules"
+    for limit in policy.limit:
+        net = ", net of approved" if limit.net_of_approved else ""
+        yield f"  {limit.name}: {limit.counts} of {', '.join(limit.of)}: {limit.allow}{net} ({limit.mode})"
+    for rule in policy.rule:
+        spends = f": {rule.allow} by {', '.join(rule.of)}" if isinstance(rule, Budget) else ""
+        yield f"  {rule.name}: {rule.__struct_config__.tag}{spends} ({rule.mode})"
+    countries = policy.countries
+    if countries.default != "allow" or countries.deny or countries.observe:
+        named = [
+            f"{word} {' '.join(sorted(found))}"
+            for word, found in (("allow", countries.allow), ("observe", countries.observe), ("deny", countries.deny))
+            if found
+        ]
+        yield f"  countries: {', '.join([*named, f'{countries.default} the rest'])}"
+    for name, entries in (("allow", policy.allow), ("block", policy.block)):
+        if listed := _counted(entries):
+            yield f"  {name}: {listed}"
+    ceiling = f"(ceiling {policy.code.guess_ceiling:.1e})"
+    yield f"  chance to guess a code of one number in a day: {policy.guess_chance():.1e} {ceiling}"
+
+
+def _counted(entries: Entries) -> str:
+    kinds = {"numbers": entries.numbers, "prefixes": entries.prefixes, "networks": entries.networks}
+    return ", ".join(f"{len(found)} {name}" for name, found in kinds.items() if found)

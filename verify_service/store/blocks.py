@@ -1,0 +1,84 @@
+"""Live blocks of the detectors: seen with their evidence, and lifted where they were a mistake."""
+
+from math import exp
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from verify_service.duration import rfc3339
+from verify_service.store import partitions
+from verify_service.store.connection import Call, Link, prefix
+
+_MOST = 1000
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A block as it stands. Times in milliseconds since the epoch; odds as natural logarithms.
+
+    `place` is a carrier prefix, or a number without its last four digits. `messages` and `converted` are those of about
+    the last three hours when the block was made; `refused`, `probes` and `probes_converted` are since then.
+    `refused_converted` counts, of a rule that only watches, the starts that it would have refused wrongly.
+    """
+
+    id: str
+    rule: str
+    mode: str
+    place: str
+    at: int
+    till: int
+    messages: float
+    converted: float
+    usual_conversion: float
+    evidence: float
+    needed: float
+    an_hour: float
+    usual_an_hour: float
+    refused: int
+    probes: int
+    probes_converted: int
+    refused_converted: int
+
+
+def shown(block: Block) -> dict[str, str | int | float]:
+    """A block as people and programs outside see it: times in RFC 3339, evidence as odds, figures rounded."""
+    facts: dict[str, str | int | float] = msgspec.to_builtins(block)
+    for name in ("messages", "converted", "an_hour", "usual_an_hour"):
+        facts[name] = round(float(facts[name]), 1)
+    facts["usual_conversion"] = round(block.usual_conversion, 3)
+    facts["odds"], facts["needed_odds"] = round(exp(block.evidence)), round(exp(block.needed))
+    del facts["evidence"], facts["needed"]
+    return facts | {"at": rfc3339(block.at), "till": rfc3339(block.till)}
+
+
+BlockId = Annotated[str, Meta(pattern=r"^bl_[0-9a-f]{32}\Z")]
+_decode = msgspec.msgpack.Decoder(Block, strict=False).decode
+_id = msgspec.json.Decoder(BlockId)
+
+
+class Blocks:
+    """The live blocks of a store."""
+
+    def __init__(self, link: Link, keep_events: int) -> None:
+        self._link = link
+        self._keep_events = str(keep_events // link.partitions)
+
+    def list(self, now: int) -> list[Block]:
+        """All that are live, the newest first; at most a thousand a partition. Raises StoreUnavailable."""
+        parts = range(self._link.partitions)
+        answers = self._link.burst([Call(part, "blocks", [f"{prefix(part)}blocks"], [now, _MOST]) for part in parts])
+        return sorted((_decode(packed) for answer in answers for packed in answer), key=lambda block: -block.at)
+
+    def lift(self, now: int, block_id: str, by: str, reason: str) -> Block | None:
+        """Ends a live block, says so in the events, and makes its place need half as much evidence again for a while.
+
+        In force at once. Answers the block as it stood, None where none is live. Raises StoreUnavailable.
+        """
+        try:
+            _id.decode(msgspec.json.encode(block_id))
+        except msgspec.ValidationError:
+            return None
+        part = partitions.of_id(block_id, self._link.partitions)
+        call = Call(part, "lift", [f"{prefix(part)}block:{block_id}"], [now, self._keep_events, by, reason])
+        packed = self._link.call(call)
+        return _decode(packed) if packed else None

@@ -1,0 +1,133 @@
+"""Why a start was refused, and what would become of one: records that are kept for an hour, and looks that write
+nothing. Also an operator's unlock."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service.policy.decisions import Decision, Judged, decision
+from verify_service.policy.limits import Hit
+from verify_service.policy.statics import StaticVerdict
+from verify_service.store import partitions
+from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.shapes import Context
+
+KEEP_MS = 3_600_000
+_SCAN = 1000
+
+_pack = msgspec.msgpack.Encoder().encode
+_judged = msgspec.msgpack.Decoder(list[Judged])
+_statics = msgspec.json.Decoder(list[StaticVerdict])
+
+
+class Refusal(NamedTuple):
+    """A start that was refused before its script: `refused` is the kind, `by` the limit or rule, `wait` in ms."""
+
+    decision: str
+    id: str
+    tenant: str
+    refused: str
+    by: str
+    wait: int
+    context: Context
+    facts: Sequence[str]
+
+
+class Decisions:
+    """The decision records of a store."""
+
+    def __init__(self, link: Link, keep_events: str) -> None:
+        self._link = link
+        self._keep_events = keep_events
+
+    def refuse(self, now: int, refusal: Refusal, judged: Sequence[bytes] = ()) -> None:
+        """Records a refused start and its event; it has counted for nothing. Raises StoreUnavailable."""
+        home = partitions.of_id(refusal.decision, self._link.partitions)
+        key = f"{prefix(home)}decision:{refusal.decision}"
+        args: list[Argument] = [now, self._keep_events, _pack(refusal[1:])]
+        self._link.call(Call(home, "refuse", [key], [*args, *judged]))
+
+    def add(self, decision_id: str, judged: Sequence[bytes]) -> None:
+        """Adds what was judged in other partitions to a record that the start script has made."""
+        home = partitions.of_id(decision_id, self._link.partitions)
+        key = f"{prefix(home)}decision:{decision_id}"
+        fields = [part for place, packed in enumerate(judged) for part in (f"judged:{place}", packed)]
+        self._link.command(home, ["HSET", key, *fields])
+
+    def read(self, now: int, tenant: str, decision_id: str) -> Decision | None:
+        """A decision on a start of the tenant, for an hour. Raises StoreUnavailable."""
+        home = partitions.of_id(decision_id, self._link.partitions)
+        flat: list[bytes] = self._link.command(home, ["HGETALL", f"{prefix(home)}decision:{decision_id}"])
+        fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+        if not fields or fields["tenant"].decode() != tenant or now >= int(fields["at"]) + KEEP_MS:
+            return None
+        return decision(
+            id=decision_id,
+            at=int(fields["at"]),
+            revision=int(fields["revision"]),
+            by=fields["by"].decode(),
+            wait=int(fields["wait"]),
+            static=_statics.decode(fields["statics"]) if fields["statics"] else (),
+            judged=[each for name, packed in fields.items() if name.startswith("judged") for each in unpack(packed)],
+        )
+
+    def explain(self, now: int, hits: Sequence[Hit]) -> list[bytes]:
+        """What the limits would say of a start, packed: one trip, and nothing is written. Raises StoreUnavailable."""
+        return self._link.burst(explaining(now, split(hits, self._link.partitions)))
+
+    def pending(self, now: int, number: str, tenant: str, purpose: str) -> tuple[str, int]:
+        """What else stands in a start's way and for how many milliseconds: opted-out, cooldown, sends-exhausted or ''.
+
+        Writes nothing. Raises StoreUnavailable.
+        """
+        home = partitions.of_tag(number, self._link.partitions)
+        keys = [f"{prefix(home)}live:{number}:{tenant}:{purpose}", f"{prefix(home)}consent:{number}:{tenant}"]
+        kind, wait = self._link.call(Call(home, "explain_pending", keys, [now]))
+        return kind.decode(), wait
+
+    def unlock(self, now: int, number: str, by: str, reason: str) -> int:
+        """Forgets what limits have counted of a number, wrong codes included, and says so in the events.
+
+        Answers how many counts there were. Looks through the keys of the number's partition, since a limit may count
+        the number together with what is not known here. Raises StoreUnavailable.
+        """
+        home = partitions.of_tag(number, self._link.partitions)
+        base = prefix(home)
+        keys: list[str] = []
+        cursor = b"0"
+        while True:
+            scan: list[Argument] = ["SCAN", cursor, "MATCH", f"{base}limit:*:{number}*", "COUNT", _SCAN]
+            cursor, found = self._link.command(home, scan)
+            keys += [key.decode() for key in found]
+            if cursor == b"0":
+                break
+        fields = ["number", number, "by", by, "reason", reason]
+        # The partition's base goes along as a key too, so that a cluster finds the way where no count is left.
+        forgotten = self._link.call(
+            Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], [now, self._keep_events, number, *fields])
+        )
+        return int(forgotten)
+
+
+def split(hits: Sequence[Hit], count: int) -> Mapping[int, list[Hit]]:
+    """The hits by the partition of their owner."""
+    found: dict[int, list[Hit]] = {}
+    for hit in hits:
+        found.setdefault(partitions.of_tag(hit.owner, count), []).append(hit)
+    return found
+
+
+def explaining(now: int, by_partition: Mapping[int, Sequence[Hit]]) -> list[Call]:
+    """The calls that judge hits and write nothing."""
+    return [
+        Call(part, "explain", [prefix(part) + hit.key for hit in hits], [now, *(hit.spec for hit in hits)])
+        for part, hits in by_partition.items()
+    ]
+
+
+def unpack(packed: bytes) -> list[Judged]:
+    """The verdicts that a script packed."""
+    if packed == b"\x80":  # Lua has one kind of empty table.
+        return []
+    return _judged.decode(packed)

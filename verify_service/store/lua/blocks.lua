@@ -1,0 +1,88 @@
+-- blocks: what the detector of pumping blocks, for how long, and what lets it go.
+
+local function make_block(base, rule, chart, seen, now)
+  local again = chart[TILL] > 0 and now - chart[TILL] < 86400000
+  chart[TIER] = again and chart[TIER] + 1 or 0
+  chart[MADE], chart[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ chart[TIER])
+  for field = TRIED, LOST do chart[field] = 0 end
+  chart[NEEDED] = seen.needed
+  seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}'))) .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
+  seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, chart[TILL]
+  seen.forgive = rule.forgive
+  return seen
+end
+
+local function record_block(base, seen)
+  redis.call('SET', base .. 'block:' .. seen.id, cmsgpack.pack(seen), 'PX', BLOCK_LIFE)
+  redis.call('ZREMRANGEBYSCORE', base .. 'blocks', '-inf', digits(seen.at))
+  redis.call('ZADD', base .. 'blocks', digits(seen.till), seen.id)
+  redis.call('PEXPIRE', base .. 'blocks', BLOCK_LIFE)
+  -- The next start trims the stream.
+  emit(base, '1000000000', seen.at, 'blocked', seen.id,
+    {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'till', digits(seen.till)})
+end
+
+-- Whether a blocked place lets this one through, to see whether it converts.
+local function probes(chart, rule, now)
+  chart[TRIED] = chart[TRIED] + 1
+  if chart[TRIED] < rule.probe_every or now - chart[PROBED] < math.min(1800000, 60000 * 2 ^ chart[FAILED]) then return false end
+  chart[TRIED], chart[PROBED] = 0, now
+  chart[FAILED], chart[PROBES] = chart[FAILED] + 1, chart[PROBES] + 1
+  return true
+end
+
+-- The block as it stands, or nil where it has ended.
+local function live_block(base, id, now)
+  local packed = redis.call('GET', base .. 'block:' .. id)
+  if not packed then return nil end
+  local seen = cmsgpack.unpack(packed)
+  local found = redis.call('GET', seen.key)
+  if not found then return nil end
+  local chart = chart_of(found)
+  if chart[MADE] ~= seen.at or chart[TILL] <= now then return nil end
+  seen.refused, seen.probes, seen.probes_converted, seen.refused_converted =
+    chart[REFUSED], chart[PROBES], chart[PROBES_WON], chart[LOST]
+  return seen, chart
+end
+
+local function watch_blocks(base, now, most)
+  local answer = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', base .. 'blocks', '(' .. digits(now), '+inf', 'LIMIT', 0, most)) do
+    local seen = live_block(base, id, now)
+    if seen then answer[#answer + 1] = cmsgpack.pack(seen) end
+  end
+  return answer
+end
+
+-- Ends a block that was a mistake: its place starts again without evidence, and needs half as much again for a while.
+local function watch_lift(base, id, now)
+  local seen, chart = live_block(base, id, now)
+  if not seen then return nil end
+  forget_evidence(chart)
+  chart[TILL], chart[MADE], chart[TIER], chart[RAISED] = 0, 0, 0, now + seen.forgive
+  save_chart(seen.key, seen.key:match(':(%a)[^:]*$'), chart)
+  redis.call('DEL', base .. 'block:' .. id)
+  redis.call('ZREM', base .. 'blocks', id)
+  return seen
+end
+
+-- blocks: the live blocks of a partition, msgpack each, soonest end first.
+--   KEYS[1]  blocks     ARGV[1]  now   ARGV[2]  how many at most
+local function blocks(KEYS, ARGV)
+  return watch_blocks(KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), tonumber(ARGV[2]))
+end
+
+-- lift: ends a block by hand. Called by the service, for an operator.
+--   KEYS[1]  block:<id>     ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  by whom   ARGV[4]  why
+-- Answers the block as it stood, msgpack, or false where none is live.
+local function lift(KEYS, ARGV)
+  local base, id, now = KEYS[1]:match('^(.-{%d+}:)'), KEYS[1]:match('block:(.*)$'), tonumber(ARGV[1])
+  local seen = watch_lift(base, id, now)
+  if not seen then return false end
+  emit(base, ARGV[2], now, 'lifted', id, {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'by', ARGV[3],
+    'reason', ARGV[4]})
+  return cmsgpack.pack(seen)
+end
+
+register('blocks', blocks, {'no-writes'})
+register('lift', lift)

@@ -1,0 +1,76 @@
+-- refuse: records a start or a check that was refused without its script: by a rule that needs no count, or in another
+-- partition. A start has facts, and becomes an event. Called by the service.
+--   KEYS[1]  decision:<id>     ARGV[1]  now     ARGV[2]  keep_events
+--   ARGV[3]  {verification id, tenant, refused, by, wait_ms, context, facts}, msgpack, as `start` takes them
+--   ARGV[…]  verdicts, msgpack, as `explain` answers them
+-- Answers 1.
+local function refuse(KEYS, ARGV)
+  local base, decision = KEYS[1]:match('^(.-{%d+}:)decision:(.*)$')
+  local now = tonumber(ARGV[1])
+  local id, tenant, refused, by, wait, context, facts = unpack(cmsgpack.unpack(ARGV[3]))
+  local judged, observed = {}, {}
+  for i = 4, #ARGV do
+    for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
+      judged[#judged + 1] = verdict
+      if verdict.verdict == 'observe' then observed[#observed + 1] = verdict.name end
+    end
+  end
+  for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
+  record_decision(base, decision, now, tenant, refused, by, wait, context, judged)
+  if #facts == 0 then return 1 end
+  for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
+    facts[#facts + 1] = part
+  end
+  emit(base, ARGV[2], now, 'start', id, facts)
+  return 1
+end
+
+-- explain: judges limits as a start would, and writes nothing.
+--   KEYS[…]  limit:<name>:<tag>     ARGV[1]  now     ARGV[…]  a spec per key
+-- Answers the verdicts, msgpack.
+local function explain(KEYS, ARGV)
+  local judged = {}
+  for i, key in ipairs(KEYS) do
+    local spec = ARGV[1 + i]
+    local kind, now = spec:sub(1, 1), tonumber(ARGV[1])
+    if kind == 'w' then
+      judged[i] = watch_verdict(watch_judge(key, spec, now))
+    else
+      judged[i] = verdict_of(limit_of(cmsgpack.unpack(kind == 'p' and spec:sub(2) or spec), key), now)
+    end
+  end
+  return cmsgpack.pack(judged)
+end
+
+-- explain_pending: what of a pending verification or a consent stands in a start's way; writes nothing.
+--   KEYS[1]  live:<number>:<tenant>:<purpose>   KEYS[2]  consent:<number>:<tenant>   ARGV[1]  now
+-- Answers {kind, wait_ms}: opted-out, sends-exhausted, cooldown, or '' where nothing does.
+local function explain_pending(KEYS, ARGV)
+  local now, base = tonumber(ARGV[1]), KEYS[1]:match('^(.-{%d+}:)')
+  if redis.call('GET', KEYS[2]) == 'out' then return {'opted-out', 0} end
+  local id = redis.call('GET', KEYS[1])
+  local old = id and record_of(base .. 'verification:' .. id)
+  if not old or old.status ~= 'pending' or old.expires_at <= now then return {'', 0} end
+  if old.sends >= old.sends_max then return {'sends-exhausted', old.expires_at - now} end
+  if now < old.resend_at then return {'cooldown', math.min(old.resend_at, old.expires_at) - now} end
+  return {'', 0}
+end
+
+-- unlock: forgets what the limits of a number have counted. Called by the service, for an operator.
+--   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<number>…
+--   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  what the event is about
+--   ARGV[…]  the event's fields
+-- Answers how many counts there were.
+local function unlock(KEYS, ARGV)
+  local fields = {}
+  for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+  local forgotten = 0
+  for i = 2, #KEYS do forgotten = forgotten + redis.call('DEL', KEYS[i]) end
+  emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'unlocked', ARGV[3], fields)
+  return forgotten
+end
+
+register('refuse', refuse)
+register('explain', explain, {'no-writes'})
+register('explain_pending', explain_pending, {'no-writes'})
+register('unlock', unlock)

@@ -1,0 +1,76 @@
+"""The live policy's revisions: a history that only grows, sealed, because a policy's lists name phone numbers.
+
+It is one hash, from a revision's number to the sealed revision, so its length is the number of the newest.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+
+from verify_service.codes import Tagger
+from verify_service.errors import ConfigError, RevisionConflict
+from verify_service.model import Revision
+from verify_service.store.connection import Call, Link, prefix
+
+_KEY = f"{prefix(0)}policy"
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Revision).decode
+
+
+class Policies:
+    """The revisions in a store, as the tagger's key seals them. Every method raises StoreUnavailable."""
+
+    def __init__(self, link: Link, tagger: Tagger) -> None:
+        self._link = link
+        self._tagger = tagger
+
+    def newest(self) -> int:
+        """The number of the revision in force, 0 where none was ever pushed; one cheap command."""
+        return int(self._link.command(0, ["HLEN", _KEY]))
+
+    def get(self, revision: int) -> Revision | None:
+        """A revision, or None where there is no such one. Raises ConfigError where another tag key sealed it."""
+        sealed: bytes | None = self._link.command(0, ["HGET", _KEY, revision])
+        if sealed is None:
+            return None
+        try:
+            return _decode(self._tagger.unseal(sealed, _context(revision)))
+        except (ValueError, msgspec.DecodeError):
+            raise ConfigError(
+                f"revision {revision} of the policy in the store cannot be unsealed: VERIFY_TAG_KEY is not the key "
+                "that the store was first used with"
+            ) from None
+
+    def log(self) -> Iterator[Revision]:
+        """All revisions, newest first. Raises ConfigError as `get` does."""
+        for revision in range(self.newest(), 0, -1):
+            if (found := self.get(revision)) is not None:
+                yield found
+
+    def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
+        """Puts a text, which the caller has judged, in force as the next revision.
+
+        With `expected`, only while that revision is in force: else RevisionConflict. Without, pushes at the same time
+        follow one another, each under a number of its own. Raises ConfigError where this key is not the store's.
+        """
+        while True:
+            newest = self.newest()
+            if expected is not None and newest != expected:
+                raise RevisionConflict(newest)
+            if newest:
+                self.get(newest)  # What we seal must be readable by who reads it.
+            made = Revision(revision=newest + 1, at=now, by=by, note=note, text=text)
+            sealed = self._tagger.seal(_encode(made), _context(made.revision))
+            if self._link.call(Call(0, "push_policy", [_KEY], [made.revision, sealed])):
+                return made
+
+    def first(self, now: int, by: str, note: str, text: str) -> None:
+        """Puts the text in force where no policy is; of several processes that start at once, one does it."""
+        if not self.newest():
+            with suppress(RevisionConflict):  # Another process was first; its policy is as good as ours.
+                self.push(now, by, note, text, expected=0)
+
+
+def _context(revision: int) -> str:
+    return f"policy|{revision}"

@@ -1,0 +1,95 @@
+"""What the security team does by HTTP: look at the live policy, and push another."""
+
+import re
+from contextlib import suppress
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from verify_service.duration import rfc3339
+from verify_service.errors import ConfigError, InvalidRequest, NotFound, StoreUnavailable
+from verify_service.model import Revision
+from verify_service.policy.live import MOST_BYTES, SOURCE
+from verify_service.web import bodies
+from verify_service.web.auth import guarded
+from verify_service.web.native import json
+from verify_service.web.parts import parts
+
+admin = Blueprint("admin", __name__, url_prefix="/admin")
+
+_policy = msgspec.json.Decoder(bodies.PolicyBody)
+_IF_MATCH = re.compile(r'\*|"([1-9][0-9]{0,8})"')
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+)*): (.*)", re.DOTALL)
+
+
+@admin.get("/policy")
+@guarded("admin")
+def policy(_tenant: str) -> Response:
+    history = parts().live.history
+    try:
+        found = history.get(history.newest())
+    except ConfigError as error:
+        raise StoreUnavailable(str(error)) from None
+    if found is None:
+        raise NotFound("No policy was pushed yet.")
+    return _shown(found)
+
+
+@admin.put("/policy")
+@guarded("admin")
+def push(tenant: str) -> Response:
+    """A push that names the revision it replaces, so that no push undoes one that its author has not seen."""
+    expected = _if_match()
+    if bodies.media_type() == "application/json":
+        body = bodies.read(_policy, MOST_BYTES)
+    else:
+        body = bodies.PolicyBody(policy=bodies.text(("application/toml", "text/plain"), MOST_BYTES))
+    live = parts().live
+    try:
+        pushed = live.push(parts().clock.now(), f"api:{tenant}", body.note, body.policy, expected=expected)
+    except ConfigError as error:
+        raise InvalidRequest(*_fault(str(error))) from None
+    with suppress(StoreUnavailable):  # It is pushed; this process may follow like the others.
+        live.refresh()
+    return _shown(pushed)
+
+
+def _shown(revision: Revision) -> Response:
+    answer = json(
+        {
+            "revision": revision.revision,
+            "at": rfc3339(revision.at),
+            "by": revision.by,
+            "note": revision.note,
+            "policy": revision.text,
+        }
+    )
+    answer.set_etag(str(revision.revision))
+    return answer
+
+
+def _if_match() -> int | None:
+    """The revision that must be in force; None where any may be (`*`). Raises InvalidRequest."""
+    value = request.headers.get("If-Match")
+    if value is None:
+        raise InvalidRequest("If-Match", "is required: the ETag that GET /admin/policy answered")
+    match = _IF_MATCH.fullmatch(value)
+    if not match:
+        raise InvalidRequest("If-Match", 'is one ETag of this address, such as "3", or *')
+    return int(match[1]) if match[1] else None
+
+
+def _fault(message: str) -> tuple[str, str]:
+    """(the policy's key at fault, what is wrong with it) of an error of the policy file; '' for the text as a whole."""
+    message = message.removeprefix(f"{SOURCE}: ")
+    if at := _AT.search(message):
+        unknown = _UNKNOWN.search(message)
+        where = [at[1], unknown[1]] if unknown else [at[1]]
+        return ".".join(filter(None, where)), _AT.sub("", message, count=1)
+    if unknown := _UNKNOWN.search(message):
+        return unknown[1], message
+    if path := _PATH.fullmatch(message):
+        return path[1] + path[2], path[3]
+    return "", message
