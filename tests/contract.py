@@ -173,9 +173,10 @@ class Contract:
         self._pool = urllib3.PoolManager(retries=False)
 
     def spent(self) -> dict[bytes, Any]:
-        """All that a start or a check could change: every key but the dispatcher's beat, and what was queued."""
+        """All that a start or a check could change: every key but what says who is alive, and what was queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
-        keys = [key for key in client.scan_iter(count=1000) if not key.endswith((b"}:dispatcher", b"}:outbox"))]
+        passing = (b"}:dispatcher", b"}:ready", b"}:outbox")
+        keys = [key for key in client.scan_iter(count=1000) if not key.endswith(passing)]
         found = {key: client.dump(key) for key in keys}
         found[b"outbox"] = client.xinfo_stream("vs:{0}:outbox")["entries-added"]
         client.close()

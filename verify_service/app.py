@@ -24,11 +24,13 @@ from verify_service.settings import Settings
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock, VirtualClock
 from verify_service.store.failures import FailedAuthentications
-from verify_service.telemetry import configure_logs
+from verify_service.telemetry import configure_logs, log
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
 
 PATIENCE_AT_START = 10.0
+
+_log = log("app")
 
 
 class Foundation:
@@ -45,6 +47,8 @@ class Foundation:
                 raise ConfigError(f"{name} is not set; `verify-service keys new` prints both keys")
         self.config: Config = operator.load(found.config, found.api_key)
         self.policy = policy_file.load(found.policy)
+        if self.config.unheeded:
+            _log.warning("verify.toml asks for what this version does not do", keys=self.config.unheeded)
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
         self.store = patiently(found.redis_url)
@@ -58,14 +62,18 @@ class Foundation:
 def patiently(url: str) -> Store:
     """A store that is ready; one that is only starting is waited for. Raises ConfigError, StoreUnavailable."""
     deadline = time.monotonic() + PATIENCE_AT_START
+    said = False
     while True:
         try:
             store = Store(url)
             store.prepare()
             return store
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if time.monotonic() > deadline:
                 raise
+            if not said:
+                _log.warning("the store does not answer yet", reason=error.reason)
+            said = True
             time.sleep(0.1)
 
 

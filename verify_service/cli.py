@@ -47,13 +47,17 @@ def run(host: str, port: int, workers: int) -> None:
 @_host
 @_port
 @_workers
-def web(host: str, port: int, workers: int) -> None:
+@click.option("--quiet", is_flag=True, hidden=True, help="Does not say where it listens: `run` says it.")
+def web(host: str, port: int, workers: int, quiet: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
         from verify_service.app import Foundation
-        from verify_service.serve import serve
+        from verify_service.serve import address, check_free, serve
 
+        check_free(host, port)
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
+        if not quiet:
+            click.echo(f"verify-service web   {address(host, port)}", err=True)
         serve(host, port, workers, long_polls=base.config.fake)
 
 
@@ -111,8 +115,8 @@ def events() -> None:
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on.")
 def events_export(since: str, follow: bool) -> None:
     """Prints recorded traffic as JSON lines, pseudonymised."""
-    from verify_service.app import patiently
     from verify_service.run import running_store
+    from verify_service.store import Store
 
     match = re.fullmatch(r"(\d{1,6})([smhd])", since)
     if not match:
@@ -122,7 +126,9 @@ def events_export(since: str, follow: bool) -> None:
     url = found.redis_url or running_store(found.state_dir)
     if url is None:
         raise ConfigError(f"no store: set VERIFY_REDIS_URL, or start `verify-service run` with {found.state_dir}")
-    source = patiently(url).events
+    store = Store(url)
+    store.prepare()
+    source = store.events
     begin = time.time_ns() // 1_000_000 - back_ms
     encode = msgspec.json.Encoder().encode
     for event in source.follow(begin) if follow else source.read(begin):
@@ -185,11 +191,11 @@ def main() -> None:
     except StoreUnavailable as error:
         click.echo(f"verify-service: the store does not answer ({error.reason}); see VERIFY_REDIS_URL", err=True)
         sys.exit(1)
-    except RuntimeError as error:
-        click.echo(f"verify-service: {error}", err=True)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (RuntimeError, OSError) as error:
+        click.echo(f"verify-service: {error}", err=True)
         sys.exit(1)

@@ -2,13 +2,13 @@
 
 import secrets
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import InvalidNumber, InvalidRequest, Problem, VerificationNotFound
+from verify_service.errors import InvalidNumber, InvalidRequest, Problem, StoreUnavailable, VerificationNotFound
 from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import Limits, facts_of
@@ -45,6 +45,7 @@ class Service:
         self._verifications = verifications
         self._clock = clock
         self._limits = Limits(policy, tagger)
+        self._allows = {limit.name: limit.allow for limit in policy.limit}
         code = policy.code
         self._rules = CodeRules(
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
@@ -90,9 +91,12 @@ class Service:
             ring=self._keys.kids,
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
-        outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
+        try:
+            outcome = self._verifications.start(now, self._rules, proposal, hits, idempotency)
+        except StoreUnavailable as silent:
+            raise _counted(STARTS, silent) from None
         if isinstance(outcome, Refused):
-            raise _counted(STARTS, refusal(outcome, proposal.decision))
+            raise _counted(STARTS, refusal(outcome, proposal.decision, self._allows))
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
@@ -121,7 +125,7 @@ class Service:
         else:
             place = where
         facts = facts_of(tenant, ip)
-        outcome = self._verifications.check(
+        outcome = self._compare(
             now,
             tenant,
             place,
@@ -137,7 +141,13 @@ class Service:
         if outcome.kind == "absent":
             raise _counted(CHECKS, VerificationNotFound())
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
-        raise _counted(CHECKS, refusal(outcome, decision))
+        raise _counted(CHECKS, refusal(outcome, decision, self._allows))
+
+    def _compare(self, *request: Any) -> Checked | Refused:
+        try:
+            return self._verifications.check(*request)
+        except StoreUnavailable as silent:
+            raise _counted(CHECKS, silent) from None
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -170,13 +180,13 @@ class Service:
 
     def parse_start(self, fields: "StartFields") -> Start:
         """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
-        channel = fields.channel
+        channel = "sms" if fields.channel is None else fields.channel
         if channel not in CHANNELS:
             raise InvalidRequest("channel", f"no route carries {channel}; this service has {', '.join(CHANNELS)}")
         return Start(
             number=phone.parse(fields.to, fields.region),
             channel=channel,
-            purpose=fields.purpose,
+            purpose="login" if fields.purpose is None else fields.purpose,
             locale=fields.locale,
             ip=fields.ip,
             device=fields.device,
@@ -234,8 +244,8 @@ class StartFields(msgspec.Struct, frozen=True, kw_only=True):
 
     to: str
     region: str | None = None
-    channel: str = "sms"
-    purpose: str = "login"
+    channel: str | None = None
+    purpose: str | None = None
     locale: str | None = None
     ip: str | None = None
     device: str | None = None

@@ -15,6 +15,9 @@ KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
 CHECK_REPLAY_MS = 60_000
 
+# The dispatcher notes these once it has settled a message, perhaps after the code in it was approved.
+_SENDING = frozenset({"started", "queued", "failed-over", "sent", "delivered"})
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -171,11 +174,10 @@ class Verifications:
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        # The dispatcher notes a message once it has settled it, perhaps after the code in it was approved.
-        timeline = tuple(sorted(map(_timeline, lines.decode().splitlines()), key=lambda event: event.at))
+        timeline = [_timeline(line) for line in lines.decode().splitlines()]
         if status == "pending" and now >= expires_at:
             status = "expired"
-            timeline += (TimelineEvent(at=expires_at, event="expired"),)
+            timeline.append(TimelineEvent(at=expires_at, event="expired"))
         return Record(
             id=verification_id,
             tenant=tenant,
@@ -190,7 +192,7 @@ class Verifications:
             sends_left=int(fields["sends_max"]) - int(fields["sends"]),
             test=fields["test"] == "1",
             sealed_to=sealed if status == "pending" else None,
-            timeline=timeline,
+            timeline=tuple(sorted(timeline, key=lambda event: (event.at, event.event not in _SENDING))),
         )
 
     def _split(self, hits: Sequence[Hit], home: int) -> tuple[list[Hit], dict[int, list[Hit]]]:
