@@ -158,7 +158,7 @@ def test_the_dispatcher_buries_what_a_retired_key_has_queued(old: Bench, to: str
     with dispatching(with_keys(old, K2)) as inbox:
         until(lambda: len(old.service.status(TENANT, started.id).timeline) == 4, seconds=10)
         assert inbox.messages(TENANT, to, None, 0) == []
-    [_, _, last, expired] = old.service.status(TENANT, started.id).timeline
+    [_, _, expired, last] = old.service.status(TENANT, started.id).timeline
     assert (last.event, last.reason) == ("failed", "expired before it was sent")
     assert expired.event == "expired"
     queued = cast(Any, old.store.link.client()).xrange("vs:{0}:outbox")
