@@ -35,7 +35,7 @@ from verify_service.web.parts import Parts
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
-_TOLD = (b"}:dispatcher", b"}:outbox", b"}:events")
+_TOLD = (b"}:dispatcher", b"}:ready", b"}:outbox", b"}:events")
 _numbers = itertools.count(2000)
 
 

@@ -81,10 +81,7 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("/check", {**CHECK, "purpose": "login"}, "purpose"),
     ("/check", {**CHECK, "region": "US"}, "region"),
     ("/check", {**CHECK, "try": 1}, "try"),
-    *(
-        ("/check", {**CHECK, "id": value}, "id")
-        for value in ("", "ve_1", ID.upper(), ID + "0", ID + "\n", "de_" + "0" * 32)
-    ),
+    *(("/check", {**CHECK, "id": value}, "id") for value in ("", "v" * 65)),
     *(
         ("/check", {**CHECK, "code": value}, "code")
         for value in (

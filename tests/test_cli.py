@@ -212,7 +212,9 @@ def test_one_state_folder_has_one_run_and_its_secrets_are_its_own(tmp_path: Path
             port = probe.getsockname()[1]
         line = fails("run", "--port", str(port), env={"VERIFY_STATE_DIR": str(state)}, status=1)
         assert str(state) in line
-        assert ContractClient(running.server).start(a_number())["status"] == "pending"
+        client = ContractClient(running.server)
+        assert client.start(a_number())["status"] == "pending"
+        assert 'verify_starts_total{outcome="started"} 1.0' in client.request("GET", "/metrics")[2]
         for name in ("keys", "tag-key", "api-key"):
             assert stat.S_IMODE((state / name).stat().st_mode) == 0o600
         secrets = {name: (state / name).read_text() for name in ("keys", "tag-key", "api-key")}

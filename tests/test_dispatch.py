@@ -150,7 +150,7 @@ def test_nothing_is_sent_after_the_end_of_life(post: Post) -> None:
     post.bench.clock.ms = late.expires_at
     a = Scripted()
     with post.dispatching({"a": a}):
-        assert post.settled(late.id) == [("failed", None, "expired before it was sent"), ("expired", None, None)]
+        assert post.settled(late.id) == [("failed", None, "expired before it was sent")]
         assert post.settled(in_time.id) == [("sent", "a", None)]
     assert [message.to for message in a.asked] == ["+14155550124"]
 

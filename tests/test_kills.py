@@ -153,6 +153,19 @@ def test_a_silent_store_is_a_503_within_patience_and_recovery_needs_no_restart(r
     client.close()
 
 
+def test_two_kills_of_a_worker_in_a_row_are_no_reason_to_end(running: RunningServer) -> None:
+    """A worker that is killed, and its successor too, is replaced each time by the same web server, which serves on."""
+    client = VerifyClient(running.server)
+    parent = roles(running.server.pid)["web parent"]
+    for _ in range(2):
+        workers = roles(running.server.pid)["web worker"]
+        os.kill(workers[-1], signal.SIGKILL)
+        until(lambda old=workers[-1]: len(now := roles(running.server.pid)["web worker"]) == 2 and old not in now, 5)
+    assert client.request("GET", "/healthz")[0] == 200
+    assert roles(running.server.pid)["web parent"] == parent
+    client.close()
+
+
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """After SIGINT, though somebody watches the inbox: exit status 0 in a few seconds, and no process, no port, no
     socket and no address of a store is left."""

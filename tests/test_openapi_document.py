@@ -207,7 +207,7 @@ def test_a_start_that_does_not_fit_is_refused(body: dict[str, Any]) -> None:
         {"id": ID, "code": "492 816"},
         {"id": ID, "to": "+14155550123", "code": "492816"},
         {"id": ID, "purpose": "login", "code": "492816"},
-        {"id": "ve_1", "code": "492816"},
+        {"id": "", "code": "492816"},
     ],
 )
 def test_a_check_that_does_not_fit_is_refused(body: dict[str, Any]) -> None:

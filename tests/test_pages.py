@@ -76,7 +76,7 @@ def test_the_reference_shows_every_operation(client: FlaskClient) -> None:
     assert ids == list(dict.fromkeys(ids))
     for operation in operations():
         assert operation.id in ids
-        assert f"$VERIFY_URL{operation.path.split('{')[0]}" in html
+        assert f"$URL{operation.path.split('{')[0]}" in html
 
 
 def test_the_samples_are_shell_that_says_what_it_means() -> None:
@@ -85,7 +85,7 @@ def test_the_samples_are_shell_that_says_what_it_means() -> None:
     quoted = module.curl(calls["check"], {"code": "it's"})
     assert quoted.endswith("""-d '{"code": "it'"'"'s"}'""")
     assert "Authorization" in quoted
-    assert module.curl(calls["healthz"]) == 'curl "$VERIFY_URL/healthz"'
+    assert module.curl(calls["healthz"]) == 'curl "$URL/healthz"'
     assert "Accept: application/json" in module.curl(calls["list_inbox"])
 
 

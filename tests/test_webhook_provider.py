@@ -69,7 +69,7 @@ def test_it_posts_the_message_as_json(vendor: Vendor) -> None:
         "body": "123456 is your Verify code.",
         "encoding": "GSM-7",
         "segments": 1,
-        "expires_at": "2027-01-15T08:10:00Z",
+        "expires_at": "2027-01-15T08:10:00.000Z",
     }
 
 

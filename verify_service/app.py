@@ -29,11 +29,13 @@ from verify_service.store import Store
 from verify_service.store.clock import SystemClock, VirtualClock
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
-from verify_service.telemetry import configure_logs
+from verify_service.telemetry import configure_logs, log
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
 
 PATIENCE_AT_START = 10.0
+
+_log = log("app")
 
 
 class Foundation:
@@ -51,6 +53,8 @@ class Foundation:
         self.config: Config = operator.load(found.config, found.api_key)
         policy_file.load(found.policy)
         self._policy = found.policy
+        if self.config.unheeded:
+            _log.warning("verify.toml asks for what this version does not do", keys=self.config.unheeded)
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
         self.store = patiently(found.redis_url)
@@ -105,7 +109,9 @@ def store_at_hand(found: Settings) -> Store:
     url = found.redis_url or running_store(found.state_dir)
     if url is None:
         raise ConfigError(f"no store: set VERIFY_REDIS_URL, or start `verify-service run` with {found.state_dir}")
-    return patiently(url)
+    store = Store(url)
+    store.prepare()
+    return store
 
 
 def clock_of(found: Settings, store: Store) -> Clock:
@@ -115,14 +121,18 @@ def clock_of(found: Settings, store: Store) -> Clock:
 def patiently(url: str) -> Store:
     """A store that is ready; one that is only starting is waited for. Raises ConfigError, StoreUnavailable."""
     deadline = time.monotonic() + PATIENCE_AT_START
+    said = False
     while True:
         try:
             store = Store(url)
             store.prepare()
             return store
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if time.monotonic() > deadline:
                 raise
+            if not said:
+                _log.warning("the store does not answer yet", reason=error.reason)
+            said = True
             time.sleep(0.1)
 
 

@@ -51,14 +51,18 @@ def run(host: str, port: int, workers: int) -> None:
 @_host
 @_port
 @_workers
-def web(host: str, port: int, workers: int) -> None:
+@click.option("--quiet", is_flag=True, hidden=True, help="Does not say where it listens: `run` says it.")
+def web(host: str, port: int, workers: int, quiet: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
         from verify_service.app import Foundation
-        from verify_service.serve import serve
+        from verify_service.serve import address, check_free, serve
 
+        check_free(host, port)
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
         base.live()
+        if not quiet:
+            click.echo(f"verify-service web   {address(host, port)}", err=True)
         serve(host, port, workers, long_polls=base.config.fake)
 
 
@@ -197,11 +201,11 @@ def main() -> None:
     except StoreUnavailable as error:
         click.echo(f"verify-service: the store does not answer ({error.reason}); see VERIFY_REDIS_URL", err=True)
         sys.exit(1)
-    except RuntimeError as error:
-        click.echo(f"verify-service: {error}", err=True)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (RuntimeError, OSError) as error:
+        click.echo(f"verify-service: {error}", err=True)
         sys.exit(1)

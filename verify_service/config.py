@@ -73,6 +73,8 @@ class Route(_Section, frozen=True, kw_only=True):
     countries: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     channel: Channel = "sms"
     via: Annotated[tuple[Via, ...], Meta(min_length=1)]
+    receipt_within: Duration | None = None
+    fallback: tuple[str, ...] = ()
 
     def serves(self, country: str, channel: str) -> bool:
         return channel == self.channel and ("*" in self.countries or country in self.countries)
@@ -116,6 +118,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     senders: Mapping[str, SenderConfig]
     routes: tuple[Route, ...]
     test_numbers: tuple[NumberOfTests, ...]
+
+    @property
+    def unheeded(self) -> tuple[str, ...]:
+        """What the file says that this version reads and does not act on, for a warning at the start."""
+        found = {
+            "senders.*.per_second": any(sender.per_second is not None for sender in self.senders.values()),
+            "routes.receipt_within": any(route.receipt_within is not None for route in self.routes),
+            "routes.fallback": any(route.fallback for route in self.routes),
+        }
+        return tuple(name for name, said in found.items() if said)
 
     @property
     def fake(self) -> bool:

@@ -25,6 +25,7 @@
         └── Uncertain                may have been sent; the next is safe, the code is the same
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -49,14 +50,15 @@ class Problem(VerifyError):
 
 
 class InvalidRequest(Problem):
-    """The request is malformed; `errors` names each field."""
+    """The request is malformed; `errors` names each field, `more` the ones after the first."""
 
     slug = "invalid-request"
     status = 400
 
-    def __init__(self, field: str, message: str) -> None:
-        where = f"`{field}`: " if field else ""
-        super().__init__(f"{where}{message}", errors=[{"field": field, "message": message}])
+    def __init__(self, field: str, message: str, more: Sequence[tuple[str, str]] = ()) -> None:
+        found = [(field, message), *more]
+        errors = [{"field": where, "message": what} for where, what in found]
+        super().__init__("; ".join(f"`{where}` {what}" if where else what for where, what in found), errors=errors)
 
 
 class Unauthorized(Problem):
@@ -114,8 +116,8 @@ class InvalidNumber(Problem):
     slug = "invalid-number"
     status = 422
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message, reason=reason, errors=[{"field": "to", "message": message}])
+    def __init__(self, reason: str, message: str, field: str = "to") -> None:
+        super().__init__(message, reason=reason, errors=[{"field": field, "message": message}])
 
 
 class IdempotencyMismatch(Problem):

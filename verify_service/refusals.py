@@ -1,5 +1,7 @@
 """What a caller is told where the store refused: one problem a kind, with the seconds until a retry can pass."""
 
+from collections.abc import Mapping
+
 from verify_service.errors import (
     Blocked,
     ChecksExhausted,
@@ -15,8 +17,9 @@ from verify_service.policy.statics import StaticVerdict
 from verify_service.store.shapes import Refused
 
 
-def refusal(refused: Refused, decision: str) -> Problem:
-    """The problem of a refusal; `decision` is the id under which it was recorded. Seconds are rounded up."""
+def refusal(refused: Refused, decision: str, allows: Mapping[str, str]) -> Problem:
+    """The problem of a refusal; `decision` is the id under which it was recorded, `allows` what each limit allows, in
+    the policy's own words. Seconds are rounded up."""
     seconds = max(1, -(-refused.wait // 1000))
     match refused.kind:
         case "cooldown":
@@ -31,7 +34,7 @@ def refusal(refused: Refused, decision: str) -> Problem:
             )
         case "rate-limited":
             return RateLimited(
-                f"The limit `{refused.limit}` has no room; a retry can pass in {seconds} s.",
+                f"The limit `{refused.limit}` ({allows[refused.limit]}) has no room; a retry can pass in {seconds} s.",
                 limit=refused.limit,
                 retry_after=seconds,
                 decision=decision,

@@ -5,16 +5,19 @@ import secrets
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 
 from verify_service import config as operator
-from verify_service.codes import KeyRing, new_api_key, new_key
+from verify_service import settings
+from verify_service.codes import KeyRing, Tagger, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
-from verify_service.settings import METRICS_DIR, Settings
+from verify_service.serve import address, check_free
+from verify_service.settings import Settings
+from verify_service.store.url import parse as parse_url
 from verify_service.supervisor import Child, Supervisor
 
 STORE_URL = "store-url"
@@ -29,14 +32,12 @@ def run(
     Keys that the environment does not give are made once and kept in the state folder, readable by its owner alone.
     Raises ConfigError, EmbeddedStoreError.
     """
-    # What cannot start says so here, in one line, not through a child that ends.
-    config = operator.load(found.config, found.api_key)
-    policy_file.load(found.policy)
-    if found.keys:
-        KeyRing(found.keys)
     state = found.state_dir.resolve()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_free(host, port)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"VERIFY_STATE_DIR: cannot make the folder {state} ({error.strerror})") from None
+    check_free(host, port)
     env = dict(environ)
     for name, value, file, make in (
         ("VERIFY_KEYS", found.keys, "keys", lambda: f"{secrets.token_hex(4)}:{new_key()}"),
@@ -45,10 +46,12 @@ def run(
     ):
         if value is None:
             env[f"{name}_FILE"] = str(_kept(state / file, make))
-    metrics = state / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(mode=0o700)
-    env[METRICS_DIR] = str(metrics)
+    # What cannot start says so here, in one line, not through a child that ends.
+    whole = settings.read(env)
+    config = operator.load(whole.config, whole.api_key)
+    policy_file.load(whole.policy)
+    KeyRing(whole.keys or "")
+    Tagger(whole.tag_key or "")
 
     children = []
     store = None
@@ -57,18 +60,22 @@ def run(
         children.append(store.child)
         env["VERIFY_REDIS_URL"] = store.url
         (state / STORE_URL).write_text(store.url)
+    else:
+        parse_url(found.redis_url)
+    metrics = tempfile.mkdtemp(prefix="verify-metrics-")
+    env[settings.METRICS_DIR] = metrics
     command = [sys.executable, "-m", "verify_service"]
-    web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers)]
+    web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers), "--quiet"]
     children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
     children.append(Child(name="web", argv=web, env=env, answers=lambda: _answers(host, port), answers_within=30))
-    shown = f"[{host}]" if ":" in host else host
+    shown = address(host, port)
     where = (found.api_key is None and f"in {_near(state / 'api-key')}") or "the one in VERIFY_API_KEY"
 
     def ready() -> None:
-        say(f"verify_service   http://{shown}:{port}   (reference: /docs)")
+        say(f"verify_service   {shown}   (reference: {shown}/docs)")
         say(f"API key          {where}")
         if config.fake:
-            say(f"Inbox            http://{shown}:{port}/fake/inbox")
+            say(f"Inbox            {shown}/fake/inbox")
         say("Ctrl-C stops it all.")
 
     try:
@@ -97,18 +104,6 @@ def _kept(path: Path, make: Callable[[], str]) -> Path:
             file.write(make() + "\n")
         fresh.rename(path)
     return path
-
-
-def _check_free(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
-            ) from None
 
 
 def _answers(host: str, port: int) -> bool:

@@ -1,8 +1,16 @@
 """The web role's server: Granian around the WSGI app, a few worker processes."""
 
+import ipaddress
+import socket
+import time
+from contextlib import closing
+from typing import Any
+
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
+
+from verify_service.errors import ConfigError
 
 # A view holds its thread for one or two round trips to the store; more threads than this only pass the
 # interpreter's lock around. The fake inbox's long polls hold a thread for seconds, so test lanes get more.
@@ -17,10 +25,44 @@ _LOGS = {
     "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
 }
 
+_EVERYWHERE = (str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0)))
+
+
+def address(host: str, port: int) -> str:
+    """Where a browser on this machine finds it."""
+    name = "localhost" if host in _EVERYWHERE else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises ConfigError where something listens there: two Granians would share the port in silence."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+            ) from None
+
+
+class _Server(MPServer):
+    """Granian, which gives up where a worker dies twice within seconds: one that was killed twice is no crash loop."""
+
+    _MOST_A_MINUTE = 20
+
+    def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
+        super()._respawn_workers(workers, spawn_target, target_loader, delay)
+        now = time.monotonic()
+        self._deaths = [at for at in getattr(self, "_deaths", []) if now - at < 60] + [now]
+        if len(self._deaths) < self._MOST_A_MINUTE:
+            self.respawned_wrks.clear()
+
 
 def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
     """Serves until SIGINT or SIGTERM. A worker that dies is started again at once."""
-    Server(
+    _Server(
         "verify_service.app:wsgi",
         factory=True,
         address=host,

@@ -2,13 +2,13 @@
 
 import secrets
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
+from verify_service.errors import InvalidRequest, Problem, StoreUnavailable, VerificationNotFound
 from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.budgets import micro
@@ -104,9 +104,12 @@ class Service:
             context=context,
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
-        outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
+        try:
+            outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
+        except StoreUnavailable as silent:
+            raise _counted(STARTS, silent) from None
         if isinstance(outcome, Refused):
-            raise _counted(STARTS, refusal(outcome, proposal.decision))
+            raise _counted(STARTS, refusal(outcome, proposal.decision, _allows(book)))
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
@@ -137,7 +140,7 @@ class Service:
             place = where
         facts = facts_of(tenant, ip)
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
-        outcome = self._verifications.check(
+        outcome = self._compare(
             now,
             tenant,
             place,
@@ -154,7 +157,13 @@ class Service:
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise _counted(CHECKS, VerificationNotFound())
-        raise _counted(CHECKS, refusal(outcome, decision))
+        raise _counted(CHECKS, refusal(outcome, decision, _allows(book)))
+
+    def _compare(self, *request: Any) -> Checked | Refused:
+        try:
+            return self._verifications.check(*request)
+        except StoreUnavailable as silent:
+            raise _counted(CHECKS, silent) from None
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -187,13 +196,13 @@ class Service:
 
     def parse_start(self, fields: "StartFields") -> Start:
         """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
-        channel = fields.channel
+        channel = "sms" if fields.channel is None else fields.channel
         if channel not in CHANNELS:
             raise InvalidRequest("channel", f"no route carries {channel}; this service has {', '.join(CHANNELS)}")
         return Start(
             number=phone.parse(fields.to, fields.region),
             channel=channel,
-            purpose=fields.purpose,
+            purpose="login" if fields.purpose is None else fields.purpose,
             locale=fields.locale,
             ip=fields.ip,
             device=fields.device,
@@ -228,9 +237,7 @@ class Service:
             ask.origin or "",
         ]
 
-    def _facts(
-        self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]
-    ) -> list[str]:
+    def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> list[str]:
         """The start as the events stream records it: pseudonyms, and the range without its last three digits."""
         number = ask.number
         pairs = {
@@ -255,8 +262,8 @@ class StartFields(msgspec.Struct, frozen=True, kw_only=True):
 
     to: str
     region: str | None = None
-    channel: str = "sms"
-    purpose: str = "login"
+    channel: str | None = None
+    purpose: str | None = None
     locale: str | None = None
     ip: str | None = None
     device: str | None = None
@@ -279,6 +286,11 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
         sends_left=started.sends_left,
         test=test,
     )
+
+
+def _allows(book: Rulebook) -> dict[str, str]:
+    """What each limit allows, in the policy's own words."""
+    return {limit.name: limit.allow for limit in book.policy.limit}
 
 
 def _counted(counter: "object", problem: Problem) -> Problem:

@@ -46,8 +46,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings. Raises ConfigError, one line, for an unknown name or a value that cannot be read."""
     for name in environ:
         if name.startswith("VERIFY_") and name.removesuffix("_FILE") not in NAMES:
-            near = get_close_matches(name, NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)} and each with _FILE"
+            near = get_close_matches(name[7:], [known[7:] for known in NAMES], 1)
+            hint = f"did you mean VERIFY_{near[0]}?" if near else f"known are {', '.join(NAMES)} and each with _FILE"
             raise ConfigError(f"unknown setting {name}: {hint}")
     values = {name: _value(environ, name) for name in NAMES}
     clock = values["VERIFY_CLOCK"] or "system"

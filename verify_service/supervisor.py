@@ -16,6 +16,7 @@ from verify_service.process import Child, cause_of_end, kill_group, last_lines, 
 __all__ = ["Child", "Supervisor"]
 
 _QUICK = 1.0  # seconds; an end sooner than that after the start counts as a failure
+_LOOK = 0.5  # seconds; a signal that comes just before the wait begins does not end it, so no wait is longer
 _FAILURES = 20  # in a row, then nobody believes in the next try
 
 
@@ -108,7 +109,7 @@ class Supervisor:
 
     def _turn(self, until: float | None) -> None:
         """Takes one event, waiting for it no longer than `until` (monotonic), then starts what is due."""
-        timeout = None if until is None else max(0.0, until - time.monotonic())
+        timeout = _LOOK if until is None else min(_LOOK, max(0.0, until - time.monotonic()))
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:

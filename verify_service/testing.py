@@ -116,6 +116,7 @@ class VerifyInbox:
 
     def __init__(self, client: VerifyClient) -> None:
         self._client = client
+        self._told: dict[str, str] = {}
 
     def messages(self, to: str, *, wait: float = 0.0, after: str | None = None) -> list[dict[str, Any]]:
         """Messages to a number, newest first; waits up to `wait` seconds for one newer than the message id `after`."""
@@ -125,10 +126,15 @@ class VerifyInbox:
         return found
 
     def code(self, to: str, *, wait: float = 10.0, after: str | None = None) -> str:
-        """The code in the newest message to a number. Raises AssertionError where none comes in time."""
-        found = self.messages(to, wait=wait, after=after)
+        """The code in the newest message to a number. Raises AssertionError where none comes in time.
+
+        After a first call it waits for a newer message than the one it has told of, and tells of that one again only
+        where none comes in time: so the second login in a test never gets the first one's code.
+        """
+        found = self.messages(to, wait=wait, after=after or self._told.get(to)) or self.messages(to, after=after)
         if not found:
             raise AssertionError(f"no message to {to} within {wait:g} s")
+        self._told[to] = found[0]["id"]
         code: str = found[0]["code"]
         return code
 

@@ -51,6 +51,7 @@ class _Job:
     left: list[Via]
     fresh_until: float
     rounds: int = 0
+    tries: int = 0
     events: list[TimelineEvent] = field(default_factory=list)
 
 
@@ -180,7 +181,7 @@ class Dispatcher:
             if going_on and now >= self._claims_from and (room := IN_FLIGHT - len(self._jobs)) > 0:
                 for entry in self._outbox.claim(part, self._name, IDLE_MS, room):
                     if (entry.partition, entry.entry) not in self._jobs:
-                        _log.info("claimed from a dead dispatcher", verification=entry.id)
+                        _log.info("claimed what nobody refreshed", verification=entry.id)
                         self._begin(entry, fresh=False)
             if sweep:
                 self._outbox.forget_idle_consumers(part, FORGET_MS)
@@ -291,8 +292,9 @@ class Dispatcher:
 
     def _send(self, job: _Job, via: Via, message: Message) -> None:
         began = time.monotonic()
-        if not job.events:
+        if not job.tries:
             QUEUE_SECONDS.observe(max(0.0, time.time() - int(job.entry.entry.partition("-")[0]) / 1000))
+        job.tries += 1
         error: DeliveryError
         try:
             receipt = self._providers[via.provider].send(message)
@@ -312,12 +314,19 @@ class Dispatcher:
         finally:
             SEND_SECONDS.labels(via.provider).observe(time.monotonic() - began)
         SENDS.labels(via.provider, type(error).__name__.lower()).inc()
-        _log.warning("not sent", verification=job.entry.id, provider=via.provider, reason=error.reason)
+        _log.warning("a try failed", verification=job.entry.id, provider=via.provider, reason=error.reason)
         if isinstance(error, Rejected):
             self._fail(job, via.provider, error.reason)
         else:
-            job.events.append(_event(self._now(), "failed-over", via.provider, error.reason))
+            self._note(job, _event(self._now(), "failed-over", via.provider, error.reason))
             self._next(job)
+
+    def _note(self, job: _Job, event: TimelineEvent) -> None:
+        """Into the timeline now, while the message is still on its way; with its settling where that cannot be."""
+        try:
+            self._outbox.report(job.entry.id, event)
+        except StoreUnavailable:
+            job.events.append(event)
 
     def _fail(self, job: _Job, provider: str | None, reason: str) -> None:
         job.events.append(_event(self._now(), "failed", provider, reason))

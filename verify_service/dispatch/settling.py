@@ -12,8 +12,9 @@ from verify_service.store.outbox import Entry, Outbox, Settlement
 from verify_service.telemetry import SETTLED, log
 
 MOST = 64
-# A round trip and a change of threads cost more than a settlement's share of them, and nobody waits for one.
+# A round trip and a change of threads cost more than a settlement's share of them; one that comes alone is not kept.
 GATHER_S = 0.005
+BUSY_S = 0.05
 AGAIN_S = 0.2
 LAST_TRIES_S = 5.0
 
@@ -28,6 +29,7 @@ class Settler:
         self._done = done
         self._queue: queue.SimpleQueue[Settlement | None] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._busy_at = 0.0
         self._thread = threading.Thread(target=self._loop, name="settle", daemon=True)
 
     def start(self) -> None:
@@ -65,7 +67,10 @@ class Settler:
         batch: list[Settlement] = []
         with suppress(queue.Empty):
             item = self._queue.get(timeout=patience)
-            self._closing.wait(GATHER_S)
+            now = time.monotonic()
+            if now - self._busy_at < BUSY_S:
+                self._closing.wait(GATHER_S)
+            self._busy_at = now
             while item is not None:
                 batch.append(item)
                 if len(batch) == MOST:

@@ -39,6 +39,7 @@ class WebhookProvider:
         )
 
     def send(self, message: Message) -> Receipt:
+        expires_at = datetime.fromtimestamp(message.expires_at / 1000, UTC).replace(tzinfo=None)
         body = msgspec.json.encode(
             {
                 "type": "message.send",
@@ -51,7 +52,7 @@ class WebhookProvider:
                 "body": message.body,
                 "encoding": message.encoding,
                 "segments": message.segments,
-                "expires_at": datetime.fromtimestamp(message.expires_at / 1000, UTC),
+                "expires_at": f"{expires_at.isoformat(timespec='milliseconds')}Z",
             }
         )
         sent_at = datetime.fromtimestamp(int(time.time()), UTC)

@@ -252,10 +252,11 @@ class Link:
             self._refreshing.release()
 
     def ping(self) -> None:
-        """Returns where every primary answers. Raises StoreUnavailable."""
+        """Returns where every primary answers and the first partition takes writes. Raises StoreUnavailable."""
         try:
             for node in self.nodes():
                 node.ping()
+            self.client().set(f"{prefix(0)}ready", 1, ex=1)
         except ERRORS as error:
             self._refresh()
             raise StoreUnavailable(reason(error)) from None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import redis
 
 from verify_service.errors import StoreUnavailable
@@ -69,7 +70,7 @@ class InboxStore:
 
         Looks through the whole partition: for test lanes.
         """
-        base = prefix(partition)
+        base, ids = prefix(partition), set()
         own = ("limit:", "given:", f"live:{number}:{tenant}:", f"consent:{number}:{tenant}:", f"fake:inbox:{tenant}:")
         try:
             client = self._link.client(partition)
@@ -79,7 +80,12 @@ class InboxStore:
             for record in records:
                 if client.hmget(record, "number", "tenant") == [number.encode(), tenant.encode()]:
                     verification_id = record.decode().rpartition(":")[2]
+                    ids.add(verification_id)
                     doomed += [f"{base}{kind}:{verification_id}" for kind in ("verification", "to", "timeline")]
+            for key in client.scan_iter(match=f"{base}idempotency:*", count=1000):
+                kept = msgspec.msgpack.decode(self._link.command(partition, ["GET", key]) or b"\xc0")
+                if kept and len(kept) > 2 and kept[2][1] in ids:
+                    doomed.append(key)
             for key in doomed:
                 client.unlink(key)
         except redis.RedisError as error:

@@ -19,6 +19,9 @@ KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
 CHECK_REPLAY_MS = 60_000
 
+# The dispatcher notes these once it has settled a message, perhaps after the code in it was approved.
+_SENDING = frozenset({"started", "queued", "failed-over", "sent", "delivered"})
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -159,9 +162,7 @@ class Verifications:
                 gone = Refusal(decision, "", tenant, held.kind, held.limit, held.wait, Context(revision), ())
                 self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
             return held
-        call = self.check_call(
-            now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision
-        )
+        call = self.check_call(now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision)
         outcome = check_outcome(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
             self._release(now, request, held.hits)
@@ -215,11 +216,10 @@ class Verifications:
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        # The dispatcher notes a message once it has settled it, perhaps after the code in it was approved.
-        timeline = tuple(sorted(map(timeline_event, lines.decode().splitlines()), key=lambda event: event.at))
+        timeline = [timeline_event(line) for line in lines.decode().splitlines()]
         if status == "pending" and now >= expires_at:
             status = "expired"
-            timeline += (TimelineEvent(at=expires_at, event="expired"),)
+            timeline.append(TimelineEvent(at=expires_at, event="expired"))
         return Record(
             id=verification_id,
             tenant=tenant,
@@ -234,7 +234,7 @@ class Verifications:
             sends_left=int(fields["sends_max"]) - int(fields["sends"]),
             test=fields["test"] == "1",
             sealed_to=sealed if status == "pending" else None,
-            timeline=timeline,
+            timeline=tuple(sorted(timeline, key=lambda event: (event.at, event.event not in _SENDING))),
         )
 
     def _split(self, hits: Sequence[Hit], home: int) -> tuple[list[Hit], dict[int, list[Hit]]]:

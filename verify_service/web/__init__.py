@@ -5,13 +5,13 @@ from flask import Flask
 from verify_service.web import problems
 from verify_service.web.admin import admin
 from verify_service.web.blocks import blocks
-from verify_service.web.bodies import MOST_BYTES
 from verify_service.web.fake import fake
 from verify_service.web.inquiry import inquiry
 from verify_service.web.native import native
 from verify_service.web.operations import operations
 from verify_service.web.pages import pages
 from verify_service.web.parts import EXTENSION, Parts
+from verify_service.web.problems import MOST_BYTES
 
 
 def create_app(parts: Parts) -> Flask:

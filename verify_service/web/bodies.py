@@ -15,8 +15,7 @@ from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
 from verify_service.policy.live import MOST_NOTE, NOTE
 from verify_service.service import StartFields
-
-MOST_BYTES = 16_384
+from verify_service.web.problems import MOST_BYTES
 
 # Python's `$` also matches before a final newline; `\Z` does not.
 To = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -31,7 +30,6 @@ Binding = Annotated[
 AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
-VerificationId = Annotated[str, Meta(pattern=r"^ve_[0-9a-f]{32}\Z")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
 Code = Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
 
@@ -41,8 +39,8 @@ class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     to: To
     region: Region | None = None
-    channel: Annotated[str, Meta(max_length=32)] = "sms"
-    purpose: Purpose = "login"
+    channel: Annotated[str, Meta(max_length=32)] | None = None
+    purpose: Purpose | None = None
     locale: Locale | None = None
     ip: Ip | None = None
     device: Device | None = None
@@ -55,7 +53,7 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The body of POST /check: by `id`, or by `to` with `region` and `purpose`."""
 
     code: Code
-    id: VerificationId | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     to: To | None = None
     region: Region | None = None
     purpose: Purpose | None = None
@@ -97,6 +95,19 @@ class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     note: Annotated[str, Meta(max_length=MOST_NOTE, pattern=NOTE)] = ""
 
 
+_FORMS = {
+    "region": "two capital letters, such as US",
+    "purpose": "1 to 32 lower-case letters, digits and . _ -, beginning with a letter or digit",
+    "locale": "a language tag, such as en or pt-BR",
+    "device": "1 to 128 characters, no control characters among them",
+    "app_hash": "the 11 characters of an Android app hash",
+    "origin": "a host name, such as login.example.com",
+    "code": "4 to 10 of the digits 0-9 and nothing else",
+    "to": "a number in E.164, such as +14155550123, or a pattern of it with *",
+    "provider": "the name of a provider: lower-case letters, digits and hyphens",
+    "body": "text without control characters",
+}
+
 B = TypeVar("B")
 _WHERE = re.compile(r" - at `(?:key` in `)?\$\.?([^`]*?)(?:\[\.\.\.\])?`$")
 _NAMED = re.compile(r"(?:unknown|required) field `(.*?)`")
@@ -116,7 +127,7 @@ def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
         found = decoder.decode(body)
         _unique_names.decode(body.decode())
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _all_errors(decoder.type, body) or _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("", f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -154,15 +165,46 @@ def _named_once(pairs: list[tuple[str, Any]]) -> None:
 _unique_names = json.JSONDecoder(object_pairs_hook=_named_once)
 
 
+def _all_errors(kind: Any, body: bytes) -> InvalidRequest | None:
+    """Every field at fault, each judged alone; None where the body as a whole is at fault."""
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(given, dict):
+        return None
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    found = [(name, "is not a field of this call") for name in given if name not in fields]
+    for name, field in fields.items():
+        if name not in given:
+            if field.required:
+                found.append((name, "is required"))
+            continue
+        try:
+            msgspec.convert(given[name], field.type)
+        except msgspec.ValidationError as error:
+            found.append(_explained(str(error), name))
+    return InvalidRequest(*found[0], found[1:]) if found else None
+
+
 def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(*_explained(message, ""))
+
+
+def _explained(message: str, field: str) -> tuple[str, str]:
+    """(field, what is wrong with it in a person's words) from msgspec's message about what stands at `field`."""
     where = _WHERE.search(message)
     named = _NAMED.search(message)
-    text = _WHERE.sub("", message)
-    field = where[1] if where else ""
+    inner = where[1] if where else ""
+    if inner and field:
+        inner = f"{field}{inner}" if inner.startswith("[") else f"{field}.{inner}"
+    field = inner or field
     if named:
         field = f"{field}.{named[1]}" if field else named[1]
-        text = "is not a field of this call" if "unknown" in message else "is required"
-    return InvalidRequest(field, text)
+        return field, "is not a field of this call" if "unknown" in message else "is required"
+    if "matching regex" in message and (form := _FORMS.get(re.split(r"[.\[]", field)[-1])):
+        return field, f"is {form}"
+    return field, _WHERE.sub("", message).replace("Expected", "should be", 1).replace(", got", ", not")
 
 
 def address(ip: str | None) -> str | None:
@@ -193,9 +235,9 @@ def idempotency_key() -> str | None:
     return key
 
 
-def path_number(to: str) -> str:
-    """A number in a path: E.164, its + optional. Raises InvalidNumber."""
+def path_number(to: str, field: str = "to") -> str:
+    """A number in a path or a text's sender: E.164, its + optional. Raises InvalidNumber naming the field."""
     number = to if to.startswith("+") else f"+{to}"
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
-        raise InvalidNumber("not-a-number", "The path names a number in E.164, such as +14155550123.")
+        raise InvalidNumber("not-a-number", "Write the number in E.164, such as +14155550123.", field)
     return number

@@ -96,8 +96,8 @@ def advance(_tenant: str) -> Response:
 def inbound(tenant: str) -> Response:
     """A text from a phone: STOP and its kin opt the number out of the tenant's messages, START and its kin in again."""
     body = bodies.read(_inbound)
-    number = bodies.path_number(body.from_)
-    word = body.body.strip().upper()
+    number = bodies.path_number(body.from_, "from")
+    word = body.body.strip(" .!?\t\r\n").upper()
     if word in _STOP or word in _START:
         _inbox().set_consent(tenant, number, word in _STOP)
     return json({"from": number, "to": body.to, "body": body.body}, 202)

@@ -73,7 +73,7 @@ def _where(body: bodies.CheckBody) -> str | Target:
         for name in ("to", "region", "purpose"):
             if getattr(body, name) is not None:
                 raise InvalidRequest(name, "goes with a check by number; with `id` leave it out")
-        return body.id
+        return _id(body.id)
     if body.to is None:
         raise InvalidRequest("id", "is required (or `to`, for a check by number)")
     return Target(body.to, body.region, body.purpose or "login")

@@ -165,15 +165,15 @@ def operations() -> Iterator[Operation]:
 
 
 def curl(operation: Operation, body: object = None) -> str:
-    """A command that can be pasted into a shell where `VERIFY_URL` and `VERIFY_API_KEY` are set."""
+    """A command that can be pasted into a shell where `URL` and `KEY` are set."""
     path = operation.path
     for parameter in operation.parameters:
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
     method = "" if operation.method == "GET" else f"-X {operation.method} "
-    parts = [f'curl {method}"$VERIFY_URL{path}"']
+    parts = [f'curl {method}"$URL{path}"']
     if operation.scope:
-        parts.append('-H "Authorization: Bearer $VERIFY_API_KEY"')
+        parts.append('-H "Authorization: Bearer $KEY"')
     success = resolve(next(iter(operation.raw["responses"].values())))
     if len(success.get("content", {})) > 1:
         parts.append("-H 'Accept: application/json'")

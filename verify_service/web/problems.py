@@ -21,6 +21,7 @@ _BY_STATUS = {
     413: "payload-too-large",
     415: "unsupported-media-type",
 }
+MOST_BYTES = 16_384
 _TIMES = ("resend_at", "expires_at")
 
 
@@ -60,8 +61,13 @@ def install(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         slug = _BY_STATUS.get(error.code or 400, "invalid-request")
-        members = {"errors": [{"field": "", "message": error.description}]} if slug == "invalid-request" else {}
-        answer = respond(slug, error.description or PROBLEMS[slug].title, members)
+        detail = {
+            404: "This server has no such path.",
+            405: f"This path has no {request.method}.",
+            413: f"A body may have {MOST_BYTES} bytes at most.",
+        }.get(error.code or 400, error.description or PROBLEMS[slug].title)
+        members = {"errors": [{"field": "", "message": detail}]} if slug == "invalid-request" else {}
+        answer = respond(slug, detail, members)
         allowed = getattr(error, "valid_methods", None)
         if allowed:
             answer.headers["Allow"] = ", ".join(sorted(allowed))
