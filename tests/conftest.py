@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
 
 
 @dataclass
@@ -89,3 +92,24 @@ def store(valkey: EmbeddedValkey) -> Store:
 def bench(store: Store) -> Bench:
     """A service under the shipped default policy."""
     return make_bench(store)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
+    """Three primaries, a module's own."""
+    from tests.cluster import Cluster  # which stands on this file
+
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def spread(cluster: "Cluster") -> Store:
+    """A store on the cluster."""
+    made = Store(cluster.url)
+    made.prepare()
+    return made

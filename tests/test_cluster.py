@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,24 +36,6 @@ from verify_service.model import Verification
 from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def spread(cluster: Cluster) -> Store:
-    """A store on the cluster."""
-    made = Store(cluster.url)
-    made.prepare()
-    return made
 
 
 def code_in(inbox: Inbox, to: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import POLICY, TENANT, Cluster, begin, counts, home_of, ip_outside, ip_partition, numbers_where
+from tests.cluster import POLICY, TENANT, begin, counts, home_of, ip_outside, ip_partition, numbers_where
 from tests.conftest import Bench, make_bench
 from tests.crowd import at_once, numbers, outcome
 from verify_service import phone
@@ -18,24 +18,6 @@ PRICES = "[prices]\nUS = 0.25\n"
 BUDGET = '[[rule]]\nname = "spend"\nkind = "budget"\nof = ["country"]\nallow = "$1/hour"\nmode = "enforce"\n'
 NUMBER = '[[limit]]\nname = "number"\nof = ["number"]\nallow = "1/hour"\n'
 IP = '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "2/hour"\n'
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def spread(cluster: Cluster) -> Store:
-    """A store on the cluster."""
-    made = Store(cluster.url)
-    made.prepare()
-    return made
 
 
 def country_partition(bench: Bench) -> int:

@@ -1,7 +1,6 @@
 """Limits, Idempotency-Keys and credits across the partitions of a cluster of three primaries."""
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from tests.cluster import (
     POLICY,
     TENANT,
-    Cluster,
     begin,
     counts,
     home_of,
@@ -23,24 +21,6 @@ from tests.live import dispatching, until
 from verify_service.errors import IdempotencyMismatch, RateLimited
 from verify_service.model import Verification
 from verify_service.store import Store
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def spread(cluster: Cluster) -> Store:
-    """A store on the cluster."""
-    made = Store(cluster.url)
-    made.prepare()
-    return made
 
 
 @pytest.mark.parametrize("allow", ["20/hour", "40/hour", "20/hour; 40/day"])

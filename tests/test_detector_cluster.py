@@ -1,34 +1,13 @@
 """The detector of pumping where a number and its country lie in different partitions of a cluster."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.cluster import Cluster
 from tests.conftest import wrong
 from tests.test_detector import Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 
 TRIALS, THIS_HOUR, CONVERSIONS = 12, 9, 13  # Places in a chart.
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def spread(cluster: Cluster) -> Store:
-    """A store on the cluster."""
-    made = Store(cluster.url)
-    made.prepare()
-    return made
 
 
 def outside(place: Field) -> list[str]:
