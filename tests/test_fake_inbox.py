@@ -1,6 +1,5 @@
 """The fake provider's inbox, on the live server: long polls, tenants, and what of it is in the store."""
 
-import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,9 +110,8 @@ def test_a_wait_that_is_none_is_refused(verify_client: VerifyClient, wait: str) 
 
 
 def test_a_hundred_waits_delay_no_start(verify_client: VerifyClient, verify_inbox: VerifyInbox) -> None:
-    """While a hundred requests wait for messages, starts are answered as quickly as without them."""
+    """While a hundred requests wait for messages, no start waits with them."""
     watched = [f"+1415{2_010_000 + n}" for n in range(100)]
-    before = [_timed_start(verify_client, f"+1415{2_020_000 + n}") for n in range(40)]
     together = Barrier(101)
 
     def wait_for(to: str) -> list[dict[str, Any]]:
@@ -128,8 +126,8 @@ def test_a_hundred_waits_delay_no_start(verify_client: VerifyClient, verify_inbo
         for to in watched:
             verify_client.start(to)
         assert [len(wait.result()) for wait in waits] == [1] * 100
-    # The first half also carries the hundred requests' own arrival.
-    assert statistics.median(during[50:]) < 5 * statistics.median(before)
+    # A start that found no thread would wait for the 30 s of a long poll, or for most of them.
+    assert max(during) < 5.0
 
 
 def _timed_start(client: VerifyClient, to: str) -> float:

@@ -20,7 +20,8 @@ PATIENCE = 20.0  # seconds
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes of others, which needs pidfd")
 
 PROLOGUE = '''
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Whoever runs the tests under `nohup` passes on that it is ignored.
 from verify_service import supervisor
 from verify_service.embedded import EmbeddedValkey
 from verify_service.supervisor import Child, Supervisor

@@ -58,9 +58,9 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
         from verify_service.app import Foundation
         from verify_service.serve import address, check_free, serve
 
-        check_free(host, port)
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
         base.live()
+        check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)
         serve(host, port, workers, long_polls=base.config.fake)
