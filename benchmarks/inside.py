@@ -9,7 +9,7 @@ from benchmarks.stack import free_port
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
-from verify_service.model import Number, Start, TimelineEvent
+from verify_service.model import Clock, Number, Start, TimelineEvent
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import fixed
@@ -27,17 +27,18 @@ API_KEY = codes.new_api_key("default")
 
 
 class Inside:
-    """A service under the shipped policy, on an empty store."""
+    """A service under the shipped policy, on an empty store; `enforce`: with every rule enforced. `clock`: another than
+    the machine's."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, enforce: bool = False, clock: Clock | None = None) -> None:
         self.store = Store(url)
         self.store.prepare()
         self.callers = Callers()
         self.config = config.load(None, API_KEY)
-        self.policy = policy_file.parse(policy_file.default_text(), "the shipped policy")
+        self.policy = policy_file.parse(policy_file.default_text(enforce=enforce), "the shipped policy")
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
         self.tagger = codes.Tagger(codes.new_key())
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         rules = fixed(self.policy, self.tagger)
         self.service = Service(self.config, rules, self.keys, self.tagger, self.store.verifications, self.clock)
 
@@ -116,10 +117,12 @@ class _Recorder(Link):
 
 
 @contextmanager
-def inside(folder: Path, extra: Sequence[str] = ()) -> Iterator[Inside]:
+def inside(
+    folder: Path, extra: Sequence[str] = (), *, enforce: bool = False, clock: Clock | None = None
+) -> Iterator[Inside]:
     """An `Inside` until the end of the block."""
     with EmbeddedValkey(folder, port=free_port(), append_fsync="no", extra=extra) as valkey:
-        yield Inside(valkey.url)
+        yield Inside(valkey.url, enforce=enforce, clock=clock)
 
 
 def a_start(caller: Caller) -> Start:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks import fraud
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -41,3 +42,24 @@ def test_percentiles_are_values_that_were_seen() -> None:
     """The value below which the share lies, without interpolation; the highest where the share is 1."""
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
     assert [percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1.0, 3.0, 5.0, 5.0]
+
+
+def test_the_table_of_fraud_has_each_scenario_under_three_policies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A small run: a row for each policy, all of the attack counted alike, each attacked prefix
+    counted, and no victim of a flood texted more than ten times in a day."""
+    report = tmp_path / "figures.json"
+    fraud.main(f"--seeds 36 --per-day 60 --scenarios spread,flooding --calls 40 --jobs 1 --json {report}".split())
+    printed = capsys.readouterr().out
+    rows = msgspec.json.decode(report.read_bytes(), type=dict[str, msgspec.Raw])
+    found = msgspec.json.decode(rows["figures"], type=list[fraud.Figures])
+    assert [(row.scenario, row.policy) for row in found] == [
+        (name, policy) for name in ("spread", "flooding") for policy in (fraud.ENFORCED, fraud.LIMITS, fraud.SHIPPED)
+    ]
+    assert len({row.attack_starts for row in found[:3]}) == len({row.attack_starts for row in found[3:]}) == 1
+    assert found[0].attack_starts > 0
+    assert all(row.before_block for row in found[:3])
+    assert all(row.texts_to_victim is not None and row.texts_to_victim <= 10 for row in found[3:])
+    assert all(f"| {' | '.join(row.cells())} |" in printed for row in found)
+    assert "### Server time of a start" in printed

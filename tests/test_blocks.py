@@ -93,7 +93,9 @@ def test_a_block_is_listed_and_lifted_by_command(live: Contract) -> None:
         done = command(live, "lift", block["id"], "--reason", "our campaign", "--by", "ann")
         assert (done.returncode, block["place"] in done.stdout) == (0, True), done.stderr
     again = command(live, "lift", blocks[0]["id"], "--reason", "again")
-    assert (again.returncode, again.stdout) == (1, "")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "no such live block" in again.stderr
+    assert "Traceback" not in again.stderr
     assert live.default.request("POST", "/start", {"to": to})[0] == 201
 
 

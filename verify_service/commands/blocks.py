@@ -5,7 +5,7 @@ import msgspec
 
 from verify_service import settings
 from verify_service.commands.policies import by_option
-from verify_service.errors import NotFound
+from verify_service.errors import ConfigError
 from verify_service.store import Store
 from verify_service.store.blocks import Block, shown
 
@@ -41,8 +41,8 @@ def blocks_lift(block_id: str, reason: str, by: str) -> None:
     store, now = _at_hand()
     lifted = store.blocks.lift(now, block_id, by, reason)
     if lifted is None:
-        raise NotFound(f"{block_id}: no such live block; `verify-service blocks list` shows them")
-    click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {lifted.refused} starts were refused)")
+        raise ConfigError(f"{block_id}: no such live block; `verify-service blocks list` shows them")
+    click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {lifted.refused} starts {_refused(lifted)})")
 
 
 def _at_hand() -> tuple[Store, int]:
@@ -60,5 +60,10 @@ def _lines(block: Block) -> str:
         f"    made on {block.messages:.0f} messages with {block.converted:.0f} converted, "
         f"where {block.usual_conversion:.0%} is usual; {block.an_hour:.0f} starts an hour, "
         f"where {block.usual_an_hour:.1f} is usual; odds for fraud {facts['odds']:,} to 1\n"
-        f"    since then: {block.refused} starts refused, {block.probes} probes, {block.probes_converted} converted"
+        f"    since then: {block.refused} starts {_refused(block)}, {block.probes} probes, "
+        f"{block.probes_converted} converted"
     )
+
+
+def _refused(block: Block) -> str:
+    return "refused" if block.mode == "enforce" else "would have been refused"
