@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from verify_service.store import Store
 
 if TYPE_CHECKING:
     from tests.cluster import Cluster
+    from tests.dispatching import Post
 
 
 @dataclass
@@ -113,3 +115,16 @@ def spread(cluster: "Cluster") -> Store:
     made = Store(cluster.url)
     made.prepare()
     return made
+
+
+@pytest.fixture
+def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Post"]:
+    """A store of the test's own with dispatchers at work on it."""
+    from tests.dispatching import Post  # which stands on this file
+
+    # Otherwise each end waits up to a second for the last read.
+    monkeypatch.setattr("verify_service.dispatch.dispatcher.BLOCK_MS", 50)
+    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
+        store = Store(server.url)
+        store.prepare()
+        yield Post(server, tmp_path, make_bench(store))

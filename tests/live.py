@@ -16,6 +16,20 @@ from verify_service.providers import Provider
 from verify_service.providers.fake import FakeProvider
 from verify_service.store import Store
 
+# A policy to begin with, for tests that push others.
+BASE = """
+[code]
+digits = 6
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "5/10 minutes; 10/day"
+[[limit]]
+name = "ip"
+of = ["ip"]
+allow = "30/hour"
+"""
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that is free, from below the range that outgoing connections draw from."""

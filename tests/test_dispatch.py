@@ -2,35 +2,22 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import a_start, make_bench
+from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, eventually, raising
 from verify_service import codes
 from verify_service.codes import KeyRing
 from verify_service.config import Route, Via
 from verify_service.dispatch.outgoing import order
-from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 from verify_service.policy.file import default_text
-from verify_service.store import Store
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
-
-
-@pytest.fixture
-def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    monkeypatch.setattr(f"{DISPATCHER}.BLOCK_MS", 50)  # Otherwise each end waits up to a second for the last read.
-    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        store = Store(server.url)
-        store.prepare()
-        yield Post(server, tmp_path, make_bench(store))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,22 +16,11 @@ from tests.conftest import a_start, make_bench
 from tests.dispatching import ACCEPTED, ONE, Post, Scripted, eventually
 from tests.vendor import Vendor, vendor_at_work
 from verify_service import codes
-from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt, TimelineEvent
-from verify_service.store import Store
 from verify_service.store.outbox import Settlement
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
-
-
-@pytest.fixture
-def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    monkeypatch.setattr(f"{DISPATCHER}.BLOCK_MS", 50)  # Otherwise each end waits up to a second for the last read.
-    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        store = Store(server.url)
-        store.prepare()
-        yield Post(server, tmp_path, make_bench(store))
 
 
 @pytest.fixture

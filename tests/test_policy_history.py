@@ -12,7 +12,7 @@ import structlog
 from tests.conftest import ManualClock, a_start
 from tests.contract import LocalClient, a_number
 from tests.crowd import at_once, outcome
-from tests.live import everything
+from tests.live import BASE, everything
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RevisionConflict, StoreUnavailable
@@ -23,19 +23,6 @@ from verify_service.policy.rulebook import Rulebook, fixed
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.policies import Policies
-
-BASE = """
-[code]
-digits = 6
-[[limit]]
-name = "number"
-of = ["number"]
-allow = "5/10 minutes; 10/day"
-[[limit]]
-name = "ip"
-of = ["ip"]
-allow = "30/hour"
-"""
 
 
 def digits(count: int) -> str:

@@ -14,22 +14,10 @@ import pytest
 import urllib3
 
 from tests.contract import Contract, a_number, contract
-from tests.live import everything, free_port, until
+from tests.live import BASE, everything, free_port, until
 from verify_service import codes
 from verify_service.store import Store
 
-BASE = """
-[code]
-digits = 6
-[[limit]]
-name = "number"
-of = ["number"]
-allow = "5/10 minutes; 10/day"
-[[limit]]
-name = "ip"
-of = ["ip"]
-allow = "30/hour"
-"""
 NO_MOBILE = f'{BASE}\n[line_types]\ndeny = ["fixed-line-or-mobile"]\n'
 IN_FORCE_WITHIN_S = 2.0
 
