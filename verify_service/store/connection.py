@@ -23,6 +23,10 @@ from verify_service.store.url import COMMON, PATIENCE, parse
 
 CLUSTER_PARTITIONS = 32
 
+# Seconds. As long as the requests take that waited for the threads of those who found the store silent: they would
+# else be the next to ask, and wait a second time.
+PAUSE = 0.25
+
 Argument = str | bytes | int
 
 # The cluster client's own exceptions are no RedisError.
@@ -57,7 +61,7 @@ class Link:
         self.replicas = int(query.get("replicas", "1" if scheme == "sentinel" else "0"))
         self.round_trips = 0
         self.clocks = ServerClocks()
-        self._silent: set[int] = set()
+        self._silent: dict[int, float] = {}  # Partition: when it may be asked again.
         self._asking = [threading.Lock() for _ in range(CLUSTER_PARTITIONS)]
         try:
             if scheme == "cluster":
@@ -121,20 +125,21 @@ class Link:
         """The answers of all calls, sent to their nodes at once: one round trip however many.
 
         Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for. While a
-        partition is silent, one burst at a time asks it and all others are refused at once: else every thread would
-        wait out its patience, and callers would wait for threads.
+        partition is silent, one burst at a time asks it, with a pause between, and all others are refused at once: else
+        every thread would wait out its patience, and callers would wait for threads.
         """
         if not self._silent:
             return self._burst(calls)
-        asked = {call.partition for call in calls} & self._silent
+        asked = {call.partition for call in calls} & self._silent.keys()
         asking: list[threading.Lock] = []
         try:
             for part in asked:
-                if not self._asking[part].acquire(blocking=False):
-                    raise StoreUnavailable("silent, and another request is asking already")
+                if time.monotonic() < self._silent.get(part, 0) or not self._asking[part].acquire(blocking=False):
+                    raise StoreUnavailable("silent, and another request has just asked or is asking")
                 asking.append(self._asking[part])
             answers = self._burst(calls)
-            self._silent -= asked
+            for part in asked:
+                self._silent.pop(part, None)
             return answers
         finally:
             for lock in asking:
@@ -198,7 +203,7 @@ class Link:
             if not isinstance(error, ERRORS):
                 raise
             if isinstance(error, redis.TimeoutError):
-                self._silent |= {calls[index].partition for index in group}
+                self._silent |= dict.fromkeys((calls[i].partition for i in group), time.monotonic() + PAUSE)
             self._learn(error)
             raise StoreUnavailable(reason(error)) from None
         finally:
