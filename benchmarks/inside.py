@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stack import free_port
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.model import Clock, Number, Start, TimelineEvent
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy

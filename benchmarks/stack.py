@@ -17,7 +17,7 @@ import redis
 
 from benchmarks.traffic import Caller, post
 from verify_service.codes import KeyRing, new_api_key, new_key
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.process import Child, kill_group, last_lines, spawn
 
 PATIENCE_S = 30.0
@@ -39,17 +39,9 @@ def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(PATIENCE_S)
         finally:
             kill_group(process)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Service:

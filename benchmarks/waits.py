@@ -10,9 +10,9 @@ import redis
 
 from benchmarks.load import drive, percentile
 from benchmarks.report import Table
-from benchmarks.stack import Service, free_port, running, wait_until
+from benchmarks.stack import Service, running, wait_until
 from benchmarks.traffic import Callers
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 
 ADDED_MS = 1.0
 

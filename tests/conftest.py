@@ -1,12 +1,14 @@
 """The parts that many tests stand on: a real Valkey, a store on it, the service, and the live server of the plugin."""
 
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from verify_service import codes, config, phone
 from verify_service.embedded import EmbeddedValkey
@@ -19,6 +21,16 @@ from verify_service.store import Store
 if TYPE_CHECKING:
     from tests.cluster import Cluster
     from tests.dispatching import Post
+
+# How long an example takes is the machine's matter; examples share a store, and keep apart by their keys.
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("ours")
+
+# Whoever runs the tests in the background of a script passes on that Ctrl-C is ignored, also to what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass

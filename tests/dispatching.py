@@ -1,13 +1,13 @@
 """What tests of the dispatcher stand on: a Valkey of their own, and providers that do as the test says."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import Bench, make_bench
+from tests.live import PATIENCE_S, until
 from verify_service import config
 from verify_service.codes import KeyRing
 from verify_service.dispatch import Dispatcher
@@ -16,7 +16,6 @@ from verify_service.model import Message, Receipt
 from verify_service.providers import Provider
 from verify_service.store import Store
 
-PATIENCE_S = 15.0
 ACCEPTED = Receipt()
 ONE = '[providers.a]\nkind = "fake"\n'
 TWO = f"""{ONE}
@@ -60,14 +59,6 @@ def raising(*errors: Exception) -> Callable[[Message], Receipt]:
     return act
 
 
-def eventually(true: Callable[[], bool], what: str) -> None:
-    """Waits until it is true, at most our patience."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, f"not in {PATIENCE_S:g} s: {what}"
-        time.sleep(0.01)
-
-
 @dataclass
 class Post:
     """A service on a Valkey of its own, and the dispatchers that a test starts."""
@@ -108,7 +99,7 @@ class Post:
 
     def settled(self, verification_id: str) -> list[tuple[str, str | None, str | None]]:
         """The timeline without its beginning, once the outbox is empty."""
-        eventually(lambda: self.bench.store.outbox.depth() == 0, "an empty outbox")
+        until(lambda: self.bench.store.outbox.depth() == 0, "an empty outbox")
         lines = self.timeline(verification_id)
         assert [event for event, *_ in lines[:2]] == ["started", "queued"]
         return [line for line in lines[2:] if line[0] != "expired"]

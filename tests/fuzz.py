@@ -55,6 +55,8 @@ def fuzz(*options: str) -> tuple[int, str]:
                     *(sys.executable, "-m", "schemathesis.cli", "run", str(TOP / "openapi.yaml")),
                     *("--url", running.server.url, "--header", f"Authorization: Bearer {running.server.api_key}"),
                     *("--exclude-checks", NOT_CHECKED, "--continue-on-failure"),
+                    # How long it takes is the machine's matter.
+                    *("--suppress-health-check", "too_slow", "--request-timeout", "60"),
                     *("--warnings", "off", "--no-color", *options),
                 ],
                 cwd=folder,

@@ -1,12 +1,10 @@
-"""What tests of live processes need: a free port, waiting with a deadline, a dispatcher at work beside a bench."""
+"""What tests of live processes need: waiting with a deadline, a dispatcher at work beside a bench."""
 
-import random
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from tests.conftest import Bench
@@ -31,21 +29,17 @@ allow = "30/hour"
 """
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free, from below the range that outgoing connections draw from."""
-    for port in random.sample(range(10_000, 32_000), 100):
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port in 100 tries")
+# Seconds that a test waits for what must happen: so long that only a fault lets it end, however busy the machine.
+PATIENCE_S = 60.0
 
 
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
-    """Returns once it holds; fails when it does not in time."""
-    deadline = time.monotonic() + seconds
+def until(true: Callable[[], object], what: str = "it to hold") -> float:
+    """Waits until it holds, at most our patience; how many seconds that took. Raises AssertionError."""
+    began = time.monotonic()
     while not true():
-        assert time.monotonic() < deadline, f"not true within {seconds:g} s"
+        assert time.monotonic() < began + PATIENCE_S, f"waited {PATIENCE_S:g} s for {what}"
         time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def everything(store: Store) -> bytes:
@@ -70,5 +64,5 @@ def dispatching(bench: Bench) -> Iterator[Inbox]:
         yield inbox
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()

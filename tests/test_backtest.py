@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Bench, a_start, make_bench, wrong
@@ -143,7 +143,7 @@ def decided(policy: str, path: Path) -> list[Decided]:
     return [item for item in judge(policy_file.parse(policy, "test"), path) if isinstance(item, Decided)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(script=acts)
 def test_a_backtest_decides_as_the_live_service_did(store: Store, tmp_path: Path, script: list[Act]) -> None:
     """The same starts and checks at the same times: admitted alike, refused by the same rule for the same seconds, and

@@ -162,6 +162,6 @@ def test_a_signal_leaves_nothing_behind(
         with pytest.raises(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process.send_signal(sent)
-        assert process.wait(20) == status
+        assert process.wait(60) == status
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # The server had it too, and has ended.
     assert list(folder.iterdir()) == []

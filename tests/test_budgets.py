@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Bench, a_start, make_bench
@@ -137,7 +137,7 @@ sums = st.one_of(st.integers(33, 200), st.integers(1_000, 100_000_000))
     ),
     offset=st.integers(0, 3_600_000),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_costs_pass_where_the_windows_of_limits_have_room_and_the_wait_is_exact(
     store: Store, windows: list[tuple[int, int]], steps: list[tuple[int, float]], offset: int
 ) -> None:

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ import redis
 import urllib3
 
 from tests.conftest import wrong
+from tests.live import PATIENCE_S, until
 from verify_service.testing import RunningServer, VerifyServer, start_server
 
 ALICE, BOB, CAROL = "+14155550123", "+447400123456", "+14155550199"
@@ -81,7 +81,7 @@ class Canary:
         headers = {"authorization": f"Bearer {self.server.api_key}"}
         seen: str | None = None
         while True:
-            query = f"?wait=10&after={seen}" if seen else "?wait=10"
+            query = f"?wait=30&after={seen}" if seen else "?wait=30"
             answer = self.http.request("GET", f"{self.server.url}/fake/inbox/{to}{query}", headers=headers, timeout=40)
             messages = answer.json()["messages"]
             assert messages, f"no message to {to}"
@@ -93,12 +93,11 @@ class Canary:
 
     def settled(self, verification: str) -> None:
         """Waits until the timeline says what became of the message."""
-        deadline = time.monotonic() + 20
-        events: set[str] = set()
-        while not events & {"sent", "failed"}:
-            assert time.monotonic() < deadline, events
-            time.sleep(0.02)
-            events = {line["event"] for line in self.ask("GET", f"/verifications/{verification}")[1]["timeline"]}
+
+        def events() -> set[str]:
+            return {line["event"] for line in self.ask("GET", f"/verifications/{verification}")[1]["timeline"]}
+
+        until(lambda: events() & {"sent", "failed"}, "the message to end")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
             listener.start()
             _live(made)
             client.echo("the end")
-            listener.join(20)
+            listener.join(PATIENCE_S)
             assert not listener.is_alive()
             monitor.disconnect()
         assert any(code.encode() in body for code in made.codes for body in Hook.told)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import wrong
 from tests.contract import ContractClient, a_number
+from tests.live import PATIENCE_S
 from verify_service import __version__
 from verify_service.codes import KeyRing, Tagger, api_key_digest
 from verify_service.policy import file as policy_file
@@ -291,7 +292,7 @@ def test_an_export_can_follow(tmp_path: Path) -> None:
     client = ContractClient(running.server)
     before = client.start(a_number())["id"]
     following = subprocess.Popen(words, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    patience = threading.Timer(30, following.kill)
+    patience = threading.Timer(PATIENCE_S, following.kill)
     patience.start()
     try:
         assert following.stdout is not None

@@ -28,8 +28,9 @@ from tests.cluster import (
 )
 from tests.conftest import Bench, make_bench, wrong
 from tests.crowd import numbers
-from tests.live import dispatching, free_port, until
+from tests.live import PATIENCE_S, dispatching, until
 from verify_service.codes import new_key
+from verify_service.embedded import free_port
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Verification
@@ -40,7 +41,7 @@ from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
 
 def code_in(inbox: Inbox, to: str) -> str:
     """The code that arrives."""
-    messages = inbox.messages(TENANT, to, None, 15.0)
+    messages = inbox.messages(TENANT, to, None, 30.0)
     assert messages, f"no message to {to}"
     return messages[0].code
 
@@ -173,8 +174,7 @@ def test_a_slot_that_moves_to_another_primary_is_followed(spread: Store, cluster
                 b"success" in [field for job in source.execute_command("CLUSTER GETSLOTMIGRATIONS") for field in job]
             )
         )
-        late = Store(cluster.url)
-        assert port_of(late, home) == target.port
+        until(lambda: port_of(Store(cluster.url), home) == target.port, "any node to know of the move")
         code = code_in(inbox, to)
         assert bench.service.check(TENANT, started.id, code).approved
         assert port_of(spread, home) == target.port
@@ -203,7 +203,7 @@ def test_a_dead_primary_takes_down_its_own_partitions_and_no_others(tmp_path: Pa
         with dispatching(bench) as inbox:
             code = code_in(inbox, waiting)
             in_flight = next(lost)
-            inbox.set_behaviour((Rule(to=in_flight, do="slow", delay_ms=1000),))
+            inbox.set_behaviour((Rule(to=in_flight, do="slow", delay_ms=3000),))
             held = begin(bench, in_flight)
             stream = f"{prefix(home_of(bench, in_flight))}outbox"
             until(lambda: store.link.command(home_of(bench, in_flight), ["XPENDING", stream, "dispatch"])[0] == 1)
@@ -214,7 +214,7 @@ def test_a_dead_primary_takes_down_its_own_partitions_and_no_others(tmp_path: Pa
                     begin(bench, to)
             with pytest.raises(StoreUnavailable):
                 bench.service.check(TENANT, before.id, code)
-            assert time.monotonic() - began < 6
+            assert time.monotonic() - began < 15  # Four patiences of a second, on a machine with other things to do.
             assert code_in(inbox, in_flight)  # It is sent, and cannot be settled now: no other may wait for it.
             for to in itertools.islice(fine, 3):
                 started = begin(bench, to)
@@ -282,7 +282,7 @@ def test_the_two_roles_serve_on_a_cluster(cluster: Cluster, tmp_path: Path) -> N
                 return client.request("GET", "/readyz")[0] == 200
             return False
 
-        until(ready, seconds=30)
+        until(ready)
         inbox = VerifyInbox(client)
         for to in itertools.islice(numbers(646), 12):
             started = client.start(to, ip="203.0.113.9", idempotency_key=f"key-{to}")
@@ -292,4 +292,4 @@ def test_the_two_roles_serve_on_a_cluster(cluster: Cluster, tmp_path: Path) -> N
         for process in processes:
             process.terminate()
         for process in processes:
-            assert process.wait(20) in (0, -15)
+            assert process.wait(PATIENCE_S) in (0, -15)

@@ -1,13 +1,13 @@
 """What becomes of one message: who is asked to send it, in what order, how often, and when nobody is any more."""
 
-import threading
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.conftest import a_start
-from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, eventually, raising
+from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
+from tests.live import until
 from verify_service import codes
 from verify_service.codes import KeyRing
 from verify_service.config import Route, Via
@@ -191,25 +191,22 @@ def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, mo
     assert len(a.asked) == 1
 
 
+@pytest.mark.usefixtures("quick_rounds")
 def test_a_code_that_was_replaced_is_not_sent_any_more(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a new code on resend, a try of the old message that is still to come is left out: it could only mislead."""
     monkeypatch.setattr(f"{DISPATCHER}.FRESH_S", 0.0)
-    monkeypatch.setattr(f"{DISPATCHER}.BACKOFF_S", (0.3,))
     post.renew(default_text().replace('resend = "same"', 'resend = "new"'))
-    first_failed = threading.Event()
 
-    def fail_first(message: Message) -> Receipt:
-        if not first_failed.is_set():
-            first_failed.set()
+    def fail_after_a_resend(message: Message) -> Receipt:
+        if len(a.asked) == 1:
+            post.bench.clock.advance(31)
+            assert post.bench.service.start("default", a_start(TO)).id == message.verification_id
             raise Unavailable("down")
         return ACCEPTED
 
-    a = Scripted(fail_first)
+    a = Scripted(fail_after_a_resend)
     with post.dispatching({"a": a}):
         started = post.bench.service.start("default", a_start(TO))
-        assert first_failed.wait(10)
-        post.bench.clock.advance(31)
-        assert post.bench.service.start("default", a_start(TO)).id == started.id
         assert ("failed", None, "nobody waited for it any more") in post.settled(started.id)
     old, new = a.asked
     assert old.code != new.code == post.bench.code(started.id)
@@ -225,7 +222,7 @@ def test_a_dispatcher_without_the_key_leaves_the_message_to_one_that_has_it(
     with post.dispatching({"a": behind}, name="behind", keys=KeyRing(f"old:{codes.new_key()}")) as stop:
         started = post.bench.service.start("default", a_start(TO))
         client = post.bench.store.link.client()
-        eventually(lambda: client.xpending("vs:{0}:outbox", "dispatch")["pending"] == 1, "the message to be taken")
+        until(lambda: client.xpending("vs:{0}:outbox", "dispatch")["pending"] == 1, "the message to be taken")
         with post.dispatching({"a": a}, name="ahead"):
             assert post.settled(started.id) == [("sent", "a", None)]
         stop.set()

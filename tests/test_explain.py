@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Bench, a_start, make_bench, wrong
@@ -136,7 +136,7 @@ step = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(steps=st.lists(step, min_size=5, max_size=25))
 def test_explain_says_what_start_then_does(store: Store, steps: list[tuple[str, str, str, str | None, float]]) -> None:
     """Before each start of any history, explain names what refuses it, or that nothing does."""

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import redis
 
+from tests.conftest import a_start
+from tests.dispatching import Post
+from tests.live import dispatching, until
 from verify_service.codes import api_key_digest, new_api_key
 from verify_service.run import running_store
 from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem, VerifyServer, start_server
 
 TO = "+14155550123"
 OTHER = "+14155550124"
-PATIENCE_S = 10.0
 
 
 def test_a_message_shows_what_was_sent(verify_client: VerifyClient, verify_inbox: VerifyInbox) -> None:
@@ -41,12 +43,26 @@ def test_a_message_shows_what_was_sent(verify_client: VerifyClient, verify_inbox
 def test_a_wait_ends_when_a_message_comes(verify_client: VerifyClient, verify_inbox: VerifyInbox) -> None:
     """Who waits is answered as soon as there is something to see, not when the wait is over."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(verify_inbox.messages, TO, wait=20)
         began = time.monotonic()
+        waiting = pool.submit(verify_inbox.messages, TO, wait=30)
         started = verify_client.start(TO)
         [message] = waiting.result()
     assert message["verification_id"] == started["id"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
+
+
+def test_a_wait_outlives_its_connection(post: Post) -> None:
+    """Whose subscription broke while it waited is answered by the next message all the same."""
+    client: Any = post.bench.store.link.client()
+    with dispatching(post.bench) as inbox, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(inbox.messages, "default", TO, None, 30.0)
+        until(lambda: client.pubsub_numsub("vs:inbox")[0][1] == 1, "the wait to begin")
+        client.client_kill_filter(_type="pubsub")
+        began = time.monotonic()
+        started = post.bench.service.start("default", a_start(TO))
+        [message] = waiting.result()
+    assert message.verification_id == started.id
+    assert time.monotonic() - began < 15
 
 
 def test_a_wait_that_sees_something_already_does_not_wait(
@@ -56,15 +72,15 @@ def test_a_wait_that_sees_something_already_does_not_wait(
     verify_client.start(TO)
     verify_inbox.messages(TO, wait=10)
     began = time.monotonic()
-    assert len(verify_inbox.messages(TO, wait=20)) == 1
-    assert time.monotonic() - began < 5
+    assert len(verify_inbox.messages(TO, wait=30)) == 1
+    assert time.monotonic() - began < 15
 
 
 def test_a_wait_for_nothing_ends_with_nothing(verify_inbox: VerifyInbox) -> None:
     """After `wait` seconds the answer is an empty list."""
     began = time.monotonic()
     assert verify_inbox.messages(TO, wait=0.3) == []
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 15
 
 
 def test_after_leaves_out_what_was_seen(
@@ -76,7 +92,7 @@ def test_after_leaves_out_what_was_seen(
     assert verify_inbox.messages(TO, after=first["id"]) == []
     verify_clock.advance(31)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(verify_inbox.messages, TO, wait=20, after=first["id"])
+        waiting = pool.submit(verify_inbox.messages, TO, wait=30, after=first["id"])
         verify_client.start(TO)
         [second] = waiting.result()
     assert second["id"] != first["id"]

@@ -1,7 +1,6 @@
 """Start, check, look and cancel over HTTP, word by word; every answer is also held against `openapi.yaml`."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.conftest import ManualClock, wrong
 from tests.contract import Contract, LocalClient, a_number, contract
+from tests.live import until
 from verify_service.store import Store
 from verify_service.testing import VerifyClock
 
@@ -35,14 +35,6 @@ def begin(live: Contract, to: str, **fields: Any) -> tuple[dict[str, Any], str]:
     before = live.inbox.messages(to)
     started = live.default.start(to, **fields)
     return started, live.inbox.code(to, after=before[0]["id"] if before else None)
-
-
-def until(true: Callable[[], Any], patience: float = 10.0) -> None:
-    """Waits for what happens in another process; fails after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_start_answers_what_the_caller_needs(live: Contract) -> None:

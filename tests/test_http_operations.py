@@ -2,11 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,9 @@ import urllib3
 
 from tests.conftest import wrong
 from tests.contract import Contract, ContractClient, a_number, contract
+from tests.live import PATIENCE_S, until
 from verify_service import codes
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.testing import VerifyServer
 
 API_KEY = "vk_default_for-the-operations-tests"
@@ -27,14 +26,6 @@ API_KEY = "vk_default_for-the-operations-tests"
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contract]:
     with contract(tmp_path_factory.mktemp("operations")) as found:
         yield found
-
-
-def until(true: Callable[[], Any], patience: float = 15.0) -> None:
-    """Waits for what happens in another process; fails after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def figures(client: ContractClient) -> Mapping[str, float]:
@@ -121,9 +112,7 @@ def test_metrics_name_no_number_and_no_key(live: Contract) -> None:
 def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
     """`web` alone is alive and not ready; with `dispatch` it is ready; without the store it is alive, says 503 to
     callers with the seconds to wait, and works again when the store is back."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     valkey = EmbeddedValkey(tmp_path / "valkey")
     valkey.start()
     env = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
@@ -186,6 +175,6 @@ def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
     finally:
         for role in roles:
             role.terminate()
-            role.wait(20)
+            role.wait(PATIENCE_S)
         valkey.stop()
         client.close()

@@ -1,7 +1,6 @@
 """What must always hold, by HTTP on the live server: two worker processes, a dispatcher, and many clients at once."""
 
 import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from tests.conftest import wrong
 from tests.crowd import at_once
+from tests.live import until
 from verify_service.codes import api_key_digest
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer, start_server
 
@@ -47,15 +47,12 @@ def check(client: VerifyClient, verification: str, code: str) -> Answer:
 
 def settled(client: VerifyClient, verifications: set[str]) -> None:
     """Waits until each has been sent as often as it was queued."""
-    deadline = time.monotonic() + 20
-    for one in verifications:
-        while (events := _events(client, one))["sent"] < events["queued"]:
-            assert time.monotonic() < deadline, events
-            time.sleep(0.02)
 
+    def is_settled(one: str) -> bool:
+        events = Counter(line["event"] for line in client.status(one)["timeline"])
+        return events["sent"] == events["queued"]
 
-def _events(client: VerifyClient, verification: str) -> Counter[str]:
-    return Counter(line["event"] for line in client.status(verification)["timeline"])
+    until(lambda: all(map(is_settled, verifications)), "each to be sent")
 
 
 def refusals(answers: list[Answer]) -> Counter[str]:

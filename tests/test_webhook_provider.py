@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tests.live import until
 from tests.vendor import Vendor, self_signed, vendor_at_work
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
@@ -161,16 +162,18 @@ def test_no_answer_in_time_is_uncertain(vendor: Vendor) -> None:
     release = threading.Event()
 
     def late() -> tuple[int, dict[str, str], bytes]:
-        release.wait(10)
+        release.wait()
         return 200, {}, b""
 
     vendor.answer = late
     with provider_of(vendor.url, timeout=0.2) as provider:
         began = time.monotonic()
-        with pytest.raises(Uncertain) as raised:
-            provider.send(MESSAGE)
-        assert 0.2 <= time.monotonic() - began < 2
-    release.set()
+        try:
+            with pytest.raises(Uncertain) as raised:
+                provider.send(MESSAGE)
+            assert 0.2 <= time.monotonic() - began < 5
+        finally:
+            release.set()
     assert raised.value.reason == "no answer in time"
 
 
@@ -193,7 +196,7 @@ def test_an_answer_without_end_is_left_after_its_status(endless: bytes) -> None:
         with provider_of(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.3) as provider:
             began = time.monotonic()
             assert provider.send(MESSAGE) == Receipt()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 5
         over.set()
         thread.join()
 
@@ -252,7 +255,7 @@ def test_a_login_through_two_hooks_of_which_one_is_down(vendor: Vendor, tmp_path
             kind = "webhook"
             url = "{vendor.url}"
             secret = "{reference}"
-            timeout = "2 seconds"
+            timeout = "20 seconds"
             [[routes]]
             via = [{{ provider = "first", weight = 100 }}, {{ provider = "second", weight = 0 }}]
             """
@@ -262,9 +265,7 @@ def test_a_login_through_two_hooks_of_which_one_is_down(vendor: Vendor, tmp_path
         try:
             client = VerifyClient(running.server)
             started = client.start("+14155550123")
-            deadline = time.monotonic() + 10
-            while not vendor.requests and time.monotonic() < deadline:
-                time.sleep(0.01)
+            until(lambda: vendor.requests, "the second hook to be asked")
             [(headers, body)] = vendor.requests
             sent: Any = Webhook(SECRET).verify(body, headers)
             code = sent["body"][:6]

@@ -58,7 +58,7 @@ class EmbeddedValkey:
         self.directory = directory.resolve()
         self.append_fsync = append_fsync
         self.cluster = cluster
-        self.port = _free_port() if cluster and port is None else port
+        self.port = free_port() if cluster and port is None else port
         self._extra = tuple(extra)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
@@ -236,14 +236,15 @@ def _binary() -> Path:
         raise EmbeddedStoreError(f"no embedded Valkey for this machine; set VERIFY_REDIS_URL ({error})") from None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port of 127.0.0.1 that is free now, and so is the cluster bus's, 10,000 above it.
 
     Taken from below the range that outgoing connections draw from, so that none of them takes it meanwhile.
+    Raises EmbeddedStoreError.
     """
     for port in random.sample(range(10_000, 32_000), 100):
         with suppress(OSError), socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", port))
             second.bind(("127.0.0.1", port + 10_000))
             return port
-    raise EmbeddedStoreError("no free port for the embedded Valkey in 100 tries")
+    raise EmbeddedStoreError("no free port of 127.0.0.1 in 100 tries")

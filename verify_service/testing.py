@@ -9,7 +9,6 @@ The server is the real one (`verify-service run`: Valkey, web, dispatcher, fake 
 clock, started once per session. Override the fixture `verify_server_env` to give it settings of your own.
 """
 
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import msgspec
 import pytest
 import urllib3
 
+from verify_service.embedded import free_port
 from verify_service.settings import inherited
 
 START_PATIENCE_S = 60.0
@@ -173,7 +173,7 @@ class RunningServer:
 
     def __init__(self, state_dir: Path, env: Mapping[str, str], workers: int) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
-        port = _free_port()
+        port = free_port()
         clean = {name: value for name, value in inherited().items() if not name.startswith("VERIFY_")}
         clean |= {"VERIFY_STATE_DIR": str(state_dir), "VERIFY_CLOCK": "virtual", **env}
         self.log = state_dir / "run.log"
@@ -197,13 +197,6 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The fake provider's part of the store: sealed messages, sealed behaviour, and a bell for who waits."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from verify_service.store.url import PATIENCE
 LIFE_MS = 3_600_000
 BEHAVIOUR_LIFE_S = 86_400
 BELL = "vs:inbox"
+AGAIN_S = 0.2
 _BASE = f"{prefix(0)}fake:"
 
 
@@ -140,18 +142,20 @@ class Bell:
                     rung.set()
 
     def _listen(self, subscribed: threading.Event) -> None:
-        try:
-            with self._link.client(0).pubsub() as subscription:
+        while True:
+            with suppress(redis.RedisError, OSError, StoreUnavailable), self._link.client(0).pubsub() as subscription:
                 subscription.subscribe(BELL)
                 while True:
                     message = subscription.get_message(timeout=30.0)
                     if message and message["type"] == "subscribe":
                         subscribed.set()
+                        self._ring()  # The client also subscribes anew by itself; what came between is seen by looking.
                     elif message:
                         topic = message["data"].decode()
                         self._ring(topic, f"{topic.partition(':')[0]}:*")
-        except (redis.RedisError, OSError, StoreUnavailable):
-            # Whoever waits looks once more, and the next one to wait subscribes again.
             with self._lock:
-                self._subscribed = None
-            self._ring()
+                if not self._waiting:
+                    self._subscribed = None
+                    return
+            self._ring()  # Who finds the store silent need not wait on.
+            time.sleep(AGAIN_S)
