@@ -6,6 +6,7 @@ import msgspec
 
 from verify_service.codes import Tagger
 from verify_service.model import Number
+from verify_service.policy.base import Mode
 from verify_service.policy.limits import Hit
 from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import Policy
@@ -20,6 +21,7 @@ class Watches:
         self._tagger = tagger
         self._price = policy.price
         rules = [rule for rule in policy.rule if isinstance(rule, Pumping) and rule.mode != "off"]
+        self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
         self._rules = [(rule.name, b"w\x92" + _text(_pack(rule.spec()))) for rule in rules]
 
     def of_start(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> list[Hit]:

@@ -5,6 +5,7 @@ local function make_block(base, rule, chart, seen, now)
   chart[TIER] = again and chart[TIER] + 1 or 0
   chart[MADE], chart[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ chart[TIER])
   for field = TRIED, LOST do chart[field] = 0 end
+  chart[OBSERVED] = 0
   chart[NEEDED] = seen.needed
   seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}'))) .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
   seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, chart[TILL]
@@ -40,8 +41,8 @@ local function live_block(base, id, now)
   if not found then return nil end
   local chart = chart_of(found)
   if chart[MADE] ~= seen.at or chart[TILL] <= now then return nil end
-  seen.refused, seen.probes, seen.probes_converted, seen.refused_converted =
-    chart[REFUSED], chart[PROBES], chart[PROBES_WON], chart[LOST]
+  seen.refused, seen.observed, seen.observed_converted = chart[REFUSED], chart[OBSERVED], chart[LOST]
+  seen.probes, seen.probes_converted = chart[PROBES], chart[PROBES_WON]
   return seen, chart
 end
 

@@ -10,7 +10,7 @@ local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
 local TRUST_LIFE, BLOCK_LIFE = 7776000000, 172800000
 
 -- The fields of a chart.
-local ENFORCED, AT, SLOT_AT, WEIGHT, N, K = 1, 2, 3, 4, 5, 6
+local OBSERVED, AT, SLOT_AT, WEIGHT, N, K = 1, 2, 3, 4, 5, 6
 local RATE, SEEN, HOUR, THIS, LAST, SIX = 7, 8, 9, 10, 11, 12
 local SENT, WON, NEAR, TOKENS, LATE, HOT = 13, 14, 15, 16, 17, 18
 local FAST, SLOW, TILL, MADE, TIER, TRIED = 19, 20, 21, 22, 23, 24

@@ -74,13 +74,6 @@ local function watch_judge(key, spec, now)
   local charts = {}
   for i = 1, 3 do
     local chart = chart_of(found[i], now)
-    -- A change of mode keeps what is known of usual traffic, and nothing else.
-    if chart[ENFORCED] ~= (rule.enforced and 1 or 0) then
-      forget_evidence(chart)
-      chart[HOT], chart[NEEDED] = 0, 0
-      for field = TILL, LOST do chart[field] = 0 end
-      chart[ENFORCED] = rule.enforced and 1 or 0
-    end
     age_chart(chart, now)
     charts[i] = chart
   end
@@ -154,10 +147,12 @@ local function count_volume(state)
   end
 end
 
--- A start that the rule refuses, or would refuse: it counts as volume, not as a trial.
+-- A start that the rule refuses, or would refuse: it counts as volume, not as a trial. So the charts are the same in
+-- either mode, and a rule that begins to enforce goes on with what it knows, its blocks included.
 local function watch_refuse(state)
   count_volume(state)
-  state.chart[REFUSED] = state.chart[REFUSED] + 1
+  local field = state.rule.enforced and REFUSED or OBSERVED
+  state.chart[field] = state.chart[field] + 1
   save_charts(state)
 end
 
@@ -275,8 +270,8 @@ local function watch_verdict(state)
     end
     if state.blocked then
       said.wait = state.wait
-      said.evidence.refused, said.evidence.probes, said.evidence.probes_converted =
-        state.chart[REFUSED], state.chart[PROBES], state.chart[PROBES_WON]
+      said.evidence.refused, said.evidence.observed = state.chart[REFUSED], state.chart[OBSERVED]
+      said.evidence.probes, said.evidence.probes_converted = state.chart[PROBES], state.chart[PROBES_WON]
     end
   else
     said.evidence = {trusted = 1}
