@@ -76,6 +76,13 @@ def test_several_windows_must_all_have_room(store: Store) -> None:
     assert sent(bench, "+141555503", 20) == 0
 
 
+def test_a_message_that_costs_more_than_a_window_never_fits(store: Store) -> None:
+    """It is refused by the rule, like any other that does not fit; the cheaper country is served."""
+    bench = make_bench(store, GUARD + PRICES + a_budget("$0.30/day"))
+    assert (sent(bench, "+4474001234", 2), sent(bench, "+141555501", 2)) == (0, 1)
+    assert shown(bench, "+447400123499").wait == 2 * 86400
+
+
 def test_a_tenants_budget_is_its_own(store: Store) -> None:
     """By tenant, countries share it; another tenant's is untouched."""
     bench = make_bench(store, GUARD + PRICES + a_budget("$1/day", '"tenant"'))

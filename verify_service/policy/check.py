@@ -85,6 +85,20 @@ def _budgets(policy: Policy) -> Iterator[str]:
         cheapest = min((*policy.prices.values(), policy.price("")))
         if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
             yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
+        yield from _usual(at, budget, policy)
+
+
+def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
+    if budget.times_usual is None:
+        for key in ("times_all", "at_least"):
+            if getattr(budget, key) is not None:
+                yield f"{at}.{key}: says nothing without times_usual; add it, or remove this"
+        return
+    if DAY_MS not in (ms for _, ms in budget.windows):
+        yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
+    dearest = max((*policy.prices.values(), policy.price("")))
+    if (budget.at_least or 0) < dearest:
+        yield f"{at}.at_least: the dearest message costs ${dearest:g} by [prices]; without a past, none would fit"
 
 
 def _statics(policy: Policy) -> Iterator[str]:

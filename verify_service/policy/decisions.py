@@ -1,6 +1,6 @@
 """Decisions: what each limit and rule said of one start, with its figures and one English sentence each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from verify_service.policy.statics import StaticVerdict, Word
 
 REFUSALS = frozenset({"opted-out", "cooldown", "sends-exhausted", "checks-exhausted"})
 """What refuses without a limit or a rule of the policy."""
+_MONEY = frozenset({"usual", "usual_in_all", "at_least"})
 _UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
 
 
@@ -119,7 +120,7 @@ def _of_judged(each: Judged) -> Verdict:
         bound=each.bound / MICRO if money and each.bound is not None else each.bound,
         window=None if each.window is None else each.window / 1000,
         wait=-(-int(each.wait) // 1000) if each.wait else None,
-        evidence=each.evidence,
+        evidence=_in_dollars(each.evidence),
     )
 
 
@@ -131,12 +132,33 @@ def _sentence(each: Judged) -> str:
         return f"The {each.kind} rule `{each.name}` {_verb(each)}{f': {said}' if said else ''}."
     window = span(each.window)
     if each.kind == "budget":
-        figures = f"${each.count / MICRO:,.2f} of ${each.bound / MICRO:,.2f} spent within {window}"
+        figures = f"${each.count / MICRO:,.2f} of ${each.bound / MICRO:,.2f} spent within {window}{_usual(each)}"
         figures += f", and the message costs ${each.cost / MICRO:.4f}"
     else:
         figures = f"{each.count:.0f} of {each.bound:.0f} within {window}"
     after = f"; room again in {seconds(each.wait)}" if each.wait else ""
     return f"The {each.kind} `{each.name}` {_verb(each)}: {figures}{after}."
+
+
+def _in_dollars(evidence: Mapping[str, str | int | float]) -> dict[str, str | int | float]:
+    return {name: float(value) / MICRO if name in _MONEY else value for name, value in evidence.items()}
+
+
+def _usual(each: Judged) -> str:
+    """Where a budget's bound comes from, if it goes by what is usual."""
+    if not each.evidence:
+        return ""
+    if each.evidence["learning"]:
+        return " (what is usual is known after two days)"
+    figures = {name: float(value) for name, value in _in_dollars(each.evidence).items()}
+    by_usual = figures["times_usual"] * figures["usual"]
+    by_all = figures["times_all"] * figures["usual_in_all"]
+    if max(figures["at_least"], by_usual, by_all) > (each.bound or 0) / MICRO + 0.01:
+        return ""
+    return (
+        f", the largest of ${figures['at_least']:,.2f}, {figures['times_usual']:g} times the usual "
+        f"${figures['usual']:,.2f}, and {figures['times_all']:g} times the ${figures['usual_in_all']:,.2f} usual in all"
+    )
 
 
 def _verb(each: Judged) -> str:

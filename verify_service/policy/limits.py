@@ -124,6 +124,7 @@ class _Budget:
         self.name = entry.name
         self.dimensions = tuple(sorted(entry.of))
         self._spec = (entry.name, entry.mode == "enforce", False, entry.windows)
+        self._relative = entry.relative
         # As many as countries times tenants, both of which the operator knows by name.
         self._hits: dict[tuple[str | None, str], Hit] = {}
 
@@ -136,10 +137,13 @@ class _Budget:
 
     def _made(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
         tag = tagger.tag("limit", *(_values(self.dimensions, facts) or ()))
-        # All that is known of a country lies together, whatever else it is counted by.
-        owner = tagger.tag("country", country) if "country" in self.dimensions else tag
-        packed = msgspec.msgpack.encode((*self._spec, cost))
-        return Hit(self.name, owner, f"limit:{self.name}:{tag}", packed, False, cost)
+        spec: tuple[object, ...] = (*self._spec, cost)
+        if self._relative:
+            tenant = ":" + tagger.tag("tenant", facts["tenant"] or "") if "tenant" in self.dimensions else ""
+            spec = (*spec, (*self._relative, tenant))
+        # What is usual in all is known where all of the budget's sums lie together.
+        owner = tagger.tag("budget", self.name)
+        return Hit(self.name, owner, f"limit:{self.name}:{tag}", msgspec.msgpack.encode(spec), False, cost)
 
 
 def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:
