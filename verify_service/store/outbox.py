@@ -120,7 +120,7 @@ class Outbox:
         return bool(status == b"pending" and nonce == entry.nonce.encode())
 
     def credit(self, partition: int, most: int) -> bool:
-        """Gives back what approvals since the last call are owed; True where more is waiting."""
+        """Carries what approvals since the last call credit in other partitions; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
@@ -136,6 +136,12 @@ class Outbox:
         if calls:
             self._link.burst(calls)
         return bool(more)
+
+    def credited(self, at: int) -> None:
+        """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""
+        if self.partitions > 1:
+            parts = range(self.partitions)
+            self._link.burst([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
 
     def beat(self) -> None:
         """Says for three seconds that a dispatcher is alive."""

@@ -62,7 +62,9 @@ local function check(KEYS, ARGV)
     finish(base, id, record, 'approved', now)
     note(base, id, now, 'approved')
     if record.test ~= '1' then
-      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', record.credits})
+      -- Once: the record is approved now. The dispatcher carries the rest.
+      local elsewhere = credit_here(base, record.credits, now)
+      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', elsewhere})
     end
     answer = {'approved', id, record.checks_max - record.wrong, observed}
   else

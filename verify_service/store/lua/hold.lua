@@ -61,22 +61,22 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
--- Gives back what an approved event credits in this partition; adds to `others` what it credits elsewhere.
-local function credit(base, fields, others)
-  local here = base:match('{(%d+)}')
-  for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
-    local watch = limit:sub(1, 6) == 'watch:'
+-- Applies what an approval credits in this partition; returns the credits of others.
+local function credit_here(base, credits, now)
+  local here, others = base:match('{(%d+)}'), ''
+  for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     if part ~= here then
-      others[#others + 1] = {part, limit, watch and fields[2] or nonce, at}
-    elseif watch then
-      watch_won(base .. 'limit:' .. limit, tonumber(at), tonumber(fields[2]))
+      others = others .. table.concat({part, limit, nonce, at}, ',') .. ';'
+    elseif limit:sub(1, 6) == 'watch:' then
+      watch_won(base .. 'limit:' .. limit, tonumber(at), now)
     else
       give_back(base, base .. 'limit:' .. limit, nonce, tonumber(at))
     end
   end
+  return others
 end
 
--- The same for what a resend takes back.
+-- Applies what a resend takes back in this partition; adds to `others` what it takes back elsewhere.
 local function take_back(base, credits, others)
   for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     if part == base:match('{(%d+)}') then
@@ -87,8 +87,8 @@ local function take_back(base, credits, others)
   end
 end
 
--- credits: applies the credits of approvals that came since the last call: those of this partition at once, those of
--- others are the answer, for the caller to pass to `release`. Called by the dispatcher, a few times a second.
+-- credits: what approvals and resends since the last call credit in other partitions: the answer, for the caller to pass
+-- to `won` or `release`. An approval has credited its own partition already. Called by the dispatcher, a few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
 -- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of
 -- the approval, or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted
@@ -103,7 +103,10 @@ local function credits(KEYS, ARGV)
     last = entry[1]
     local fields = entry[2]
     if fields[4] == 'approved' then
-      credit(base, fields, answer)
+      for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+        local watch = limit:sub(1, 6) == 'watch:'
+        answer[#answer + 1] = {part, limit, watch and fields[2] or nonce, at}
+      end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
     elseif fields[4] == 'start' then
@@ -116,7 +119,15 @@ local function credits(KEYS, ARGV)
   return answer
 end
 
+-- credited: approvals of all partitions up to a time have been credited in this one. Called by the dispatcher.
+--   KEYS[1]  credited     ARGV[1]  the time
+local function credited(KEYS, ARGV)
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', 3600000)
+  return 1
+end
+
 register('hold', hold_here)
 register('release', release)
 register('claim_key', claim_key)
 register('credits', credits)
+register('credited', credited)
