@@ -6,7 +6,7 @@ from importlib.resources import files
 import redis
 
 _SOURCES = (
-    *("common", "limits", "charts", "blocks", "detector", "start", "hold", "check", "cancel"),
+    *("common", "limits", "charts", "blocks", "detector", "trials", "start", "hold", "check", "cancel"),
     *("decisions", "settle", "inbox", "policy"),
 )
 

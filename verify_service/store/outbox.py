@@ -120,7 +120,7 @@ class Outbox:
         return bool(status == b"pending" and nonce == entry.nonce.encode())
 
     def credit(self, partition: int, most: int) -> bool:
-        """Carries what approvals since the last call credit in other partitions; True where more is waiting."""
+        """Carries what approvals and wrong codes since the last call credit elsewhere; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
@@ -129,9 +129,12 @@ class Outbox:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
                 continue
             owner = int(part)
+            key = f"{prefix(owner)}limit:{limit.decode()}"
+            if nonce == b"wrong":
+                calls.append(Call(owner, "mistyped", [key], [at]))
+                continue
             undo = nonce.startswith(b"undo:")
             what = "won" if limit.startswith(b"watch:") and not undo else "release"
-            key = f"{prefix(owner)}limit:{limit.decode()}"
             calls.append(Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")]))
         if calls:
             self._link.burst(calls)

@@ -61,13 +61,18 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
--- Applies what an approval credits in this partition; returns the credits of others.
-local function credit_here(base, credits, now)
+-- Applies what an approval credits in this partition, or what a wrong code does; returns the credits of others.
+local function credit_here(base, credits, now, wrong)
   local here, others = base:match('{(%d+)}'), ''
   for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
-    if part ~= here then
+    local watch = limit:sub(1, 6) == 'watch:'
+    if wrong and not watch then
+      -- A wrong code gives no limit its hit back.
+    elseif part ~= here then
       others = others .. table.concat({part, limit, nonce, at}, ',') .. ';'
-    elseif limit:sub(1, 6) == 'watch:' then
+    elseif wrong then
+      watch_wrong(base .. 'limit:' .. limit, tonumber(at))
+    elseif watch then
       watch_won(base .. 'limit:' .. limit, tonumber(at), now)
     else
       give_back(base, base .. 'limit:' .. limit, nonce, tonumber(at))
@@ -87,12 +92,13 @@ local function take_back(base, credits, others)
   end
 end
 
--- credits: what approvals and resends since the last call credit in other partitions: the answer, for the caller to pass
--- to `won` or `release`. An approval has credited its own partition already. Called by the dispatcher, a few times a second.
+-- credits: what approvals, wrong codes and resends since the last call credit in other partitions: the answer, for the
+-- caller to pass to `won`, `mistyped` or `release`. Their own partition is credited already. Called by the dispatcher, a
+-- few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
--- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of
--- the approval, or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted
--- comes as {'', 'blocked' or 'lifted', rule, mode}.
+-- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
+-- or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted comes as {'',
+-- 'blocked' or 'lifted', rule, mode}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = redis.call('GET', KEYS[2]) or '-'
@@ -102,10 +108,10 @@ local function credits(KEYS, ARGV)
   for _, entry in ipairs(entries) do
     last = entry[1]
     local fields = entry[2]
-    if fields[4] == 'approved' then
+    if fields[4] == 'approved' or fields[4] == 'wrong' then
       for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
         local watch = limit:sub(1, 6) == 'watch:'
-        answer[#answer + 1] = {part, limit, watch and fields[2] or nonce, at}
+        answer[#answer + 1] = {part, limit, fields[4] == 'wrong' and 'wrong' or watch and fields[2] or nonce, at}
       end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
