@@ -114,6 +114,7 @@ def test_a_static_refusal_costs_one_trip_counts_nothing_and_is_told(store: Store
     assert members["rule"] == "countries"
     found = bench.service.inquiry.decision("default", members["decision"])
     assert (found.by, found.sentence) == ("countries", "The country US is refused.")
+    assert found.unjudged == ("n",)
     (event,) = events(bench)
     assert (event["event"], event["refused"], event["decision"]) == ("start", "countries", members["decision"])
     explained = bench.service.inquiry.explain("default", phone.parse(US, None))

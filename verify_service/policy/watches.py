@@ -62,13 +62,25 @@ def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str
     said = (
         f"The pumping rule `{name}` {verb}: {place} had {figures['messages']:.0f} messages in about three hours, "
         f"{figures['converted']:.0f} converted, where {figures['usual_conversion']:.0%} is usual; "
-        f"{figures['an_hour']:.0f} starts an hour, where {figures['usual_an_hour']:.1f} is usual"
+        f"{figures['an_hour']:.0f} starts an hour, where {figures['usual_an_hour']:.1f} is usual; "
+        f"the odds for fraud are {_odds(figures['odds'])}"
     )
+    if "refused" in figures:
+        said += ", and it is blocked"
+    else:
+        said += (
+            f", and a block needs {_odds(figures['needed_odds'])} and {figures['needed_an_hour']:.1f} starts an hour, "
+            "or as much over six hours"
+        )
     if figures["hot"]:
         said += "; its country is under attack"
     if figures["outage"]:
         said += "; its country's route seems dead, so nothing new is blocked"
     return f"{said}."
+
+
+def _odds(odds: float) -> str:
+    return f"{odds:,.0f} to 1"
 
 
 def _spec(rule: Pumping) -> bytes:

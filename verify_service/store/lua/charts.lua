@@ -150,11 +150,14 @@ end
 
 local function hourly(chart, now) return chart[THIS] + chart[LAST] * (1 - (now % HOUR_MS) / HOUR_MS) end
 
--- Whether a place sees more starts than usual; `part` is how much of what it needs otherwise is enough.
+-- How many starts an hour are more than usual; `part` is how much of what a place needs otherwise is enough.
+local function needed_hourly(chart, rule, least, part)
+  return math.max(least * part, math.max(1.2, rule.excess * part) * chart[RATE])
+end
+
 local function excessive(chart, rule, least, part, now)
-  local rate = chart[RATE]
-  return hourly(chart, now) >= math.max(least * part, math.max(1.2, rule.excess * part) * rate)
-    or chart[SIX] >= math.max(2 * least * part, math.max(1.2, rule.excess_six * part) * 6 * rate)
+  return hourly(chart, now) >= needed_hourly(chart, rule, least, part)
+    or chart[SIX] >= math.max(2 * least * part, math.max(1.2, rule.excess_six * part) * 6 * chart[RATE])
 end
 
 -- Whether there is no more going on at a place than usual.

@@ -129,7 +129,7 @@ local function watch_judge(key, spec, now)
   -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known to
   -- be on many of its places, a quarter.
   local part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
-  state.hot, state.outage, state.p0 = hot, outage, p0
+  state.hot, state.outage, state.p0, state.part = hot, outage, p0, part
   state.places, state.evidence = {country_name, prefix_name, block_name}, {heat, in_prefix, in_block}
   local of_prefix, of_block = hot and rule.hot or rule.prefix, rule.block
   state.needed = {rule.country, of_prefix, of_block}
@@ -222,7 +222,9 @@ local function watch_verdict(state)
   local level = state.level or (state[3] and evidence[3] / needed[3] > evidence[2] / needed[2] and 3 or 2)
   local seen = seen_at(state, level)
   said.key, said.count, said.bound = seen.place, math.exp(math.max(0, seen.evidence)), math.exp(seen.needed)
-  said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0}
+  said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0, odds = said.count,
+    needed_odds = said.bound, needed_an_hour = needed_hourly(state[level], rule,
+      level == 2 and rule.prefix_messages or rule.block_messages, state.part)}
   for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour'}) do
     said.evidence[name] = seen[name]
   end
