@@ -76,6 +76,7 @@ class Service:
             decision = self._verifications.new_decision(tag)
             kind = "invalid-number" if refused.kind == "line-types" else "blocked"
             what = self._facts(book, tenant, ask, tag, facts)
+            context = context._replace(unjudged=[hit.name for hit in hits])
             gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
             self._verifications.decisions.refuse(now, gone)
             raise _counted(STARTS, refused_by(refused, decision))

@@ -19,6 +19,7 @@ CHECKS = Counter(
     "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
 )
 OBSERVED = Counter("verify_observed", "Starts that a limit or rule in observe mode would have refused.", ["rule"])
+UNJUDGED = Counter("verify_unjudged", "Starts and checks that an observed limit or rule could not judge.", ["rule"])
 BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])

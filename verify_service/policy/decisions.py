@@ -38,7 +38,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True):
     """One decision on a start (or a check): what decided, under which revision of the policy, and everything judged.
 
-    `id` is None where nothing was decided but only explained; `at` is milliseconds since the epoch.
+    `unjudged` are limits and rules that were not asked: what needs no count had refused already, or they decide nothing
+    and their part of the store was silent. `id` is None where nothing was decided but only explained; `at` is
+    milliseconds since the epoch.
     """
 
     id: str | None
@@ -48,6 +50,7 @@ class Decision(msgspec.Struct, frozen=True):
     by: str | None
     sentence: str
     judged: tuple[Verdict, ...]
+    unjudged: tuple[str, ...] = ()
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ def decision(
     wait: float,
     static: Iterable[StaticVerdict],
     judged: Iterable[Judged],
+    unjudged: tuple[str, ...] = (),
 ) -> Decision:
     """A decision from what was judged; `by` is the limit, rule or circumstance that refused, `wait` in milliseconds."""
     verdicts = [_of_static(each) for each in static]
@@ -88,7 +92,7 @@ def decision(
         sentence = f"Every limit and rule in force lets this start pass.{watched}"
     else:
         sentence = deciding.sentence if deciding else f"`{by}` refuses."
-    return Decision(id, at, revision, "admit" if by is None else "refuse", by, sentence, tuple(verdicts))
+    return Decision(id, at, revision, "admit" if by is None else "refuse", by, sentence, tuple(verdicts), unjudged)
 
 
 def _of_static(each: StaticVerdict) -> Verdict:

@@ -26,7 +26,7 @@ class Watches:
         self._price = policy.price
         rules = [rule for rule in policy.rule if isinstance(rule, Pumping) and rule.mode != "off"]
         self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
-        self._rules = [(rule.name, _spec(rule)) for rule in rules]
+        self._rules = [(rule.name, rule.mode == "enforce", _spec(rule)) for rule in rules]
 
     def of_start(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> list[Hit]:
         """What the rules watch of a start: all of it lies in the partition of the number's country.
@@ -45,7 +45,10 @@ class Watches:
         packed = b"".join(map(_short, names)) + _FIGURES.pack(place, near, self._price(number.country))
         owner = self._tagger.tag("country", number.country)
         where = ":".join(names)
-        return [Hit(name, owner, f"limit:watch:{name}:{where}:t", spec + packed, True) for name, spec in self._rules]
+        return [
+            Hit(name, owner, f"limit:watch:{name}:{where}:t", spec + packed, True, 1, enforced)
+            for name, enforced, spec in self._rules
+        ]
 
     def _place(self, number: Number) -> int:
         """Where a number stands among those of its prefix: neighbours stay neighbours, but by how much all are moved is

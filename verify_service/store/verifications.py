@@ -10,10 +10,10 @@ from verify_service.policy.limits import Hit, Spec
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.decisions import Decisions, Refusal, explaining
+from verify_service.store.decisions import Decisions, Refusal
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Record, Refused, Started
-from verify_service.telemetry import OBSERVED
+from verify_service.telemetry import OBSERVED, UNJUDGED
 
 KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
@@ -26,12 +26,14 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Held(NamedTuple):
-    """What was held in other partitions: the hits by partition, what an approval gives back of them, and the names of
-    what only watched and would have refused."""
+    """What was held in other partitions: the hits by partition, what an approval gives back of them, the names of what
+    only watched and would have refused, with the verdicts then, and the names of what could not be judged."""
 
     hits: Mapping[int, list[Hit]]
     credits: str
-    observed: Sequence[str]
+    observed: Sequence[str] = ()
+    judged: Sequence[bytes] = ()
+    unjudged: Sequence[str] = ()
 
 
 class Verifications:
@@ -69,11 +71,10 @@ class Verifications:
             if held.kind != "mismatch":
                 p, by = proposal, held.limit
                 gone = Refusal(p.decision, p.id, p.tenant, held.kind, by, held.wait, p.context, p.facts)
-                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
+                self.decisions.refuse(now, gone, hits)
             return held
-        if held.observed:
-            context = proposal.context._replace(observed=(*proposal.context.observed, *held.observed))
-            proposal = proposal._replace(context=context)
+        if held.observed or held.unjudged:
+            proposal = proposal.knowing(held.observed, held.judged, held.unjudged)
         answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
         for name in observed_of(answer):
             OBSERVED.labels(name).inc()
@@ -81,7 +82,7 @@ class Verifications:
         if isinstance(outcome, Refused) or outcome.replayed:
             self._release(now, proposal.request, held.hits)
         if isinstance(outcome, Refused) and outcome.kind != "mismatch" and elsewhere:
-            self.decisions.add(proposal.decision, self._link.burst(explaining(now, elsewhere)))
+            self.decisions.add(proposal.decision, *self.decisions.judged(now, elsewhere))
         return outcome
 
     def start_call(
@@ -160,7 +161,7 @@ class Verifications:
         if isinstance(held, Refused):
             if held.kind != "mismatch":
                 gone = Refusal(decision, "", tenant, held.kind, held.limit, held.wait, Context(revision), ())
-                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
+                self.decisions.refuse(now, gone, hits)
             return held
         call = self.check_call(now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision)
         outcome = check_outcome(self._link.call(call))
@@ -256,27 +257,33 @@ class Verifications:
     ) -> Refused | Held:
         """Holds what lies in other partitions than `home`, in one burst; answers what was held.
 
-        A refusal by any gives all back.
+        A refusal by any gives all back. A partition where all only watch may be silent: then they were not judged.
         """
         calls = [
             Call(part, "hold", [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
             for part, hits in elsewhere.items()
         ]
+        spare = [place for place, hits in enumerate(elsewhere.values()) if not any(hit.enforced for hit in hits)]
         claimed = idempotency is not None and self.partition(idempotency.tag) != home
         if idempotency is not None and claimed:
             part = self.partition(idempotency.tag)
             key = f"{prefix(part)}idempotency:{idempotency.tag}"
             calls.append(Call(part, "claim_key", [key], [now, idempotency.fingerprint, replay_ms]))
         if not calls:
-            return Held({}, "", ())
-        answers = self._link.burst(calls)
+            return Held({}, "")
+        answers = self._link.burst(calls, spare)
         refused = None
         if claimed and not answers.pop():
             refused = Refused("mismatch")
         held: dict[int, list[Hit]] = {}
-        all_credits, all_observed = "", []
-        for (part, hits), (name, wait, observed, places, kind, credits) in zip(elsewhere.items(), answers, strict=True):
+        all_credits, all_observed, all_judged, unjudged = "", [], [], []
+        for (part, hits), answer in zip(elsewhere.items(), answers, strict=True):
+            if answer is None:
+                unjudged += [hit.name for hit in hits]
+                continue
+            name, wait, observed, places, kind, credits, judged = answer
             all_credits += credits.decode()
+            all_judged += [judged] if judged else []
             all_observed += [each.decode() for each in observed]
             if places:
                 held[part] = [hits[place - 1] for place in places]
@@ -285,7 +292,9 @@ class Verifications:
         if refused:
             self._release(now, request, held)
             return refused
-        return Held(held, all_credits, all_observed)
+        for each in unjudged:
+            UNJUDGED.labels(each).inc()
+        return Held(held, all_credits, all_observed, all_judged, unjudged)
 
     def _release(self, now: int, request: str, held: Mapping[int, list[Hit]]) -> None:
         if held:

@@ -28,14 +28,27 @@ end
 
 local DECISION_MS = 3600000
 
--- Keeps what refused a request, for as long as somebody may ask why. `context` is {revision, the static verdicts as
--- JSON, the names of the static rules that only watched}; `judged` are verdicts of limits and rules.
+-- Keeps what refused a request, or would have, for as long as somebody may ask why. `context` is {revision, the static
+-- verdicts as JSON, names of what only watched and would have refused, names of what was not judged, verdicts of other
+-- partitions, each msgpack}; `judged` are verdicts of limits and rules.
 local function record_decision(base, id, now, tenant, refused, by, wait, context, judged)
   if REHEARSAL then return end
   local key = base .. 'decision:' .. id
   redis.call('HSET', key, 'at', digits(now), 'tenant', tenant, 'refused', refused, 'by', by, 'wait', digits(wait),
-    'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged))
+    'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged),
+    'unjudged', table.concat(context[4] or {}, ','))
+  for i, packed in ipairs(context[5] or {}) do redis.call('HSET', key, 'judged:' .. i, packed) end
   redis.call('PEXPIRE', key, DECISION_MS)
+end
+
+-- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events that
+-- are kept, so that an attack that is only observed does not fill the store.
+local function may_record(base, now, keep_events)
+  if REHEARSAL then return false end
+  local key = base .. 'decisions:' .. digits(math.floor(now / 60000))
+  local made = redis.call('INCR', key)
+  if made == 1 then redis.call('PEXPIRE', key, 120000) end
+  return made <= math.max(1, keep_events / 6000)
 end
 
 -- A verification's record, or nil. Short names of fields are the nouns of the API.

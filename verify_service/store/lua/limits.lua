@@ -154,18 +154,21 @@ local function hold(limit, nonce, now)
     if limit.full then redis.call('ZREMRANGEBYRANK', limit.key, 0, -limit.log - 1) end
     redis.call('PEXPIRE', limit.key, limit.life)
   end
+  local hash, began = limit.key .. ':n', false
   for _, window in ipairs(limit.windows) do
     if window[1] > LOG_MAX then
-      local hash, bucket, ms = limit.key .. ':n', math.floor(now / window[2]), digits(window[2])
+      local bucket, ms = math.floor(now / window[2]), digits(window[2])
       if redis.call('HINCRBY', hash, ms .. ':' .. digits(bucket), limit.cost) == limit.cost then
+        began = true
         for field in pairs(limit.counts) do
           local of_ms, old = field:match('^(%d+):(%d+)$')
           if of_ms == ms and tonumber(old) < bucket - 1 then redis.call('HDEL', hash, field) end
         end
       end
-      redis.call('PEXPIRE', hash, limit.life)
     end
   end
+  -- A bucket is needed for less than two windows from its first hit on, and the life is twice the longest.
+  if began then redis.call('PEXPIRE', hash, limit.life) end
 end
 
 -- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
@@ -197,28 +200,6 @@ local function longest_wait(limits, now, least)
   return least
 end
 
--- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
--- none does), the names of the observed ones that would have refused, the places of those held: only they may be given
--- back, since a counter would lose another's hit; and what its refusal is called. `peek` limits are judged, never held.
-local function acquire(limits, nonce, now)
-  local refused, longest, observed, held, exceeded, kind = nil, 0, {}, {}, {}, nil
-  for i, limit in ipairs(limits) do
-    local wait = wait_of(limit, now)
-    if wait == 0 then
-      if not limit.peek then held[#held + 1] = i end
-    elseif not limit.enforced then
-      observed[#observed + 1] = limit.name
-      if limit.relative then exceeded[#exceeded + 1] = limit end
-    elseif wait > longest then
-      refused, longest, kind = limit.name, wait, limit.budget and 'blocked' or 'rate-limited'
-    end
-  end
-  if refused then return refused, longest, observed, {}, kind end
-  for _, i in ipairs(held) do hold(limits[i], nonce, now) end
-  for _, limit in ipairs(exceeded) do exceed(limit, now) end
-  return nil, longest, observed, held
-end
-
 -- A limit as a decision's record shows it: the window that decides, its count and bound, and what follows. Reads only.
 local function verdict_of(limit, now)
   limit.explained = true
@@ -248,4 +229,34 @@ local function verdict_of(limit, now)
       at_least = at_least, learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
   end
   return shown
+end
+
+local function verdicts_of(limits, now)
+  local judged = {}
+  for i, limit in ipairs(limits) do judged[i] = verdict_of(limit, now) end
+  return judged
+end
+
+-- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
+-- none does), the names of the observed ones that would have refused, the places of those held: only they may be given
+-- back, since a counter would lose another's hit; and what its refusal is called. `peek` limits are judged, never held.
+-- With `others`, how many would have refused elsewhere, it returns last what each limit said, or nil where none would have.
+local function acquire(limits, nonce, now, others)
+  local refused, longest, observed, held, exceeded, kind = nil, 0, {}, {}, {}, nil
+  for i, limit in ipairs(limits) do
+    local wait = wait_of(limit, now)
+    if wait == 0 then
+      if not limit.peek then held[#held + 1] = i end
+    elseif not limit.enforced then
+      observed[#observed + 1] = limit.name
+      if limit.relative then exceeded[#exceeded + 1] = limit end
+    elseif wait > longest then
+      refused, longest, kind = limit.name, wait, limit.budget and 'blocked' or 'rate-limited'
+    end
+  end
+  if refused then return refused, longest, observed, {}, kind end
+  local judged = not REHEARSAL and others and others + #observed > 0 and verdicts_of(limits, now) or nil
+  for _, i in ipairs(held) do hold(limits[i], nonce, now) end
+  for _, limit in ipairs(exceeded) do exceed(limit, now) end
+  return nil, longest, observed, held, nil, judged
 end
