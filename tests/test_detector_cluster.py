@@ -79,3 +79,14 @@ def test_a_resend_and_a_refused_start_give_their_trials_back(spread: Store) -> N
     assert place.chart("cTN")[THIS_HOUR] == 1
     place.approve(verification)
     assert place.chart("cTN")[CONVERSIONS] == pytest.approx(1, abs=0.01)
+
+
+def test_no_place_is_blocked_while_approvals_are_late(spread: Store) -> None:
+    """The dispatcher carries approvals to the country's partition and says how far it has come: where that is more than
+    five seconds ago, what looks like nobody's entering a code may be on its way."""
+    place = field(spread)
+    *attacked, last = numbers(61, step=137)
+    spread.outbox.credited(place.bench.clock.now() - 5_001)
+    assert not any(place.refused(attacked, every=30))
+    spread.outbox.credited(place.bench.clock.now())
+    assert place.refused([last], every=30) == [True]
