@@ -53,15 +53,6 @@ local function neighbours(prefix, place)
   return false
 end
 
--- What a place says of a start, for explanations and blocks: a table only where somebody asks.
-local function seen_at(state, level)
-  local chart = state[level]
-  return {
-    place = '+' .. state.places[level], key = state.keys[level], messages = chart[SENT], converted = chart[WON],
-    usual_conversion = state.p0, evidence = state.evidence[level], needed = state.needed[level],
-    an_hour = hourly(chart, state.now), usual_an_hour = chart[RATE],
-  }
-end
 
 -- Whether stopping the place costs less than the fraud.
 local function worth_it(chart, rule, p0, price, waiting, hot)
@@ -70,6 +61,46 @@ local function worth_it(chart, rule, p0, price, waiting, hot)
   local legitimate = math.min(sent, chart[WON] / p0 * sent / math.max(1, sent - waiting))
   if hot then legitimate = math.min(legitimate, 1 + 4.5 * chart[RATE]) end
   return (sent - legitimate) * price >= rule.cost * legitimate
+end
+
+-- The log of the odds that a place needs, and the part of the usual volume, after a block there that was lifted by hand.
+local function needs_of(state, level)
+  local rule, block = state.rule, state[level].block
+  if block and block[RAISED] > state.now then return 1.5 * (level == 2 and rule.prefix or rule.block), 1 end
+  return level == 3 and rule.block or state.hot and rule.hot or rule.prefix, state.part
+end
+
+-- What a place says of a start, for explanations and blocks.
+local function seen_at(state, level)
+  local chart, key = state[level], state.keys[level]
+  local needed, part = needs_of(state, level)
+  return {
+    place = '+' .. key:match('%d*$'), key = key, messages = chart[SENT], converted = chart[WON],
+    usual_conversion = state.p0, evidence = level == 2 and state.of_prefix or state.of_block, needed = needed,
+    an_hour = hourly(chart, state.now), usual_an_hour = chart[RATE],
+    needed_an_hour = needed_hourly(chart, state.rule,
+      level == 2 and state.rule.prefix_messages or state.rule.block_messages, part),
+  }
+end
+
+-- Whether the prefix (2) or block of numbers (3) is blocked; blocks it where that is due.
+local function judge_place(state, level, price, waiting)
+  local chart, rule, now, country = state[level], state.rule, state.now, state[1]
+  local needed, part = needs_of(state, level)
+  if (level == 2 and state.of_prefix or state.of_block) >= needed and not is_blocked(chart, now) and not state.outage
+    and excessive(chart, rule, level == 2 and rule.prefix_messages or rule.block_messages, part, now)
+    and worth_it(chart, rule, state.p0, price, waiting, state.hot) and not credits_late(state.base, now) then
+    local seen, again = make_block(state.base, rule, chart, seen_at(state, level), now)
+    state.made = state.made or {}
+    state.made[#state.made + 1] = seen
+    if level == 2 and not again then country[SPREAD] = country[SPREAD] + 1 end
+  end
+  if not is_blocked(chart, now) then return end
+  -- A block outlasts its attack: then it rests, unless the attack goes on nearby.
+  local quiet = is_quiet(chart, now)
+  if quiet and not state.hot or probes(chart.block, rule, now) then return end
+  state.blocked, state.level, state.wait = true, level, chart.block[TILL] - now
+  if state.hot and not quiet then country[HOT] = math.max(country[HOT], now + HOT_MS) end
 end
 
 -- Judges a start, and writes nothing. Returns a state for one of `watch_admit` and `watch_refuse`; its `blocked` says
@@ -128,35 +159,11 @@ local function watch_judge(key, spec, now)
 
   -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known to
   -- be on many of its places, a quarter.
-  local part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
-  state.hot, state.outage, state.p0, state.part = hot, outage, p0, part
-  state.places, state.evidence = {country_name, prefix_name, block_name}, {heat, in_prefix, in_block}
-  local of_prefix, of_block = hot and rule.hot or rule.prefix, rule.block
-  state.needed = {rule.country, of_prefix, of_block}
-  for level = 2, block and 3 or 2 do
-    local chart, waiting = state[level], level == 2 and prefix_waiting or block_waiting
-    local least = level == 2 and rule.prefix_messages or rule.block_messages
-    local own = part
-    if chart.block and chart.block[RAISED] > now then
-      state.needed[level], own = 1.5 * (level == 2 and rule.prefix or rule.block), 1
-    end
-    if state.evidence[level] >= state.needed[level] and not is_blocked(chart, now) and not outage
-      and excessive(chart, rule, least, own, now) and worth_it(chart, rule, p0, price, waiting, hot)
-      and not credits_late(base, now) then
-      local seen, again = make_block(base, rule, chart, seen_at(state, level), now)
-      state.made = state.made or {}
-      state.made[#state.made + 1] = seen
-      if level == 2 and not again then country[SPREAD] = country[SPREAD] + 1 end
-    end
-    if is_blocked(chart, now) then
-      -- A block outlasts its attack: then it rests, unless the attack goes on nearby.
-      local quiet = is_quiet(chart, now)
-      if not (quiet and not hot) and not probes(chart.block, rule, now) then
-        state.blocked, state.level, state.wait = true, level, chart.block[TILL] - now
-        if hot and not quiet then country[HOT] = math.max(country[HOT], now + HOT_MS) end
-      end
-    end
-  end
+  state.part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
+  state.hot, state.outage, state.p0 = hot, outage, p0
+  state.of_prefix, state.of_block = in_prefix, in_block
+  judge_place(state, 2, price, prefix_waiting)
+  if block then judge_place(state, 3, price, block_waiting) end
   return state
 end
 
@@ -218,14 +225,12 @@ local function watch_verdict(state)
     return said
   end
   -- The place that is blocked, or the one that is nearest to it.
-  local evidence, needed = state.evidence, state.needed
-  local level = state.level or (state[3] and evidence[3] / needed[3] > evidence[2] / needed[2] and 3 or 2)
+  local level = state.level or (state[3] and state.of_block / needs_of(state, 3) > state.of_prefix / needs_of(state, 2) and 3 or 2)
   local seen = seen_at(state, level)
   said.key, said.count, said.bound = seen.place, math.exp(math.max(0, seen.evidence)), math.exp(seen.needed)
   said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0, odds = said.count,
-    needed_odds = said.bound, needed_an_hour = needed_hourly(state[level], rule,
-      level == 2 and rule.prefix_messages or rule.block_messages, state.part)}
-  for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour'}) do
+    needed_odds = said.bound}
+  for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour', 'needed_an_hour'}) do
     said.evidence[name] = seen[name]
   end
   if state.blocked then

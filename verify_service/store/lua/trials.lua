@@ -59,22 +59,25 @@ end
 -- The credits of who mistyped before: an approval makes a trial of the start again.
 local function corrected(credits) return (credits:gsub(':t,', ':m,')) end
 
-local function trust(key, now, starts)
-  local packed, first, won = redis.call('GET', key), now, 0
-  if packed then first, starts, won = struct.unpack(TRUST, packed) end
+-- Remembers that a number (once: of it only the time matters) or an address converted.
+local function trust(keys, found, now)
+  if not found[4] then redis.call('SET', keys[4], struct.pack(TRUST, now, 0, 1), 'PX', TRUST_LIFE) end
+  if not keys[5] then return end
+  local first, starts, won = now, 1, 0
+  if found[5] then first, starts, won = struct.unpack(TRUST, found[5]) end
   if starts > 200 then starts, won = starts / 2, won / 2 end
-  redis.call('SET', key, struct.pack(TRUST, first, starts, won + 1), 'PX', TRUST_LIFE)
+  redis.call('SET', keys[5], struct.pack(TRUST, first, starts, won + 1), 'PX', TRUST_LIFE)
 end
 
 -- An approval at `now` of the start that was counted at `at`.
 local function watch_won(key, at, now)
   local keys, flag = parts_of(key)
-  for i, kind in ipairs(KINDS) do
-    local packed = flag ~= '-' and redis.call('GET', keys[i])
-    if packed then
-      local chart = chart_of(packed)
+  local found = redis.call('MGET', unpack(keys))
+  for i = 1, flag == '-' and 0 or 3 do
+    if found[i] then
+      local chart = chart_of(found[i])
       age_chart(chart, now)
-      if kind == 'c' then
+      if i == 1 then
         chart[FAST], chart[SLOW] = chart[FAST] + 1, chart[SLOW] + 1
         chart[DELAY] = chart[DELAY] + (math.log(math.min(300, math.max(2, (now - at) / 1000))) - chart[DELAY]) / 100
       end
@@ -92,11 +95,10 @@ local function watch_won(key, at, now)
         end
         if is_blocked(chart, now) and at >= block[MADE] then probe_won(chart, now) end
       end
-      save_chart(keys[i], kind, chart)
+      save_chart(keys[i], KINDS[i], chart)
     end
   end
-  trust(keys[4], now, 0)
-  if keys[5] then trust(keys[5], now, 1) end
+  trust(keys, found, now)
 end
 
 -- What is known in the number's partition of a place's approvals (half-life of five days) and wrong codes (two hours).
