@@ -90,3 +90,21 @@ def test_no_place_is_blocked_while_approvals_are_late(spread: Store) -> None:
     assert not any(place.refused(attacked, every=30))
     spread.outbox.credited(place.bench.clock.now())
     assert place.refused([last], every=30) == [True]
+
+
+def test_an_export_of_a_cluster_says_what_the_rule_saw_of_neighbours(spread: Store) -> None:
+    """It is seen in the country's partition, and recorded in the number's: of refused starts, too."""
+    place = field(spread)
+    place.refused(numbers(40, step=1), every=30)
+    mine = {place.bench.tagger.number(to) for to in numbers(40, step=1)}
+    near = [event.get("near") for event in spread.events.read(0) if event.get("number") in mine]
+    assert (len(near), set(near)) == (40, {"0", "1"})
+
+
+def test_the_event_of_a_block_says_in_seconds_when_it_ends(spread: Store) -> None:
+    """In the unit of `at`."""
+    place = field(spread)
+    place.refused(numbers(40, step=137), every=30)
+    (block,) = [block for block in spread.blocks.list(place.bench.clock.now()) if block.rule == place.rule]
+    (made,) = [event for event in spread.events.read(0) if event["event"] == "blocked" and event["id"] == block.id]
+    assert (made["at"], made["till"]) == (block.at / 1000, block.till / 1000)

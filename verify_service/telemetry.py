@@ -6,6 +6,7 @@ No code, key, token or full number is ever passed to either: what could carry on
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from verify_service.errors import Problem
 
 STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed or a problem.", ["outcome"])
 CHECKS = Counter(
@@ -26,6 +29,16 @@ SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
+
+
+@contextmanager
+def counting_problems(outcomes: Counter) -> Iterator[None]:
+    """Counts a problem under its slug, whoever raises it."""
+    try:
+        yield
+    except Problem as problem:
+        outcomes.labels(problem.slug).inc()
+        raise
 
 
 class _Gauges:

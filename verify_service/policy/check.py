@@ -27,8 +27,8 @@ def check(policy: Policy) -> None:
     chance = policy.guess_chance()
     if chance > policy.code.guess_ceiling:
         raise ConfigError(
-            f"a code of one number can be guessed with a chance of {chance:.1e} a day, above "
-            f"code.guess_ceiling {policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
+            f"code.guess_ceiling: a code of one number can be guessed with a chance of {chance:.1e} a day, above "
+            f"{policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
         )
 
 

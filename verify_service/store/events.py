@@ -11,7 +11,7 @@ _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
 # before this.
 _LATE_S = 600.0
-_NUMERIC = {"at": 1000, "price": 1_000_000}
+_NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
 _WHOLE = frozenset({"revision"})
 _LISTS = frozenset({"observed", "unjudged"})
 _HIDDEN = frozenset({"credits", "undo"})

@@ -49,13 +49,16 @@ class Proposal(NamedTuple):
     ring: Sequence[str]
     context: Context = Context()
 
-    def knowing(self, observed: Sequence[str], judged: Sequence[bytes], unjudged: Sequence[str]) -> "Proposal":
+    def knowing(
+        self, observed: Sequence[str], judged: Sequence[bytes], unjudged: Sequence[str], near: str
+    ) -> "Proposal":
         """With what other partitions said of it, or could not say."""
         known = self.context
         context = known._replace(
             observed=(*known.observed, *observed), judged=[text(each) for each in judged], unjudged=unjudged
         )
-        facts = [*self.facts, "unjudged", ",".join(unjudged)] if unjudged else self.facts
+        said = {"unjudged": ",".join(unjudged), "near": near}
+        facts = [*self.facts, *(part for pair in said.items() if pair[1] for part in pair)]
         return self._replace(context=context, facts=facts)
 
 

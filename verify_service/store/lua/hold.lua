@@ -1,8 +1,8 @@
 -- hold: judges and holds the limits of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[…]  a spec per key ('p' in front: peek)
--- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged}: `held` are the places of the keys that were
--- held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives back;
--- `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''.
+-- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged, near}: `held` are the places of the keys that
+-- were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives
+-- back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in an event.
 local function hold_here(KEYS, ARGV)
   local limits, watches, nonce, now = {}, {}, ARGV[2], tonumber(ARGV[1])
   for i, key in ipairs(KEYS) do
@@ -17,13 +17,14 @@ local function hold_here(KEYS, ARGV)
     end
   end
   local states, blocked, watched = watch_all(watches, now)
+  local near = near_of(states)
   if blocked then
     watch_refuse(blocked)
-    return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', ''}
+    return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', '', near}
   end
   local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched)
   for _, each in ipairs(watched) do observed[#observed + 1] = each end
-  if name then return {name, wait, observed, {}, kind, '', ''} end
+  if name then return {name, wait, observed, {}, kind, '', '', near} end
   for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
   local credits, places = '', {}
   for _, i in ipairs(held) do
@@ -35,7 +36,7 @@ local function hold_here(KEYS, ARGV)
     credits = credits .. credit
     if trial then places[#places + 1] = watches[i][3] end
   end
-  return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or ''}
+  return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
 end
 
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not

@@ -1,3 +1,11 @@
+-- What an event says of neighbours, which nobody can see in an export: '1', '0', or '' where nothing is known.
+local function near_of(states)
+  for _, state in ipairs(states) do
+    if state.near ~= nil then return state.near and '1' or '0' end
+  end
+  return ''
+end
+
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of the number's partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
@@ -61,10 +69,9 @@ local function start(KEYS, ARGV)
   else
     local blocked, watched
     states, blocked, watched = watch_all(watches, now)
-    for _, state in ipairs(states) do
-      -- Of a refused start, too: a backtest of the export may admit it.
-      if state.near ~= nil then facts[#facts + 1], facts[#facts + 2] = 'near', state.near and '1' or '0' end
-    end
+    -- Of a refused start, too: a backtest of the export may admit it.
+    local near = near_of(states)
+    if near ~= '' then facts[#facts + 1], facts[#facts + 2] = 'near', near end
     if blocked then
       watch_refuse(blocked)
       refusal = {'blocked', blocked.rule.name, blocked.wait, observed}
