@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from verify_service import phone
 from verify_service.errors import ConfigError, Problem
+from verify_service.hints import nearest
 from verify_service.policy.base import DAY_MS
 from verify_service.policy.budgets import MICRO, Budget
-from verify_service.policy.hints import nearest
 from verify_service.policy.sections import Entries, Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
