@@ -59,6 +59,7 @@ def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> N
         "by_rule": {"ip": {"refused": 1, "approved_lost": 1, "spend_saved": 0.01}},
         "approved_lost": 1,
         "spend_saved": 0.01,
+        "observed": {},
         "policy": new,
     }
     assert msgspec.json.decode(done.stdout) == of_new
@@ -70,10 +71,23 @@ def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> N
         "by_rule": {"countries": {"refused": 1, "approved_lost": 0, "spend_saved": 0.01}},
         "approved_lost": 0,
         "spend_saved": 0.01,
+        "observed": {},
         "policy": old,
     }
     changes = {"newly_refused": 1, "newly_admitted": 1, "by_other_rule": 0, "approved_lost": 1, "spend_saved": 0.0}
     assert msgspec.json.decode(done.stdout) == {**of_new, "against": of_old, "changed": changes}
+
+
+def test_what_only_observes_is_told_as_if_it_had_decided(files: tuple[str, str, str]) -> None:
+    """Of the starts that were admitted: how many it would have refused, whose approvals, for how many dollars."""
+    new, _, events = files
+    Path(new).write_text(FILE.replace("2/hour", "1/hour").replace("[code]", "[prices]\ndefault = 0.2\n[code]"))
+    done = run("policy", "backtest", new, "--events", events, "--json")
+    figures = msgspec.json.decode(done.stdout)
+    assert (figures["admitted"], figures["by_rule"]["ip"]["refused"]) == (3, 1)
+    assert figures["observed"] == {"watched": {"would_refuse": 1, "approved_lost": 0, "spend_saved": 0.01}}
+    shown = run("policy", "backtest", new, "--events", events).stdout
+    assert "Only observed, and would have refused:" in shown
 
 
 def test_decisions_has_a_line_per_start(files: tuple[str, str, str], tmp_path: Path) -> None:

@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 
 from tests.conftest import Bench, a_start, make_bench
 from tests.crowd import at_once, numbers, outcome
+from tests.faults import GUARD, is_refused
 from tests.test_limits_oracle import EPOCH, Oracle
 from verify_service import phone
-from verify_service.errors import Blocked, ConfigError, RateLimited
+from verify_service.errors import Blocked, RateLimited
 from verify_service.model import Verification
-from verify_service.policy import file as policy_file
 from verify_service.policy.decisions import Verdict
 from verify_service.store import Store
 from verify_service.store.connection import Call
 
-GUARD = "[code]\nguess_ceiling = 1.0\n"
 PRICES = "[prices]\nUS = 0.25\nGB = 0.5\n"
 
 
@@ -74,6 +73,13 @@ def test_several_windows_must_all_have_room(store: Store) -> None:
     assert sent(bench, "+141555502", 20) == 2
     bench.clock.advance(120)
     assert sent(bench, "+141555503", 20) == 0
+
+
+def test_a_message_that_costs_more_than_a_window_never_fits(store: Store) -> None:
+    """It is refused by the rule, like any other that does not fit; the cheaper country is served."""
+    bench = make_bench(store, GUARD + PRICES + a_budget("$0.30/day"))
+    assert (sent(bench, "+4474001234", 2), sent(bench, "+141555501", 2)) == (0, 1)
+    assert shown(bench, "+447400123499").wait == 2 * 86400
 
 
 def test_a_tenants_budget_is_its_own(store: Store) -> None:
@@ -177,8 +183,7 @@ BAD = {
 @pytest.mark.parametrize(("allow", "words"), BAD.values(), ids=BAD)
 def test_a_budget_that_cannot_be_meant_names_the_key(allow: str, words: str) -> None:
     """One line with the rule and what may stand there."""
-    with pytest.raises(ConfigError, match=words):
-        policy_file.parse(GUARD + PRICES + a_budget(allow), "x")
+    is_refused(PRICES + a_budget(allow), words)
 
 
 RULES = {
@@ -193,12 +198,10 @@ RULES = {
 @pytest.mark.parametrize(("text", "words"), RULES.values(), ids=RULES)
 def test_a_rule_that_cannot_be_meant_names_the_key(text: str, words: str) -> None:
     """Kind, keys and name."""
-    with pytest.raises(ConfigError, match=words):
-        policy_file.parse(f"{GUARD}[[rule]]\n{text}\n", "x")
+    is_refused(f"[[rule]]\n{text}\n", words)
 
 
 def test_a_limit_and_a_rule_do_not_share_a_name() -> None:
     """They would share their counts."""
     limit = '[[limit]]\nname = "spend"\nof = ["number"]\nallow = "1/day"\n'
-    with pytest.raises(ConfigError, match=r"limit\[0\] \(spend\): the name stands twice"):
-        policy_file.parse(GUARD + limit + a_budget("$40/day"), "x")
+    is_refused(limit + a_budget("$40/day"), r"limit\[0\] \(spend\): the name stands twice")

@@ -21,6 +21,7 @@ from tests.live import dispatching, until
 from verify_service.errors import IdempotencyMismatch, RateLimited
 from verify_service.model import Verification
 from verify_service.store import Store
+from verify_service.store.connection import prefix
 
 
 @pytest.mark.parametrize("allow", ["20/hour", "40/hour", "20/hour; 40/day"])
@@ -201,4 +202,10 @@ def test_an_approval_gives_its_start_back_to_another_partition(spread: Store) ->
 
         # The promise is a second; the rest is for a machine that has other things to do.
         assert until(lambda: counted() == [1, 1]) < 5
+        # And every partition learns how far the dispatcher has come, by the clock of the starts.
+        bench.clock.advance(60)
+        marks = [(part, f"{prefix(part)}credited") for part in range(spread.link.partitions)]
+        now = {str(bench.clock.ms).encode()}
+        until(lambda: {spread.link.command(part, ["GET", key]) for part, key in marks} == now)
+    assert all(0 < spread.link.client(part).pttl(key) <= 3_600_000 for part, key in marks)
     assert bench.service.status(TENANT, left.id).status == "pending"

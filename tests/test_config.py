@@ -111,8 +111,11 @@ BAD = {
     "nothing": ("", r"no \[providers.NAME\]"),
     "no TOML": ("tenants = [", r"cannot be read as TOML"),
     "not UTF-8": ("\udcff", r"cannot be read as TOML"),
-    "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`"),
-    "an unknown key": (FAKE + "[tenants.acme]\nname = 'x'\n", r"unknown field `name` - at `\$\.tenants"),
+    "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),
+    "an unknown key": (
+        FAKE + "[tenants.acme]\nname = 'x'\n",
+        r"unknown field `name` - at `\$\.tenants\[\.\.\.\]`; it is one of api_keys, brand$",
+    ),
     "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
     "a digest": (FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n', r"api_keys\[0\]\.digest`"),
     "no scope": (
@@ -121,13 +124,16 @@ BAD = {
     ),
     "a scope": (
         FAKE + f'[tenants.a]\napi_keys = [{{ digest = "{DIGEST}", scopes = ["root"] }}]\n',
-        r"'root'.*scopes\[0\]`",
+        r"'root'.*scopes\[0\]`; it is one of admin, read, verify$",
     ),
     "a key of two tenants": (
         FAKE + "".join(f'[tenants.{name}]\napi_keys = [{{ digest = "{DIGEST}" }}]\n' for name in "ab"),
         r"tenants\.b\.api_keys: a digest stands twice",
     ),
-    "a kind": ('[providers.x]\nkind = "carrier-pigeon"\n', r"'carrier-pigeon' - at `\$\.providers\[\.\.\.\]\.kind`"),
+    "a kind": (
+        '[providers.x]\nkind = "carrier-pigeon"\n',
+        r"'carrier-pigeon' - at `\$\.providers\[\.\.\.\]\.kind`; it is one of fake, webhook$",
+    ),
     "no kind": ("[providers.x]\n", r"missing required field `kind`"),
     "a key of another kind": (FAKE + 'url = "https://x"\n', r"unknown field `url`"),
     "no secret": ('[providers.x]\nkind = "webhook"\nurl = "https://x"\n', r"missing required field `secret`"),
@@ -137,7 +143,7 @@ BAD = {
     "a length of time": (HOOK + 'timeout = "soon"\n', r"'soon' is not a length of time.*\.timeout`"),
     "a sender's type": (
         FAKE + '[senders.s]\ntype = "pager"\naddress = "1"\n',
-        r"'pager' - at `\$\.senders\[\.\.\.\]\.type`",
+        r"'pager' - .*\.type`; it is one of 10dlc, alphanumeric, long-code, short-code, toll-free$",
     ),
     "a route to nowhere": (
         FAKE + '[[routes]]\nvia = [{ provider = "other" }]\n',
@@ -154,7 +160,7 @@ BAD = {
     ),
     "a channel": (
         FAKE + '[[routes]]\nchannel = "fax"\nvia = [{ provider = "fake-a" }]\n',
-        r"'fax' - at `\$\.routes\[0\]\.channel`",
+        r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of sms$",
     ),
     "no weight": (
         FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = 0 }]\n',

@@ -7,7 +7,7 @@ from tests.test_detector import Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 
-TRIALS, THIS_HOUR, CONVERSIONS = 12, 9, 13  # Places in a chart.
+TRIALS, THIS_HOUR, CONVERSIONS = 9, 6, 10  # Places in a chart.
 
 
 def outside(place: Field) -> list[str]:
@@ -79,3 +79,32 @@ def test_a_resend_and_a_refused_start_give_their_trials_back(spread: Store) -> N
     assert place.chart("cTN")[THIS_HOUR] == 1
     place.approve(verification)
     assert place.chart("cTN")[CONVERSIONS] == pytest.approx(1, abs=0.01)
+
+
+def test_no_place_is_blocked_while_approvals_are_late(spread: Store) -> None:
+    """The dispatcher carries approvals to the country's partition and says how far it has come: where that is more than
+    five seconds ago, what looks like nobody's entering a code may be on its way."""
+    place = field(spread)
+    *attacked, last = numbers(61, step=137)
+    spread.outbox.credited(place.bench.clock.now() - 5_001)
+    assert not any(place.refused(attacked, every=30))
+    spread.outbox.credited(place.bench.clock.now())
+    assert place.refused([last], every=30) == [True]
+
+
+def test_an_export_of_a_cluster_says_what_the_rule_saw_of_neighbours(spread: Store) -> None:
+    """It is seen in the country's partition, and recorded in the number's: of refused starts, too."""
+    place = field(spread)
+    place.refused(numbers(40, step=1), every=30)
+    mine = {place.bench.tagger.number(to) for to in numbers(40, step=1)}
+    near = [event.get("near") for event in spread.events.read(0) if event.get("number") in mine]
+    assert (len(near), set(near)) == (40, {"0", "1"})
+
+
+def test_the_event_of_a_block_says_in_seconds_when_it_ends(spread: Store) -> None:
+    """In the unit of `at`."""
+    place = field(spread)
+    place.refused(numbers(40, step=137), every=30)
+    (block,) = [block for block in spread.blocks.list(place.bench.clock.now()) if block.rule == place.rule]
+    (made,) = [event for event in spread.events.read(0) if event["event"] == "blocked" and event["id"] == block.id]
+    assert (made["at"], made["till"]) == (block.at / 1000, block.till / 1000)

@@ -243,7 +243,7 @@ def test_an_approval_gives_back_what_its_start_had_taken_and_nothing_else(
     assert store.link.client().hvals(counter) == [b"33"]
     last = started[-1].id
     assert bench.service.check("default", last, bench.code(last)).approved
-    while store.outbox.credit(0, 1000):
-        pass
-    store.outbox.credit(0, 1000)
-    assert store.link.client().hvals(counter) == [b"33" if mode == "observe" else b"32"]
+    for _ in range(2):  # The check has done it; the dispatcher only carries to other partitions.
+        assert store.link.client().hvals(counter) == [b"33" if mode == "observe" else b"32"]
+        while store.outbox.credit(0, 1000):
+            pass

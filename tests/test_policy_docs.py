@@ -12,8 +12,8 @@ import pytest
 from verify_service.duration import Duration
 from verify_service.policy import file as policy_file
 from verify_service.policy import schema, sections
-from verify_service.policy.hints import kinds
 from verify_service.policy.rules import Pumping
+from verify_service.policy.sections import kinds
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "policy.md").read_text("utf-8")

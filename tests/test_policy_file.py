@@ -96,7 +96,7 @@ def test_the_chance_to_guess_is_computed_from_what_is_enforced() -> None:
 def test_a_policy_that_lets_codes_be_guessed_is_refused(text: str) -> None:
     """Where an attacker's chance per number and day is above the ceiling, the line says both and what to do."""
     with pytest.raises(
-        ConfigError, match=r"can be guessed with a chance of .* above code\.guess_ceiling 1\.0e-04; allow"
+        ConfigError, match=r"code\.guess_ceiling: .* can be guessed with a chance of .* above 1\.0e-04; allow"
     ):
         policy_file.parse(text, "x")
 

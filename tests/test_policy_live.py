@@ -150,7 +150,7 @@ def test_a_bad_push_is_refused_and_leaves_the_live_policy(live: Contract, tmp_pa
     file = tmp_path / "bad.toml"
     for text, fault in (
         ("[code]\ndigits = 5\n", "Expected `int` >= 6 - at `$.code.digits`"),
-        ("[code]\nguess_ceiling = 1e-9\n", "a code of one number can be guessed"),
+        ("[code]\nguess_ceiling = 1e-9\n", "code.guess_ceiling: a code of one number can be guessed"),
         ("no toml", "is not TOML"),
     ):
         file.write_text(text)
@@ -219,6 +219,7 @@ def test_a_push_by_http_names_the_revision_that_it_replaces(live: Contract) -> N
         ("[code]\ndigit = 6\n", "application/toml", "*", 400, "code.digit"),
         ("[cod]\ndigits = 6\n", "application/toml", "*", 400, "cod"),
         (BASE.replace('"30/hour"', '"lots"'), "application/toml", "*", 400, "limit[1].allow"),
+        ("[code]\nguess_ceiling = 1e-9\n", "text/plain", "*", 400, "code.guess_ceiling"),
         ("nonsense", "text/plain", "*", 400, ""),
         ("{}", "application/json", "*", 400, "policy"),
         (json.dumps({"policy": BASE, "note": "two\nlines"}), "application/json", "*", 400, "note"),

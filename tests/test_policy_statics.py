@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Bench, a_start, make_bench
+from tests.faults import GUARD, is_refused
 from verify_service import phone
-from verify_service.errors import Blocked, ConfigError, InvalidNumber, RateLimited
+from verify_service.errors import Blocked, InvalidNumber, RateLimited
 from verify_service.policy import file as policy_file
 from verify_service.policy import summary
 from verify_service.policy.statics import Statics
 from verify_service.store import Store
 
-GUARD = "[code]\nguess_ceiling = 1.0\n"
 US, GB, PREMIUM = "+14155550142", "+447911123456", "+19005550123"
 
 
@@ -114,6 +114,7 @@ def test_a_static_refusal_costs_one_trip_counts_nothing_and_is_told(store: Store
     assert members["rule"] == "countries"
     found = bench.service.inquiry.decision("default", members["decision"])
     assert (found.by, found.sentence) == ("countries", "The country US is refused.")
+    assert found.unjudged == ("n",)
     (event,) = events(bench)
     assert (event["event"], event["refused"], event["decision"]) == ("start", "countries", members["decision"])
     explained = bench.service.inquiry.explain("default", phone.parse(US, None))
@@ -179,9 +180,7 @@ BAD = {
 @pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
 def test_a_rule_that_cannot_be_meant_names_the_key_and_the_fix(text: str, words: str) -> None:
     """One line, with the nearest word that is known."""
-    with pytest.raises(ConfigError, match=words) as refused:
-        policy_file.parse(GUARD + text, "x")
-    assert "\n" not in str(refused.value)
+    is_refused(text, words)
 
 
 def test_a_summary_says_what_is_listed() -> None:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
 from verify_service.errors import ConfigError
+from verify_service.hints import hint
 from verify_service.model import Tenant
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -156,7 +157,7 @@ def _read(path: Path) -> _File:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=_File, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {error}{hint(error, _File)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
 

@@ -2,13 +2,13 @@
 
 import secrets
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from verify_service import codes, phone
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import InvalidRequest, Problem, StoreUnavailable, VerificationNotFound
+from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.budgets import micro
@@ -19,7 +19,7 @@ from verify_service.refusals import refusal, refused_by
 from verify_service.store.decisions import Refusal
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Refused, Started
 from verify_service.store.verifications import Verifications
-from verify_service.telemetry import CHECKS, STARTS
+from verify_service.telemetry import CHECKS, STARTS, counting_problems
 
 
 class Target(NamedTuple):
@@ -55,6 +55,7 @@ class Service:
         """The policy in force now."""
         return self._rules().policy
 
+    @counting_problems(STARTS)
     def start(self, tenant: str, ask: Start, idempotency_key: str | None = None) -> Verification:
         """Admits a start: its code is on the way when this returns, and the verification says until when it lives.
 
@@ -76,9 +77,10 @@ class Service:
             decision = self._verifications.new_decision(tag)
             kind = "invalid-number" if refused.kind == "line-types" else "blocked"
             what = self._facts(book, tenant, ask, tag, facts)
+            context = context._replace(unjudged=[hit.name for hit in hits])
             gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
             self._verifications.decisions.refuse(now, gone)
-            raise _counted(STARTS, refused_by(refused, decision))
+            raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
         nonce = secrets.token_hex(16)
@@ -104,15 +106,13 @@ class Service:
             context=context,
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
-        try:
-            outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
-        except StoreUnavailable as silent:
-            raise _counted(STARTS, silent) from None
+        outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
-            raise _counted(STARTS, refusal(outcome, proposal.decision, _allows(book)))
+            raise refusal(outcome, proposal.decision, _allows(book))
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
+    @counting_problems(CHECKS)
     def check(
         self,
         tenant: str,
@@ -140,7 +140,7 @@ class Service:
             place = where
         facts = facts_of(tenant, ip)
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
-        outcome = self._compare(
+        outcome = self._verifications.check(
             now,
             tenant,
             place,
@@ -156,14 +156,8 @@ class Service:
             CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
-            raise _counted(CHECKS, VerificationNotFound())
-        raise _counted(CHECKS, refusal(outcome, decision, _allows(book)))
-
-    def _compare(self, *request: Any) -> Checked | Refused:
-        try:
-            return self._verifications.check(*request)
-        except StoreUnavailable as silent:
-            raise _counted(CHECKS, silent) from None
+            raise VerificationNotFound
+        raise refusal(outcome, decision, _allows(book))
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -291,8 +285,3 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
 def _allows(book: Rulebook) -> dict[str, str]:
     """What each limit allows, in the policy's own words."""
     return {limit.name: limit.allow for limit in book.policy.limit}
-
-
-def _counted(counter: "object", problem: Problem) -> Problem:
-    counter.labels(problem.slug).inc()  # type: ignore[attr-defined]
-    return problem

@@ -6,6 +6,7 @@ No code, key, token or full number is ever passed to either: what could carry on
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -14,17 +15,30 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from verify_service.errors import Problem
+
 STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed or a problem.", ["outcome"])
 CHECKS = Counter(
     "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
 )
 OBSERVED = Counter("verify_observed", "Starts that a limit or rule in observe mode would have refused.", ["rule"])
+UNJUDGED = Counter("verify_unjudged", "Starts and checks that an observed limit or rule could not judge.", ["rule"])
 BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
+
+
+@contextmanager
+def counting_problems(outcomes: Counter) -> Iterator[None]:
+    """Counts a problem under its slug, whoever raises it."""
+    try:
+        yield
+    except Problem as problem:
+        outcomes.labels(problem.slug).inc()
+        raise
 
 
 class _Gauges:

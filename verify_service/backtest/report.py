@@ -22,9 +22,9 @@ def _parts(new: Tally, old: Tally | None) -> Iterator[RenderableType]:
             starts, admitted = tally.starts, figures["admitted"]
             yield f"{tally.name}: {starts:,} starts, {admitted:,} admitted, {starts - admitted:,} refused"
             yield _table(figures)
-            if tally.observed:
-                watched = ", ".join(f"{name} {count:,}" for name, count in tally.observed.most_common())
-                yield f"Only observed, and would have refused: {watched}."
+            if figures["observed"]:
+                yield "Only observed, and would have refused:"
+                yield _observed(figures["observed"])
     if old is not None:
         yield _change(new, old)
     told = new.unknown()
@@ -33,11 +33,23 @@ def _parts(new: Tally, old: Tally | None) -> Iterator[RenderableType]:
         yield from (f"- {sentence}" for sentence in told)
 
 
-def _table(figures: dict[str, Any]) -> Table:
+def _observed(rules: dict[str, dict[str, Any]]) -> Table:
+    table = _empty("observed")
+    for name, rule in rules.items():
+        table.add_row(name, *_cells(rule | {"refused": rule["would_refuse"]}))
+    return table
+
+
+def _empty(by: str) -> Table:
     table = Table()
-    table.add_column("refused by", no_wrap=True)
+    table.add_column(by, no_wrap=True)
     for name in ("starts", "approvals lost", "spend saved"):
         table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = _empty("refused by")
     for name, rule in figures["by_rule"].items():
         table.add_row(name, *_cells(rule))
     table.add_section()

@@ -11,7 +11,7 @@ from verify_service.policy.sections import Policy
 
 
 class RuleTally(msgspec.Struct):
-    """What one limit or rule refused: `spend_saved` in US dollars."""
+    """What one limit or rule refused, or would have: `spend_saved` in US dollars."""
 
     refused: int = 0
     approved_lost: int = 0
@@ -28,7 +28,6 @@ class Tally:
     def __init__(self, name: str, policy: Policy) -> None:
         self.name = name
         self.starts = 0
-        self.observed: Counter[str] = Counter()
         self.pseudonymous = self.without_address = self.without_outcome = self.missed = self.otherwise_priced = 0
         self.rules: list[str | None] = [None]
         self.decisions = array("H")
@@ -36,6 +35,7 @@ class Tally:
         self._places: dict[str | None, int] = {None: 0}
         self.policy = policy
         self._refused: list[tuple[str, int, float]] = []
+        self._observed: list[tuple[str, int, float]] = []
         self._approved: set[str] = set()
 
     def add(self, item: Decided | Followed) -> None:
@@ -49,23 +49,35 @@ class Tally:
         self.starts += 1
         price = self.policy.price(item.country)
         self.otherwise_priced += event.price is not None and abs(event.price - price) > 1e-9
-        self.observed.update(item.observed)
         self.pseudonymous += event.pseudonymous
         self.without_address += event.ip is None
-        place = self._places.get(item.rule)
-        if place is None:
-            place = self._places[item.rule] = len(self.rules)
-            self.rules.append(item.rule)
+        cost = price if event.price is None else event.price
+        place = self._place(item.rule)
         self.decisions.append(place)
         if item.rule is not None:
-            self._refused.append((event.id, place, price if event.price is None else event.price))
-        elif event.refused:
-            self.without_outcome += 1
+            self._refused.append((event.id, place, cost))
+            return
+        self._observed += [(event.id, self._place(name), cost) for name in item.observed]
+        self.without_outcome += bool(event.refused)
+
+    def _place(self, rule: str | None) -> int:
+        place = self._places.get(rule)
+        if place is None:
+            place = self._places[rule] = len(self.rules)
+            self.rules.append(rule)
+        return place
 
     def by_rule(self) -> dict[str, RuleTally]:
         """What each limit and rule refused, most first."""
+        return self._by_rule(self._refused)
+
+    def observed(self) -> dict[str, RuleTally]:
+        """What each limit and rule that only observes would have refused of what was admitted, most first."""
+        return self._by_rule(self._observed)
+
+    def _by_rule(self, starts: list[tuple[str, int, float]]) -> dict[str, RuleTally]:
         found: dict[str, RuleTally] = defaultdict(RuleTally)
-        for recorded, place, price in self._refused:
+        for recorded, place, price in starts:
             rule = found[self.rules[place] or ""]
             rule.refused += 1
             rule.approved_lost += recorded in self._approved
@@ -89,6 +101,14 @@ class Tally:
             },
             "approved_lost": sum(rule.approved_lost for rule in by_rule.values()),
             "spend_saved": round(sum((rule.spend_saved for rule in by_rule.values()), 0.0), 4),
+            "observed": {
+                name: {
+                    "would_refuse": rule.refused,
+                    "approved_lost": rule.approved_lost,
+                    "spend_saved": round(rule.spend_saved, 4),
+                }
+                for name, rule in self.observed().items()
+            },
             "policy": self.name,
         }
 

@@ -1,13 +1,17 @@
 """Live blocks from the command line: list with their evidence, lift."""
 
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
 from verify_service import settings
 from verify_service.commands.policies import by_option
 from verify_service.errors import ConfigError
-from verify_service.store import Store
-from verify_service.store.blocks import Block, shown
+from verify_service.store.blocks import Block, shown, under
+
+if TYPE_CHECKING:
+    from verify_service.app import Remote
 
 
 @click.group()
@@ -19,8 +23,10 @@ def blocks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def blocks_list(as_json: bool) -> None:
     """Lists the live blocks, the newest first, with what they were made on."""
-    store, now = _at_hand()
-    found = store.blocks.list(now)
+    service = _remote()
+    policy = service.policy
+    policy.refresh()
+    found = under(policy().watches.modes, service.store.blocks.list(service.clock.now()))
     if as_json:
         click.echo(msgspec.json.encode([shown(block) for block in found]).decode())
         return
@@ -38,19 +44,17 @@ def blocks_lift(block_id: str, reason: str, by: str) -> None:
     """Ends a block at once; its place is remembered as a false positive and needs more evidence for a week."""
     if not reason.strip() or "\n" in reason or len(reason) > 500:
         raise click.BadParameter("is one line of 1 to 500 characters", param_hint="--reason")
-    store, now = _at_hand()
-    lifted = store.blocks.lift(now, block_id, by, reason)
+    service = _remote()
+    lifted = service.store.blocks.lift(service.clock.now(), block_id, by, reason)
     if lifted is None:
         raise ConfigError(f"{block_id}: no such live block; `verify-service blocks list` shows them")
-    click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {lifted.refused} starts {_refused(lifted)})")
+    click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {_refused(lifted)})")
 
 
-def _at_hand() -> tuple[Store, int]:
-    from verify_service.app import clock_of, store_at_hand
+def _remote() -> "Remote":
+    from verify_service.app import remote
 
-    found = settings.read()
-    store = store_at_hand(found)
-    return store, clock_of(found, store).now()
+    return remote(settings.read())
 
 
 def _lines(block: Block) -> str:
@@ -60,10 +64,11 @@ def _lines(block: Block) -> str:
         f"    made on {block.messages:.0f} messages with {block.converted:.0f} converted, "
         f"where {block.usual_conversion:.0%} is usual; {block.an_hour:.0f} starts an hour, "
         f"where {block.usual_an_hour:.1f} is usual; odds for fraud {facts['odds']:,} to 1\n"
-        f"    since then: {block.refused} starts {_refused(block)}, {block.probes} probes, "
+        f"    since then: {_refused(block)}, {block.probes} probes, "
         f"{block.probes_converted} converted"
     )
 
 
 def _refused(block: Block) -> str:
-    return "refused" if block.mode == "enforce" else "would have been refused"
+    watched = f"{block.observed} that would have been in observe mode, {block.observed_converted} of them converted"
+    return f"{block.refused} starts refused" + (f", {watched}" if block.observed else "")

@@ -14,7 +14,10 @@ _AMOUNT = re.compile(r"\$\s*(\d{1,9}(?:\.\d{1,6})?)\s*(?:/|per)\s*(.+)", re.DOTA
 
 
 class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
-    """What may be spent on messages: by country, by tenant, or by both."""
+    """What may be spent on messages: by country, by tenant, or by both.
+
+    `allow` is the most, whatever is usual; `times_usual` bounds the day by the key's own past as well.
+    """
 
     name: Name
     of: Annotated[
@@ -22,7 +25,25 @@ class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
         Meta(min_length=1, max_length=2, description="What is summed up together."),
     ]
     allow: Annotated[str, Meta(description='Dollars per window, several with ;, such as "$40/day; $10/hour".')]
+    times_usual: Annotated[
+        Annotated[float, Meta(ge=1, le=1000)] | None,
+        Meta(description="A day costs at most so many times what it usually does."),
+    ] = None
+    times_all: Annotated[
+        Annotated[float, Meta(ge=0, le=1000)] | None,
+        Meta(description="Or so many times what a usual day costs in all, if that is more."),
+    ] = None
+    at_least: Annotated[
+        Annotated[float, Meta(gt=0, le=1e8)] | None, Meta(description="Or so many dollars, if that is more.")
+    ] = None
     mode: Mode = "observe"
+
+    @property
+    def relative(self) -> tuple[float, float, int] | None:
+        """(times_usual, times_all, at_least in micro-dollars) where the budget goes by what is usual, else None."""
+        if self.times_usual is None:
+            return None
+        return self.times_usual, self.times_all or 0.0, micro(self.at_least or 0.0)
 
     @property
     def windows(self) -> tuple[tuple[int, int], ...]:

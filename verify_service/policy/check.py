@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from verify_service import phone
 from verify_service.errors import ConfigError, Problem
+from verify_service.hints import nearest
 from verify_service.policy.base import DAY_MS
 from verify_service.policy.budgets import MICRO, Budget
-from verify_service.policy.hints import nearest
 from verify_service.policy.sections import Entries, Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
@@ -27,8 +27,8 @@ def check(policy: Policy) -> None:
     chance = policy.guess_chance()
     if chance > policy.code.guess_ceiling:
         raise ConfigError(
-            f"a code of one number can be guessed with a chance of {chance:.1e} a day, above "
-            f"code.guess_ceiling {policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
+            f"code.guess_ceiling: a code of one number can be guessed with a chance of {chance:.1e} a day, above "
+            f"{policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
         )
 
 
@@ -85,6 +85,20 @@ def _budgets(policy: Policy) -> Iterator[str]:
         cheapest = min((*policy.prices.values(), policy.price("")))
         if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
             yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
+        yield from _usual(at, budget, policy)
+
+
+def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
+    if budget.times_usual is None:
+        for key in ("times_all", "at_least"):
+            if getattr(budget, key) is not None:
+                yield f"{at}.{key}: says nothing without times_usual; add it, or remove this"
+        return
+    if DAY_MS not in (ms for _, ms in budget.windows):
+        yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
+    dearest = max((*policy.prices.values(), policy.price("")))
+    if (budget.at_least or 0) < dearest:
+        yield f"{at}.at_least: the dearest message costs ${dearest:g} by [prices]; without a past, none would fit"
 
 
 def _statics(policy: Policy) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Decisions: what each limit and rule said of one start, with its figures and one English sentence each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from verify_service.policy.statics import StaticVerdict, Word
 
 REFUSALS = frozenset({"opted-out", "cooldown", "sends-exhausted", "checks-exhausted"})
 """What refuses without a limit or a rule of the policy."""
+_MONEY = frozenset({"usual", "usual_in_all", "at_least"})
 _UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
 
 
@@ -37,7 +38,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True):
     """One decision on a start (or a check): what decided, under which revision of the policy, and everything judged.
 
-    `id` is None where nothing was decided but only explained; `at` is milliseconds since the epoch.
+    `unjudged` are limits and rules that were not asked: what needs no count had refused already, or they decide nothing
+    and their part of the store was silent. `id` is None where nothing was decided but only explained; `at` is
+    milliseconds since the epoch.
     """
 
     id: str | None
@@ -47,6 +50,7 @@ class Decision(msgspec.Struct, frozen=True):
     by: str | None
     sentence: str
     judged: tuple[Verdict, ...]
+    unjudged: tuple[str, ...] = ()
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -74,6 +78,7 @@ def decision(
     wait: float,
     static: Iterable[StaticVerdict],
     judged: Iterable[Judged],
+    unjudged: tuple[str, ...] = (),
 ) -> Decision:
     """A decision from what was judged; `by` is the limit, rule or circumstance that refused, `wait` in milliseconds."""
     verdicts = [_of_static(each) for each in static]
@@ -87,7 +92,7 @@ def decision(
         sentence = f"Every limit and rule in force lets this start pass.{watched}"
     else:
         sentence = deciding.sentence if deciding else f"`{by}` refuses."
-    return Decision(id, at, revision, "admit" if by is None else "refuse", by, sentence, tuple(verdicts))
+    return Decision(id, at, revision, "admit" if by is None else "refuse", by, sentence, tuple(verdicts), unjudged)
 
 
 def _of_static(each: StaticVerdict) -> Verdict:
@@ -119,7 +124,7 @@ def _of_judged(each: Judged) -> Verdict:
         bound=each.bound / MICRO if money and each.bound is not None else each.bound,
         window=None if each.window is None else each.window / 1000,
         wait=-(-int(each.wait) // 1000) if each.wait else None,
-        evidence=each.evidence,
+        evidence=_in_dollars(each.evidence),
     )
 
 
@@ -131,12 +136,33 @@ def _sentence(each: Judged) -> str:
         return f"The {each.kind} rule `{each.name}` {_verb(each)}{f': {said}' if said else ''}."
     window = span(each.window)
     if each.kind == "budget":
-        figures = f"${each.count / MICRO:,.2f} of ${each.bound / MICRO:,.2f} spent within {window}"
+        figures = f"${each.count / MICRO:,.2f} of ${each.bound / MICRO:,.2f} spent within {window}{_usual(each)}"
         figures += f", and the message costs ${each.cost / MICRO:.4f}"
     else:
         figures = f"{each.count:.0f} of {each.bound:.0f} within {window}"
     after = f"; room again in {seconds(each.wait)}" if each.wait else ""
     return f"The {each.kind} `{each.name}` {_verb(each)}: {figures}{after}."
+
+
+def _in_dollars(evidence: Mapping[str, str | int | float]) -> dict[str, str | int | float]:
+    return {name: float(value) / MICRO if name in _MONEY else value for name, value in evidence.items()}
+
+
+def _usual(each: Judged) -> str:
+    """Where a budget's bound comes from, if it goes by what is usual."""
+    if not each.evidence:
+        return ""
+    if each.evidence["learning"]:
+        return " (what is usual is known after two days)"
+    figures = {name: float(value) for name, value in _in_dollars(each.evidence).items()}
+    by_usual = figures["times_usual"] * figures["usual"]
+    by_all = figures["times_all"] * figures["usual_in_all"]
+    if max(figures["at_least"], by_usual, by_all) > (each.bound or 0) / MICRO + 0.01:
+        return ""
+    return (
+        f", the largest of ${figures['at_least']:,.2f}, {figures['times_usual']:g} times the usual "
+        f"${figures['usual']:,.2f}, and {figures['times_all']:g} times the ${figures['usual_in_all']:,.2f} usual in all"
+    )
 
 
 def _verb(each: Judged) -> str:

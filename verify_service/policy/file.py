@@ -9,10 +9,10 @@ import msgspec
 
 from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
+from verify_service.hints import hint, nearest
 from verify_service.policy.base import Mode
 from verify_service.policy.check import CHECK_DIMENSIONS, check
-from verify_service.policy.hints import hint, kinds, nearest
-from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy, Rule
+from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy, Rule, kinds
 
 __all__ = [
     "CHECK_DIMENSIONS",
@@ -55,7 +55,7 @@ def parse(text: str, source: str) -> Policy:
         _say_kinds(plain, source)
         policy = msgspec.convert(plain, Policy, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {error}{hint(error)}") from None
+        raise ConfigError(f"{source}: {error}{hint(error, Policy)}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}") from None
     try:

@@ -24,7 +24,8 @@ class Hit(NamedTuple):
 
     `owner` is the tag whose partition holds the count; `key` is the key without its partition's prefix; `spec` is the
     limit for the script, msgpack, with `p` in front where it is only to be looked at; `net` where an approval gives it
-    back; `cost` is 1, and of a budget the price of the message in micro-dollars.
+    back; `cost` is 1, and of a budget the price of the message in micro-dollars. One that is not `enforced` decides
+    nothing, so a start can do without it.
 
     A detector's rule on a start comes as one too; detector.lua says what its `spec` and `key` hold.
     """
@@ -35,6 +36,7 @@ class Hit(NamedTuple):
     spec: bytes
     net: bool
     cost: int = 1
+    enforced: bool = True
 
 
 class Limits:
@@ -114,9 +116,8 @@ class _Limit:
             if values is None:
                 return None
             owner = suffix = tagger.tag("limit", *values)
-        return Hit(
-            self.name, owner, f"limit:{self.name}:{suffix}", b"p" + self._packed if peek else self._packed, self.net
-        )
+        packed = b"p" + self._packed if peek else self._packed
+        return Hit(self.name, owner, f"limit:{self.name}:{suffix}", packed, self.net, 1, self.spec[1])
 
 
 class _Budget:
@@ -124,6 +125,7 @@ class _Budget:
         self.name = entry.name
         self.dimensions = tuple(sorted(entry.of))
         self._spec = (entry.name, entry.mode == "enforce", False, entry.windows)
+        self._relative = entry.relative
         # As many as countries times tenants, both of which the operator knows by name.
         self._hits: dict[tuple[str | None, str], Hit] = {}
 
@@ -136,10 +138,14 @@ class _Budget:
 
     def _made(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
         tag = tagger.tag("limit", *(_values(self.dimensions, facts) or ()))
-        # All that is known of a country lies together, whatever else it is counted by.
-        owner = tagger.tag("country", country) if "country" in self.dimensions else tag
-        packed = msgspec.msgpack.encode((*self._spec, cost))
-        return Hit(self.name, owner, f"limit:{self.name}:{tag}", packed, False, cost)
+        spec: tuple[object, ...] = (*self._spec, cost)
+        if self._relative:
+            tenant = ":" + tagger.tag("tenant", facts["tenant"] or "") if "tenant" in self.dimensions else ""
+            spec = (*spec, (*self._relative, tenant))
+        # What is usual in all is known where all of the budget's sums lie together.
+        owner = tagger.tag("budget", self.name)
+        packed = msgspec.msgpack.encode(spec)
+        return Hit(self.name, owner, f"limit:{self.name}:{tag}", packed, False, cost, self._spec[1])
 
 
 def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:

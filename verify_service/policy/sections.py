@@ -1,6 +1,6 @@
 """The policy file as it is written: one struct per table. What they promise together is held by `check`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import limits
 import msgspec
@@ -15,6 +15,11 @@ Dimension = Literal["number", "ip", "network", "device", "prefix", "country", "l
 Counts = Literal["starts", "wrong-codes"]
 Rule = Pumping | Budget
 DEFAULT_PRICE = 0.05
+
+
+def kinds() -> list[str]:
+    """The kinds of rules there are."""
+    return [str(kind.__struct_config__.tag) for kind in get_args(Rule)]
 
 
 class CodeSettings(Section, frozen=True):

@@ -13,7 +13,7 @@ def lines(policy: Policy) -> Iterator[str]:
         net = ", net of approved" if limit.net_of_approved else ""
         yield f"  {limit.name}: {limit.counts} of {', '.join(limit.of)}: {limit.allow}{net} ({limit.mode})"
     for rule in policy.rule:
-        spends = f": {rule.allow} by {', '.join(rule.of)}" if isinstance(rule, Budget) else ""
+        spends = f": {rule.allow} by {', '.join(rule.of)}{_usual(rule)}" if isinstance(rule, Budget) else ""
         yield f"  {rule.name}: {rule.__struct_config__.tag}{spends} ({rule.mode})"
     countries = policy.countries
     if countries.default != "allow" or countries.deny or countries.observe:
@@ -28,6 +28,14 @@ def lines(policy: Policy) -> Iterator[str]:
             yield f"  {name}: {listed}"
     ceiling = f"(ceiling {policy.code.guess_ceiling:.1e})"
     yield f"  chance to guess a code of one number in a day: {policy.guess_chance():.1e} {ceiling}"
+
+
+def _usual(budget: Budget) -> str:
+    if budget.relative is None:
+        return ""
+    times, times_all, _ = budget.relative
+    of_all = f", {times_all:g} times the usual day in all" if times_all else ""
+    return f", a day {times:g} times the usual{of_all} or ${budget.at_least:,g}"
 
 
 def _counted(entries: Entries) -> str:

@@ -1,15 +1,20 @@
 """Detectors of pumping, ready for the scripts: which charts a start belongs to, and under which rule."""
 
+import struct
 from collections.abc import Mapping
 
 import msgspec
 
 from verify_service.codes import Tagger
 from verify_service.model import Number
+from verify_service.policy.base import Mode
 from verify_service.policy.limits import Hit
 from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import Policy
 
+# Of a start: the number's place, whether neighbours were seen, the price; FACTS in detector.lua.
+_FIGURES = struct.Struct("<ihd")
+_NEAR: dict[str | None, int] = {"1": 1, "0": 0}
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -20,37 +25,36 @@ class Watches:
         self._tagger = tagger
         self._price = policy.price
         rules = [rule for rule in policy.rule if isinstance(rule, Pumping) and rule.mode != "off"]
-        self._rules = [(rule.name, b"w\x92" + _text(_pack(rule.spec()))) for rule in rules]
+        self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
+        self._rules = [(rule.name, rule.mode == "enforce", _spec(rule)) for rule in rules]
 
     def of_start(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> list[Hit]:
         """What the rules watch of a start: all of it lies in the partition of the number's country.
 
         `tag` is the number's. The carrier prefix and the number without its last four digits stand in clear in the keys
-        of the charts; which numbers of a block were used stands under a tag. Of an export, whose numbers have no last
-        digits, `facts` says in `near` what the live rule saw of neighbours: "1", "0" or nothing.
+        of the charts. Of an export, whose numbers have no last digits, `facts` says in `near` what the live rule saw of
+        neighbours: "1", "0" or nothing.
         """
         if not self._rules:
             return []
-        block, place, near = number.e164[1:-4], int(number.e164[-4:]), None
+        place, near = self._place(number), -1
         if "near" in facts:
-            place, near = -1, {"1": True, "0": False}.get(facts["near"] or "")
+            place, near = -1, _NEAR.get(facts["near"], -1)
         ip = facts.get("ip")
-        about = {
-            "country": number.country,
-            "prefix": number.prefix[1:],
-            "block": block,
-            "near_tag": self._tagger.tag("block", block),
-            "place": place,
-            "number": tag,
-            "ip": self._tagger.tag("ip", ip) if ip else "",
-            "price": self._price(number.country),
-        }
-        if near is not None:
-            about["near"] = near
-        packed = _pack(about)
+        names = (number.country, number.prefix[1:], number.e164[1:-4], tag, self._tagger.tag("ip", ip) if ip else "")
+        packed = b"".join(map(_short, names)) + _FIGURES.pack(place, near, self._price(number.country))
         owner = self._tagger.tag("country", number.country)
-        where = f"{number.country}:{about['prefix']}:{block}:{tag}:{about['ip']}:t"
-        return [Hit(name, owner, f"limit:watch:{name}:{where}", spec + packed, True) for name, spec in self._rules]
+        where = ":".join(names)
+        return [
+            Hit(name, owner, f"limit:watch:{name}:{where}:t", spec + packed, True, 1, enforced)
+            for name, enforced, spec in self._rules
+        ]
+
+    def _place(self, number: Number) -> int:
+        """Where a number stands among those of its prefix: neighbours stay neighbours, but by how much all are moved is
+        a secret, so that what the charts keep tells no number."""
+        moved = int(self._tagger.tag("place", number.prefix)[:8], 16)
+        return (int(number.e164[-8:]) + moved) % 100_000_000
 
 
 def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str | int | float]) -> str:
@@ -61,8 +65,16 @@ def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str
     said = (
         f"The pumping rule `{name}` {verb}: {place} had {figures['messages']:.0f} messages in about three hours, "
         f"{figures['converted']:.0f} converted, where {figures['usual_conversion']:.0%} is usual; "
-        f"{figures['an_hour']:.0f} starts an hour, where {figures['usual_an_hour']:.1f} is usual"
+        f"{figures['an_hour']:.0f} starts an hour, where {figures['usual_an_hour']:.1f} is usual; "
+        f"the odds for fraud are {_odds(figures['odds'])}"
     )
+    if "refused" in figures:
+        said += ", and it is blocked"
+    else:
+        said += (
+            f", and a block needs {_odds(figures['needed_odds'])} and {figures['needed_an_hour']:.1f} starts an hour, "
+            "or as much over six hours"
+        )
     if figures["hot"]:
         said += "; its country is under attack"
     if figures["outage"]:
@@ -70,6 +82,14 @@ def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str
     return f"{said}."
 
 
-def _text(packed: bytes) -> bytes:
-    """Bytes as a msgpack string: the server's msgpack has one kind of string."""
-    return b"\xdb" + len(packed).to_bytes(4, "big") + packed
+def _odds(odds: float) -> str:
+    return f"{odds:,.0f} to 1"
+
+
+def _spec(rule: Pumping) -> bytes:
+    packed = _pack(rule.spec())
+    return b"w" + len(packed).to_bytes(2, "little") + packed + _short(rule.name)
+
+
+def _short(text: str) -> bytes:
+    return bytes((len(text),)) + text.encode()

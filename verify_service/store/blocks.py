@@ -1,5 +1,6 @@
 """Live blocks of the detectors: seen with their evidence, and lifted where they were a mistake."""
 
+from collections.abc import Iterable, Mapping
 from math import exp
 from typing import Annotated
 
@@ -16,9 +17,10 @@ _MOST = 1000
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A block as it stands. Times in milliseconds since the epoch; odds as natural logarithms.
 
-    `place` is a carrier prefix, or a number without its last four digits. `messages` and `converted` are those of about
-    the last three hours when the block was made; `refused`, `probes` and `probes_converted` are since then.
-    `refused_converted` counts, of a rule that only watches, the starts that it would have refused wrongly.
+    `mode` is the rule's when the block was made. `place` is a carrier prefix, or a number without its last four digits.
+    `messages` and `converted` are those of about the last three hours when the block was made; the figures from
+    `refused` on are since then: starts refused; starts that would have been while the rule only watched, and how many
+    of these were approved; starts let through to see whether people are back, and how many of these were approved.
     """
 
     id: str
@@ -35,9 +37,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     an_hour: float
     usual_an_hour: float
     refused: int
+    observed: int
+    observed_converted: int
     probes: int
     probes_converted: int
-    refused_converted: int
 
 
 def shown(block: Block) -> dict[str, str | int | float]:
@@ -49,6 +52,11 @@ def shown(block: Block) -> dict[str, str | int | float]:
     facts["odds"], facts["needed_odds"] = round(exp(block.evidence)), round(exp(block.needed))
     del facts["evidence"], facts["needed"]
     return facts | {"at": rfc3339(block.at), "till": rfc3339(block.till)}
+
+
+def under(modes: Mapping[str, str], blocks: Iterable[Block]) -> list[Block]:
+    """The blocks as the rules in force have them, `modes` by name; those of any other rule are left out."""
+    return [msgspec.structs.replace(block, mode=modes[block.rule]) for block in blocks if block.rule in modes]
 
 
 BlockId = Annotated[str, Meta(pattern=r"^bl_[0-9a-f]{32}\Z")]
@@ -64,7 +72,10 @@ class Blocks:
         self._keep_events = str(keep_events // link.partitions)
 
     def list(self, now: int) -> list[Block]:
-        """All that are live, the newest first; at most a thousand a partition. Raises StoreUnavailable."""
+        """All that are live, the newest first, whatever has become of their rules; at most a thousand a partition.
+
+        Raises StoreUnavailable.
+        """
         parts = range(self._link.partitions)
         answers = self._link.burst([Call(part, "blocks", [f"{prefix(part)}blocks"], [now, _MOST]) for part in parts])
         return sorted((_decode(packed) for answer in answers for packed in answer), key=lambda block: -block.at)

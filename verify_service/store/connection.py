@@ -7,8 +7,9 @@ more.
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -17,9 +18,11 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.store.burst import Argument, Call, Share
 from verify_service.store.deadline import ServerClocks
-from verify_service.store.functions import VERSION, load_library
 from verify_service.store.url import COMMON, PATIENCE, parse
+
+__all__ = ["CLUSTER_PARTITIONS", "ERRORS", "Argument", "Call", "Link", "prefix", "reason"]
 
 CLUSTER_PARTITIONS = 32
 
@@ -27,19 +30,8 @@ CLUSTER_PARTITIONS = 32
 # else be the next to ask, and wait a second time.
 PAUSE = 0.25
 
-Argument = str | bytes | int
-
 # The cluster client's own exceptions are no RedisError.
 ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
-
-
-class Call(NamedTuple):
-    """One function of ours on one partition."""
-
-    partition: int
-    function: str
-    keys: Sequence[str]
-    args: Sequence[Argument]
 
 
 def prefix(partition: int) -> str:
@@ -121,103 +113,93 @@ class Link:
         """The function's answer, after one round trip. Raises StoreUnavailable."""
         return self.burst([call])[0]
 
-    def burst(self, calls: Sequence[Call]) -> list[Any]:
+    def burst(self, calls: Sequence[Call], spare: Collection[int] = ()) -> list[Any]:
         """The answers of all calls, sent to their nodes at once: one round trip however many.
 
-        Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for. While a
-        partition is silent, one burst at a time asks it, with a pause between, and all others are refused at once: else
-        every thread would wait out its patience, and callers would wait for threads.
+        Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for; but calls at the
+        places `spare` are answered None then, where their node is not needed for others. While a partition is silent,
+        one burst at a time asks it, with a pause between, and all others are refused at once: else every thread would
+        wait out its patience, and callers would wait for threads.
         """
+        places = list(range(len(calls)))
         if not self._silent:
-            return self._burst(calls)
+            return self._burst(calls, places, spare)
         asked = {call.partition for call in calls} & self._silent.keys()
+        needed = {calls[place].partition for place in places if place not in spare}
         asking: list[threading.Lock] = []
         try:
             for part in asked:
-                if time.monotonic() < self._silent.get(part, 0) or not self._asking[part].acquire(blocking=False):
+                if time.monotonic() >= self._silent.get(part, 0) and self._asking[part].acquire(blocking=False):
+                    asking.append(self._asking[part])
+                elif part in needed:
                     raise StoreUnavailable("silent, and another request has just asked or is asking")
-                asking.append(self._asking[part])
-            answers = self._burst(calls)
-            for part in asked:
-                self._silent.pop(part, None)
+                else:
+                    places = [place for place in places if calls[place].partition != part]
+            answers = self._burst(calls, places, spare)
+            for place in places:
+                if answers[place] is not None or place not in spare:
+                    self._silent.pop(calls[place].partition, None)
             return answers
         finally:
             for lock in asking:
                 lock.release()
 
-    def _burst(self, calls: Sequence[Call]) -> list[Any]:
+    def _burst(self, calls: Sequence[Call], places: list[int], spare: Collection[int]) -> list[Any]:
         answers: list[Any] = [None] * len(calls)
-        missed = self._send(calls, range(len(calls)), answers)
-        if missed and self._send(calls, missed, answers):
+        missed = self._send(calls, places, answers, spare)
+        if missed and not set(self._send(calls, missed, answers, spare)) <= set(spare):
             raise StoreUnavailable("the function or the slot moved twice")
         return answers
 
-    def _send(self, calls: Sequence[Call], indexes: Sequence[int], answers: list[Any]) -> list[int]:
-        """Sends and collects; answers the indexes of the calls that were provably not run."""
+    def _send(self, calls: Sequence[Call], places: list[int], answers: list[Any], spare: Collection[int]) -> list[int]:
+        """Sends and collects; answers the places of the calls that were provably not run."""
         self.round_trips += 1
-        by_pool: dict[Any, list[int]] = {}
-        for index in indexes:
-            pool = self.client(calls[index].partition).connection_pool
-            by_pool.setdefault(pool, []).append(index)
-        open_: list[tuple[Any, Any, list[int], bool]] = []
+        shares = self._shares(calls, places, spare)
         missed: list[int] = []
         try:
-            for pool, group in by_pool.items():
-                learn = self.clocks.is_stale(pool)
-                connection = pool.get_connection()
-                open_.append((pool, connection, group, learn))
-                deadline = self.clocks.deadline(pool)
-                commands = [_fcall(calls[index], deadline) for index in group]
-                if self.replicas:
-                    commands.append(("WAIT", self.replicas, int(PATIENCE * 500)))
-                if learn:
-                    commands.append(("TIME",))
-                connection.send_packed_command(connection.pack_commands(commands))
-            for pool, connection, group, learn in open_:
-                ran = unknown = False
-                for index in group:
-                    try:
-                        answers[index] = connection.read_response()
-                        ran = True
-                    except redis.exceptions.MovedError as error:
-                        self._learn(error)
-                        missed.append(index)
-                    except redis.ResponseError as error:
-                        if "Function not found" in str(error):
-                            unknown = True
-                        elif str(error).startswith("LATE"):
-                            self.clocks.forget(pool)  # We still wait, so it is the server's clock that has moved.
-                        else:
-                            raise
-                        missed.append(index)
-                if self.replicas and self._confirmed(connection) < self.replicas and ran:
-                    raise StoreUnavailable("too few replicas confirmed the write")
-                if learn:
-                    self.clocks.learn(pool, connection.read_response())
-                if unknown:
-                    load_library(redis.Redis(connection_pool=pool))
-        except BaseException as error:
-            # Answers may still be on their way on every connection of the burst: none of them can be used again.
-            for _, connection, _, _ in open_:
-                connection.disconnect()
-            if not isinstance(error, ERRORS):
-                raise
-            if isinstance(error, redis.TimeoutError):
-                self._silent |= dict.fromkeys((calls[i].partition for i in group), time.monotonic() + PAUSE)
-            self._learn(error)
-            raise StoreUnavailable(reason(error)) from None
+            for share in shares:
+                with self._without(share):
+                    share.send(self.clocks, self.replicas)
+            for share in shares:
+                with self._without(share):
+                    missed += share.collect(answers, self.clocks, self.replicas, self._learn)
+        except BaseException:
+            for share in shares:
+                share.drop()
+            raise
         finally:
-            for pool, connection, _, _ in open_:
-                pool.release(connection)
+            for share in shares:
+                share.release()
         return missed
 
-    @staticmethod
-    def _confirmed(connection: Any) -> int:
-        """The answer to WAIT; a node that has become a replica refuses it, and our calls before it as well."""
+    def _shares(self, calls: Sequence[Call], places: list[int], spare: Collection[int]) -> list[Share]:
+        """The calls by node, those that can be done without last."""
+        by_pool: dict[Any, list[int]] = {}
+        for place in places:
+            try:
+                pool = self.client(calls[place].partition).connection_pool
+            except StoreUnavailable:
+                if place not in spare:
+                    raise
+            else:
+                by_pool.setdefault(pool, []).append(place)
+        shares = [Share(pool, own, calls, spare=all(place in spare for place in own)) for pool, own in by_pool.items()]
+        return sorted(shares, key=lambda share: share.spare)
+
+    @contextmanager
+    def _without(self, share: Share) -> Iterator[None]:
+        """Does without a spare share that fails; else raises StoreUnavailable for what redis raises."""
         try:
-            return int(connection.read_response())
-        except redis.ResponseError:
-            return 0
+            yield
+        except ERRORS as error:
+            silent = isinstance(error, redis.TimeoutError)
+            if silent:
+                self._silent |= dict.fromkeys(share.partitions, time.monotonic() + PAUSE)
+            if not (silent and share.spare):  # Reading the map again may wait for the very node that is silent.
+                self._learn(error)
+            if not share.spare:
+                raise StoreUnavailable(reason(error)) from None
+            share.give_up()
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
         """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""
@@ -265,10 +247,6 @@ class Link:
         except ERRORS as error:
             self._refresh()
             raise StoreUnavailable(reason(error)) from None
-
-
-def _fcall(call: Call, deadline: str) -> tuple[Argument, ...]:
-    return ("FCALL", f"vs_{call.function}_{VERSION}", len(call.keys), *call.keys, *call.args, deadline)
 
 
 def reason(error: Exception) -> str:

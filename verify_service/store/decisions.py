@@ -41,19 +41,24 @@ class Decisions:
         self._link = link
         self._keep_events = keep_events
 
-    def refuse(self, now: int, refusal: Refusal, judged: Sequence[bytes] = ()) -> None:
-        """Records a refused start and its event; it has counted for nothing. Raises StoreUnavailable."""
+    def refuse(self, now: int, refusal: Refusal, hits: Sequence[Hit] = ()) -> None:
+        """Records a refused start and its event; it has counted for nothing. `hits` are judged for the record, as far
+        as they can be. Raises StoreUnavailable."""
+        judged: list[bytes] = []
+        if hits:
+            judged, unjudged = self.judged(now, split(hits, self._link.partitions))
+            refusal = refusal._replace(context=refusal.context._replace(unjudged=unjudged))
         home = partitions.of_id(refusal.decision, self._link.partitions)
         key = f"{prefix(home)}decision:{refusal.decision}"
         args: list[Argument] = [now, self._keep_events, _pack(refusal[1:])]
         self._link.call(Call(home, "refuse", [key], [*args, *judged]))
 
-    def add(self, decision_id: str, judged: Sequence[bytes]) -> None:
-        """Adds what was judged in other partitions to a record that the start script has made."""
+    def add(self, decision_id: str, judged: Sequence[bytes], unjudged: Sequence[str]) -> None:
+        """Adds what was judged in other partitions, or could not be, to a record that the start script has made."""
         home = partitions.of_id(decision_id, self._link.partitions)
         key = f"{prefix(home)}decision:{decision_id}"
-        fields = [part for place, packed in enumerate(judged) for part in (f"judged:{place}", packed)]
-        self._link.command(home, ["HSET", key, *fields])
+        fields = [part for place, packed in enumerate(judged, 1) for part in (f"judged:{place}", packed)]
+        self._link.command(home, ["HSET", key, *fields, "unjudged", ",".join(unjudged)])
 
     def read(self, now: int, tenant: str, decision_id: str) -> Decision | None:
         """A decision on a start of the tenant, for an hour. Raises StoreUnavailable."""
@@ -66,15 +71,24 @@ class Decisions:
             id=decision_id,
             at=int(fields["at"]),
             revision=int(fields["revision"]),
-            by=fields["by"].decode(),
+            by=fields["by"].decode() or None,
             wait=int(fields["wait"]),
             static=_statics.decode(fields["statics"]) if fields["statics"] else (),
             judged=[each for name, packed in fields.items() if name.startswith("judged") for each in unpack(packed)],
+            unjudged=tuple(filter(None, fields["unjudged"].decode().split(","))),
         )
 
     def explain(self, now: int, hits: Sequence[Hit]) -> list[bytes]:
         """What the limits would say of a start, packed: one trip, and nothing is written. Raises StoreUnavailable."""
         return self._link.burst(explaining(now, split(hits, self._link.partitions)))
+
+    def judged(self, now: int, by_partition: Mapping[int, Sequence[Hit]]) -> tuple[list[bytes], list[str]]:
+        """The same for the record of a refusal, which does without partitions that are silent: what limits say, and
+        the names of those that could not be asked. Raises StoreUnavailable."""
+        calls = explaining(now, by_partition)
+        answers = self._link.burst(calls, spare=range(len(calls)))
+        silent = [hits for hits, answer in zip(by_partition.values(), answers, strict=True) if answer is None]
+        return [answer for answer in answers if answer is not None], [hit.name for hits in silent for hit in hits]
 
     def pending(self, now: int, number: str, tenant: str, purpose: str) -> tuple[str, int]:
         """What else stands in a start's way and for how many milliseconds: opted-out, cooldown, sends-exhausted or ''.

@@ -11,8 +11,9 @@ _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
 # before this.
 _LATE_S = 600.0
-_NUMERIC = {"at": 1000, "price": 1_000_000}
+_NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
 _WHOLE = frozenset({"revision"})
+_LISTS = frozenset({"observed", "unjudged"})
 _HIDDEN = frozenset({"credits", "undo"})
 
 
@@ -79,5 +80,5 @@ def _event(flat: list[bytes]) -> dict[str, Any]:
         elif name in _WHOLE:
             event[name] = int(value)
         elif value and name not in _HIDDEN:
-            event[name] = value.split(",") if name == "observed" else value
+            event[name] = value.split(",") if name in _LISTS else value
     return event

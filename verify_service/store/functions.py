@@ -6,8 +6,8 @@ from importlib.resources import files
 import redis
 
 _SOURCES = (
-    *("common", "charts", "blocks", "detector", "start", "check", "cancel"),
-    *("hold", "decisions", "settle", "inbox", "policy"),
+    *("common", "limits", "charts", "blocks", "detector", "trials", "start", "hold", "check", "cancel"),
+    *("decisions", "settle", "inbox", "policy"),
 )
 
 

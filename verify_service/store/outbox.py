@@ -120,7 +120,7 @@ class Outbox:
         return bool(status == b"pending" and nonce == entry.nonce.encode())
 
     def credit(self, partition: int, most: int) -> bool:
-        """Gives back what approvals since the last call are owed; True where more is waiting."""
+        """Carries what approvals and wrong codes since the last call credit elsewhere; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
@@ -129,13 +129,22 @@ class Outbox:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
                 continue
             owner = int(part)
+            key = f"{prefix(owner)}limit:{limit.decode()}"
+            if nonce == b"wrong":
+                calls.append(Call(owner, "mistyped", [key], [at]))
+                continue
             undo = nonce.startswith(b"undo:")
             what = "won" if limit.startswith(b"watch:") and not undo else "release"
-            key = f"{prefix(owner)}limit:{limit.decode()}"
             calls.append(Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")]))
         if calls:
             self._link.burst(calls)
         return bool(more)
+
+    def credited(self, at: int) -> None:
+        """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""
+        if self.partitions > 1:
+            parts = range(self.partitions)
+            self._link.burst([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
 
     def beat(self) -> None:
         """Says for three seconds that a dispatcher is alive."""

@@ -7,6 +7,7 @@ import msgspec
 
 from verify_service.store.connection import Argument, Link, prefix
 from verify_service.store.functions import library
+from verify_service.store.shapes import text
 from verify_service.store.verifications import Verifications
 
 _VERSION, _LIBRARY = library("replay", rehearsal=True)
@@ -43,7 +44,4 @@ class Rehearsal:
 
 
 def _raw(argument: Argument) -> Argument | msgspec.Raw:
-    """An argument for the server's msgpack, which is older than the type of byte strings and has one kind of string."""
-    if not isinstance(argument, bytes):
-        return argument
-    return msgspec.Raw(b"\xdb" + len(argument).to_bytes(4, "big") + argument)
+    return text(argument) if isinstance(argument, bytes) else argument

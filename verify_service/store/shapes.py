@@ -3,16 +3,26 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from verify_service.model import Status, TimelineEvent
+
+
+def text(packed: bytes) -> msgspec.Raw:
+    """Bytes for the server's msgpack, which is older than the type of byte strings and has one kind of string."""
+    return msgspec.Raw(b"\xdb" + len(packed).to_bytes(4, "big") + packed)
 
 
 class Context(NamedTuple):
     """What was known of a start before its script ran, as a decision record keeps it: the policy's revision, the static
-    verdicts as JSON, and the names of the static rules that only watched."""
+    verdicts as JSON, the names of what only watched and would have refused, those of what was not judged, and the
+    verdicts of other partitions as the server's msgpack takes them."""
 
     revision: int = 0
     statics: str = ""
     observed: Sequence[str] = ()
+    unjudged: Sequence[str] = ()
+    judged: Sequence[msgspec.Raw] = ()
 
 
 class Proposal(NamedTuple):
@@ -38,6 +48,18 @@ class Proposal(NamedTuple):
     decision: str
     ring: Sequence[str]
     context: Context = Context()
+
+    def knowing(
+        self, observed: Sequence[str], judged: Sequence[bytes], unjudged: Sequence[str], near: str
+    ) -> "Proposal":
+        """With what other partitions said of it, or could not say."""
+        known = self.context
+        context = known._replace(
+            observed=(*known.observed, *observed), judged=[text(each) for each in judged], unjudged=unjudged
+        )
+        said = {"unjudged": ",".join(unjudged), "near": near}
+        facts = [*self.facts, *(part for pair in said.items() if pair[1] for part in pair)]
+        return self._replace(context=context, facts=facts)
 
 
 class Idempotency(NamedTuple):

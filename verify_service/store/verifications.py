@@ -1,7 +1,7 @@
 """Start, check, cancel, status: each one script on the number's partition, after what must be held elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -10,7 +10,8 @@ from verify_service.policy.limits import Hit, Spec
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.decisions import Decisions, Refusal, explaining
+from verify_service.store.decisions import Decisions, Refusal
+from verify_service.store.holding import Holding
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Record, Refused, Started
 from verify_service.telemetry import OBSERVED
@@ -25,21 +26,13 @@ _SENDING = frozenset({"started", "queued", "failed-over", "sent", "delivered"})
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Held(NamedTuple):
-    """What was held in other partitions: the hits by partition, what an approval gives back of them, and the names of
-    what only watched and would have refused."""
-
-    hits: Mapping[int, list[Hit]]
-    credits: str
-    observed: Sequence[str]
-
-
 class Verifications:
     """The verifications of a store."""
 
     def __init__(self, link: Link, keep_events: int) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self._holding = Holding(link)
         self.decisions = Decisions(link, self._keep_events)
 
     def partition(self, tag: str) -> int:
@@ -64,24 +57,24 @@ class Verifications:
         """
         home = self.partition(proposal.number)
         here, elsewhere = self._split(hits, home)
-        held = self._hold(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
-        if isinstance(held, Refused):
-            if held.kind != "mismatch":
-                p, by = proposal, held.limit
-                gone = Refusal(p.decision, p.id, p.tenant, held.kind, by, held.wait, p.context, p.facts)
-                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
-            return held
-        if held.observed:
-            context = proposal.context._replace(observed=(*proposal.context.observed, *held.observed))
-            proposal = proposal._replace(context=context)
+        held = self._holding.take(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
+        context = proposal.context
+        if held.observed or held.unjudged or held.near:
+            proposal = proposal.knowing(held.observed, held.judged, held.unjudged, held.near)
+        if refused := held.refused:
+            if refused.kind != "mismatch":
+                p, by = proposal, refused.limit
+                gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, p.facts)
+                self.decisions.refuse(now, gone, hits)
+            return refused
         answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
         for name in observed_of(answer):
             OBSERVED.labels(name).inc()
         outcome = start_outcome(answer)
         if isinstance(outcome, Refused) or outcome.replayed:
-            self._release(now, proposal.request, held.hits)
+            self._holding.give_back(now, proposal.request, held.hits)
         if isinstance(outcome, Refused) and outcome.kind != "mismatch" and elsewhere:
-            self.decisions.add(proposal.decision, self._link.burst(explaining(now, elsewhere)))
+            self.decisions.add(proposal.decision, *self.decisions.judged(now, elsewhere))
         return outcome
 
     def start_call(
@@ -156,16 +149,16 @@ class Verifications:
             home = self.partition(number)
             key = f"{prefix(home)}live:{number}:{tenant}:{purpose}"
         here, elsewhere = self._split(hits, home)
-        held = self._hold(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
-        if isinstance(held, Refused):
-            if held.kind != "mismatch":
-                gone = Refusal(decision, "", tenant, held.kind, held.limit, held.wait, Context(revision), ())
-                self.decisions.refuse(now, gone, self.decisions.explain(now, hits))
-            return held
+        held = self._holding.take(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
+        if refused := held.refused:
+            if refused.kind != "mismatch":
+                gone = Refusal(decision, "", tenant, refused.kind, refused.limit, refused.wait, Context(revision), ())
+                self.decisions.refuse(now, gone, hits)
+            return refused
         call = self.check_call(now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision)
         outcome = check_outcome(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
-            self._release(now, request, held.hits)
+            self._holding.give_back(now, request, held.hits)
         return outcome
 
     def check_call(
@@ -244,59 +237,3 @@ class Verifications:
             partition = self.partition(hit.owner)
             (here if partition == home else elsewhere.setdefault(partition, [])).append(hit)
         return here, elsewhere
-
-    def _hold(
-        self,
-        now: int,
-        request: str,
-        elsewhere: Mapping[int, list[Hit]],
-        home: int,
-        idempotency: Idempotency | None,
-        replay_ms: int,
-    ) -> Refused | Held:
-        """Holds what lies in other partitions than `home`, in one burst; answers what was held.
-
-        A refusal by any gives all back.
-        """
-        calls = [
-            Call(part, "hold", [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
-            for part, hits in elsewhere.items()
-        ]
-        claimed = idempotency is not None and self.partition(idempotency.tag) != home
-        if idempotency is not None and claimed:
-            part = self.partition(idempotency.tag)
-            key = f"{prefix(part)}idempotency:{idempotency.tag}"
-            calls.append(Call(part, "claim_key", [key], [now, idempotency.fingerprint, replay_ms]))
-        if not calls:
-            return Held({}, "", ())
-        answers = self._link.burst(calls)
-        refused = None
-        if claimed and not answers.pop():
-            refused = Refused("mismatch")
-        held: dict[int, list[Hit]] = {}
-        all_credits, all_observed = "", []
-        for (part, hits), (name, wait, observed, places, kind, credits) in zip(elsewhere.items(), answers, strict=True):
-            all_credits += credits.decode()
-            all_observed += [each.decode() for each in observed]
-            if places:
-                held[part] = [hits[place - 1] for place in places]
-            if name and (refused is None or (refused.kind != "mismatch" and wait > refused.wait)):
-                refused = Refused(kind.decode(), wait, name.decode())
-        if refused:
-            self._release(now, request, held)
-            return refused
-        return Held(held, all_credits, all_observed)
-
-    def _release(self, now: int, request: str, held: Mapping[int, list[Hit]]) -> None:
-        if held:
-            self._link.burst(
-                [
-                    Call(
-                        part,
-                        "release",
-                        [prefix(part) + hit.key for hit in hits],
-                        [now, request, *(hit.cost for hit in hits)],
-                    )
-                    for part, hits in held.items()
-                ]
-            )

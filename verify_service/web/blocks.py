@@ -4,7 +4,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from verify_service.errors import InvalidRequest, NotFound
-from verify_service.store.blocks import shown
+from verify_service.store.blocks import shown, under
 from verify_service.web import bodies
 from verify_service.web.auth import guarded
 from verify_service.web.native import json
@@ -16,7 +16,7 @@ blocks = Blueprint("blocks", __name__, url_prefix="/admin/blocks")
 @blocks.get("")
 @guarded("admin")
 def live(_tenant: str) -> Response:
-    found = parts().store.blocks.list(parts().clock.now())
+    found = under(parts().live().watches.modes, parts().store.blocks.list(parts().clock.now()))
     return json({"blocks": [shown(block) for block in found]})
 
 

@@ -9,8 +9,9 @@ from verify_service.web.native import json
 from verify_service.web.parts import parts
 
 BLOCK_GAUGES = {
-    "refused": "Starts that live blocks have refused, or would have.",
-    "refused_converted": "Of those that would have been refused, how many were approved in the end.",
+    "refused": "Starts that live blocks have refused.",
+    "observed": "Starts that they would have refused while their rule only watched.",
+    "observed_converted": "How many of these were approved.",
     "probes": "Starts that live blocks let through to see whether they convert.",
     "probes_converted": "How many of these were approved.",
 }

@@ -1,15 +1,21 @@
 -- blocks: what the detector of pumping blocks, for how long, and what lets it go.
 
+local BLOCK_LIFE = 172800000
+
+local function is_blocked(chart, now) return chart.block ~= nil and chart.block[TILL] > now end
+
 local function make_block(base, rule, chart, seen, now)
-  local again = chart[TILL] > 0 and now - chart[TILL] < 86400000
-  chart[TIER] = again and chart[TIER] + 1 or 0
-  chart[MADE], chart[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ chart[TIER])
-  for field = TRIED, LOST do chart[field] = 0 end
-  chart[NEEDED] = seen.needed
+  local block = chart.block or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local again = block[TILL] > 0 and now - block[TILL] < 86400000
+  block[TIER] = again and block[TIER] + 1 or 0
+  block[MADE], block[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ block[TIER])
+  for field = TRIED, LOST do block[field] = 0 end
+  block[PROBED], block[NEEDED] = 0, seen.needed
+  chart.block = block
   seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}'))) .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
-  seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, chart[TILL]
+  seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, block[TILL]
   seen.forgive = rule.forgive
-  return seen
+  return seen, again
 end
 
 local function record_block(base, seen)
@@ -23,12 +29,20 @@ local function record_block(base, seen)
 end
 
 -- Whether a blocked place lets this one through, to see whether it converts.
-local function probes(chart, rule, now)
-  chart[TRIED] = chart[TRIED] + 1
-  if chart[TRIED] < rule.probe_every or now - chart[PROBED] < math.min(1800000, 60000 * 2 ^ chart[FAILED]) then return false end
-  chart[TRIED], chart[PROBED] = 0, now
-  chart[FAILED], chart[PROBES] = chart[FAILED] + 1, chart[PROBES] + 1
+local function probes(block, rule, now)
+  block[TRIED] = block[TRIED] + 1
+  if block[TRIED] < rule.probe_every or now - block[PROBED] < math.min(1800000, 60000 * 2 ^ block[FAILED]) then return false end
+  block[TRIED], block[PROBED] = 0, now
+  block[FAILED], block[PROBES] = block[FAILED] + 1, block[PROBES] + 1
   return true
+end
+
+-- A probe that converted. Once probes are likelier to be of the usual people than of the attacker the block ends.
+local function probe_won(chart, now)
+  local block = chart.block
+  block[FAILED], block[PROBES_WON] = 0, block[PROBES_WON] + 1
+  chart[WEIGHT] = chart[WEIGHT] - 1
+  if chart[WEIGHT] < block[NEEDED] / 2 then block[TILL] = now end
 end
 
 -- The block as it stands, or nil where it has ended.
@@ -39,9 +53,10 @@ local function live_block(base, id, now)
   local found = redis.call('GET', seen.key)
   if not found then return nil end
   local chart = chart_of(found)
-  if chart[MADE] ~= seen.at or chart[TILL] <= now then return nil end
-  seen.refused, seen.probes, seen.probes_converted, seen.refused_converted =
-    chart[REFUSED], chart[PROBES], chart[PROBES_WON], chart[LOST]
+  local block = chart.block
+  if not is_blocked(chart, now) or block[MADE] ~= seen.at then return nil end
+  seen.refused, seen.observed, seen.observed_converted = block[REFUSED], block[OBSERVED], block[LOST]
+  seen.probes, seen.probes_converted = block[PROBES], block[PROBES_WON]
   return seen, chart
 end
 
@@ -59,13 +74,13 @@ local function watch_lift(base, id, now)
   local seen, chart = live_block(base, id, now)
   if not seen then return nil end
   forget_evidence(chart)
-  chart[TILL], chart[MADE], chart[TIER], chart[RAISED] = 0, 0, 0, now + seen.forgive
+  local block = chart.block
+  block[TILL], block[MADE], block[TIER], block[RAISED] = 0, 0, 0, now + seen.forgive
   save_chart(seen.key, seen.key:match(':(%a)[^:]*$'), chart)
   redis.call('DEL', base .. 'block:' .. id)
   redis.call('ZREM', base .. 'blocks', id)
   return seen
 end
-
 -- blocks: the live blocks of a partition, msgpack each, soonest end first.
 --   KEYS[1]  blocks     ARGV[1]  now   ARGV[2]  how many at most
 local function blocks(KEYS, ARGV)

@@ -1,116 +1,166 @@
--- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers. Used by
--- detector.lua, which says what they are for.
+-- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers. detector.lua
+-- says what they are for.
+--
+-- A chart is packed: how many slots of open trials there are, and whether the place was ever blocked; the fields; the
+-- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the last numbers that were used.
 
-local SLOT, SLOTS = 20000, 9
--- Of those who will enter their code, the share that has, by slots of age.
-local ENTERED = {0.1, 0.5, 0.75, 0.86, 0.92, 0.95, 0.97, 0.98, 0.99}
+local SLOT, SLOTS = 10000, 18
+-- Of those who will enter their code, the share that has, by slots of age, where half of them take 15 seconds.
+local ENTERED = {0.04, 0.25, 0.48, 0.64, 0.74, 0.81, 0.855, 0.885, 0.91, 0.93, 0.945, 0.955, 0.965, 0.972, 0.977, 0.982,
+  0.986, 0.99}
+local USUAL_DELAY = 2.708
 local HOUR_MS, FLOOR, CEILING, SUSPECT = 3600000, -6, 20, 3
 local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
 local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
-local TRUST_LIFE, BLOCK_LIFE = 7776000000, 172800000
 
 -- The fields of a chart.
-local ENFORCED, AT, SLOT_AT, WEIGHT, N, K = 1, 2, 3, 4, 5, 6
-local RATE, SEEN, HOUR, THIS, LAST, SIX = 7, 8, 9, 10, 11, 12
-local SENT, WON, NEAR, TOKENS, LATE, HOT = 13, 14, 15, 16, 17, 18
-local FAST, SLOW, TILL, MADE, TIER, TRIED = 19, 20, 21, 22, 23, 24
-local PROBED, FAILED, PROBES, PROBES_WON, REFUSED, LOST = 25, 26, 27, 28, 29, 30
-local RAISED, NEEDED = 31, 32
-local SENDS, WINS = 33, 33 + SLOTS
-local FIELDS = 32 + 2 * SLOTS
--- In half the time that msgpack takes: three charts are read and written per start.
-local LAYOUT = '<fddfffffdffffffffdffddffdfffffdf' .. ('H'):rep(2 * SLOTS)
+local AT, WEIGHT, N, K, RATE, SEEN = 1, 2, 3, 4, 5, 6
+local THIS, LAST, SIX, SENT, WON, NEAR = 7, 8, 9, 10, 11, 12
+local TOKENS, LATE, EXCUSED, HOT, FAST, SLOW = 13, 14, 15, 16, 17, 18
+local DELAY, SPREAD, FIELDS = 19, 20, 20
+local LAYOUT = '<dffffffffffffffdffff'
+-- The fields of its block.
+local TILL, MADE, PROBED, RAISED, TIER, TRIED = 1, 2, 3, 4, 5, 6
+local FAILED, PROBES, PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED = 7, 8, 9, 10, 11, 12, 13
+local BLOCK_FIELDS, BLOCK_LAYOUT = 13, '<ddddfffffffff'
+local OPEN_LAYOUT = {}
+for slots = 0, 255 do OPEN_LAYOUT[slots] = '<' .. ('IHH'):rep(slots) end
 
 local function forget_evidence(chart)
-  chart[WEIGHT], chart[NEAR], chart[LATE], chart[SENT], chart[WON] = 0, 0, 0, 0, 0
-  for i = SENDS, FIELDS do chart[i] = 0 end
+  chart[WEIGHT], chart[NEAR], chart[LATE], chart[EXCUSED], chart[SENT], chart[WON] = 0, 0, 0, 0, 0, 0
+  chart.open = {}
 end
 
 local function chart_of(packed, now)
-  if packed then return {struct.unpack(LAYOUT, packed)} end
-  local chart = {}
-  for i = 1, FIELDS do chart[i] = 0 end
-  chart[AT], chart[SLOT_AT], chart[HOUR] = now, math.floor(now / SLOT), math.floor(now / HOUR_MS)
+  if not packed then
+    return {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
+  end
+  local slots, blocked = packed:byte(1, 2)
+  local chart = {struct.unpack(LAYOUT, packed, 3)}
+  local from = chart[FIELDS + 1]
+  if blocked == 1 then
+    chart.block = {struct.unpack(BLOCK_LAYOUT, packed, from)}
+    from = chart.block[BLOCK_FIELDS + 1]
+  end
+  if slots == 0 then
+    chart.open = {}
+  else
+    chart.open = {struct.unpack(OPEN_LAYOUT[slots], packed, from)}
+    from = table.remove(chart.open)
+  end
+  if from <= #packed then chart.used = packed:sub(from) end
   return chart
 end
 
-local function save_chart(key, kind, chart) redis.call('SET', key, struct.pack(LAYOUT, unpack(chart, 1, FIELDS)), 'PX', LIFE[kind]) end
+local function save_chart(key, kind, chart)
+  local open, block = chart.open, chart.block
+  local slots = #open / 3
+  local packed = string.char(slots, block and 1 or 0) .. struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
+    .. (block and struct.pack(BLOCK_LAYOUT, unpack(block, 1, BLOCK_FIELDS)) or '')
+    .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '') .. (chart.used or '')
+  redis.call('SET', key, packed, 'PX', LIFE[kind])
+end
 
 -- Ages all that fades, up to now; no parameter of a rule takes part.
 local function age_chart(chart, now)
   local passed = now - chart[AT]
   if passed <= 0 then return end
-  chart[AT] = now
-  local hours = passed / HOUR_MS
-  chart[SIX] = chart[SIX] * math.exp(-hours / 6)
+  local hours, gone = passed / HOUR_MS, math.floor(now / HOUR_MS) - math.floor(chart[AT] / HOUR_MS)
+  local six = math.exp(-hours / 6)
+  chart[AT], chart[SIX], chart[SPREAD] = now, chart[SIX] * six, chart[SPREAD] * six
   local two = 0.5 ^ (hours / 2)
   chart[SENT], chart[WON], chart[NEAR] = chart[SENT] * two, chart[WON] * two, chart[NEAR] * two
   local days = 0.5 ^ (passed / HALF_BASELINE)
   chart[N], chart[K] = chart[N] * days, chart[K] * days
-  if chart[SLOW] > 0 then
-    chart[FAST], chart[SLOW] = chart[FAST] * math.exp(-hours * 4), chart[SLOW] * math.exp(-hours / 3)
-  end
-  chart[TOKENS] = math.min(math.max(5, 1.5 * chart[RATE]), chart[TOKENS] + hours * math.max(0.5, 1.5 * chart[RATE]))
-  local hour = math.floor(now / HOUR_MS)
-  local gone = hour - chart[HOUR]
+  if chart[SLOW] > 0 then chart[FAST], chart[SLOW] = chart[FAST] * math.exp(-hours * 4), chart[SLOW] * math.exp(-hours / 3) end
+  local rate = chart[RATE]
+  chart[TOKENS] = math.min(math.max(5, 1.5 * rate), chart[TOKENS] + hours * math.max(0.5, 1.5 * rate))
+  if hours > 1 then chart.used = nil end
   if gone > 0 then
     -- The usual volume learns no more from an hour than four times itself, and no excess while there is suspicion.
-    local suspect = chart[WEIGHT] >= SUSPECT or chart[HOT] > chart[HOUR] * HOUR_MS
-    local most = suspect and chart[RATE] or 4 * math.max(chart[RATE], 1)
+    local suspect = chart[WEIGHT] >= SUSPECT or chart[HOT] > now - passed
+    local most = suspect and rate or 4 * math.max(rate, 1)
     local share = math.max(1 / (12 + chart[SEEN]), SHARE_RATE)
-    chart[RATE] = (chart[RATE] + share * (math.min(chart[THIS], most) - chart[RATE])) * (1 - share) ^ (gone - 1)
+    chart[RATE] = (rate + share * (math.min(chart[THIS], most) - rate)) * (1 - share) ^ (gone - 1)
     chart[SEEN] = math.min(chart[SEEN] + gone, 1000)
-    chart[LAST] = gone == 1 and chart[THIS] or 0
-    chart[HOUR], chart[THIS] = hour, 0
+    chart[LAST], chart[THIS] = gone == 1 and chart[THIS] or 0, 0
   end
 end
 
+-- How slowly people of a country enter their codes, 1 being half of them within 15 seconds.
+local function slowness(country) return math.min(4, math.max(0.7, math.exp(country[DELAY] - USUAL_DELAY))) end
+
 -- Settles the trials that are old enough, under the usual conversion p0; returns the evidence of all, open ones too, and
--- how many are too young to say anything.
-local function settle_chart(chart, rule, p0, now, learn)
-  local p1, slot = rule.drop * p0, math.floor(now / SLOT)
-  local win, fail = math.log(rule.drop), math.log((1 - p1) / (1 - p0))
-  if chart[LATE] > 0 then
-    chart[WEIGHT] = math.max(FLOOR, chart[WEIGHT] + chart[LATE] * (win - fail))
+-- how many are too young to say anything. `slow` is the country's slowness.
+local function settle_chart(chart, rule, p0, now, learn, slow)
+  local p1, open = rule.drop * p0, chart.open
+  local win, fail = rule.win, math.log((1 - p1) / (1 - p0))
+  if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
+    chart[WEIGHT] = math.max(FLOOR, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
     chart[K] = math.min(chart[N], chart[K] + chart[LATE])
-    chart[LATE] = 0
+    chart[LATE], chart[EXCUSED] = 0, 0
   end
-  for old = chart[SLOT_AT] + 1, math.min(slot, chart[SLOT_AT] + SLOTS) do
-    local place = old % SLOTS
-    local sends, wins = chart[SENDS + place], chart[WINS + place]
-    if sends > 0 then
-      local weight = chart[WEIGHT] + (sends - wins) * fail + wins * win
-      -- Only traffic of the usual volume, and unsuspicious, says what is usual.
-      if learn and chart[WEIGHT] < SUSPECT then
-        local take = math.min(sends, chart[TOKENS])
-        chart[TOKENS] = chart[TOKENS] - take
-        chart[N], chart[K] = chart[N] + take, chart[K] + take * wins / sends
-      end
-      chart[WEIGHT] = math.min(CEILING, math.max(FLOOR, weight))
-      chart[SENDS + place], chart[WINS + place] = 0, 0
+  local slot, size, first = math.floor(now / SLOT), #open, 1
+  local ripe = slot - math.max(SLOTS, math.floor(SLOTS * slow))
+  while first < size and open[first] <= ripe do
+    local sent, won = open[first + 1], open[first + 2]
+    -- Only traffic of the usual volume, and unsuspicious, says what is usual.
+    if learn and sent > 0 and chart[WEIGHT] < SUSPECT then
+      local take = math.min(sent, chart[TOKENS])
+      chart[TOKENS] = chart[TOKENS] - take
+      chart[N], chart[K] = chart[N] + take, chart[K] + take * won / sent
     end
+    chart[WEIGHT] = math.min(CEILING, math.max(FLOOR, chart[WEIGHT] + (sent - won) * fail + won * win))
+    first = first + 3
   end
-  if slot > chart[SLOT_AT] then chart[SLOT_AT] = slot end
+  if first > 1 then
+    open = {unpack(open, first)}
+    chart.open, size = open, size - first + 1
+  end
   local evidence, waiting = chart[WEIGHT], 0
-  for back = 0, SLOTS - 1 do
-    local place = (chart[SLOT_AT] - back) % SLOTS
-    local sends, wins = chart[SENDS + place], chart[WINS + place]
-    if sends > 0 then
-      local entered = ENTERED[back + 1]
-      waiting = waiting + sends * (1 - entered)
-      evidence = evidence + (sends - wins) * math.log((1 - p1 * entered) / (1 - p0 * entered)) + wins * win
-    end
+  for i = 1, size, 3 do
+    local sent, won = open[i + 1], open[i + 2]
+    -- A start may be judged after one that came later.
+    local entered = ENTERED[math.max(1, math.min(SLOTS, math.floor((slot - open[i]) / slow) + 1))]
+    waiting = waiting + sent * (1 - entered)
+    evidence = evidence + (sent - won) * math.log((1 - p1 * entered) / (1 - p0 * entered)) + won * win
   end
   return evidence, waiting
 end
 
+-- Counts a trial as open.
+local function open_trial(chart, slot)
+  local open = chart.open
+  local last = #open - 2
+  if last > 0 and open[last] == slot then
+    open[last + 1] = open[last + 1] + 1
+  else
+    open[last + 3], open[last + 4], open[last + 5] = slot, 1, 0
+  end
+  chart[SENT] = chart[SENT] + 1
+end
+
+-- Where a chart keeps the trials of a slot; nil where these are settled.
+local function place_of(chart, slot)
+  local open = chart.open
+  for i = #open - 2, 1, -3 do
+    if open[i] == slot then return i end
+  end
+end
+
 local function hourly(chart, now) return chart[THIS] + chart[LAST] * (1 - (now % HOUR_MS) / HOUR_MS) end
 
--- Under an attack on its country, a place needs less than half of what it needs otherwise.
-local function excessive(chart, rule, least, hot, now)
-  local part = hot and 0.4 or 1
-  return hourly(chart, now) >= math.max(least * part, math.max(1.2, rule.excess * part) * chart[RATE])
+-- How many starts an hour are more than usual; `part` is how much of what a place needs otherwise is enough.
+local function needed_hourly(chart, rule, least, part)
+  return math.max(least * part, math.max(1.2, rule.excess * part) * chart[RATE])
+end
+
+local function excessive(chart, rule, least, part, now)
+  return hourly(chart, now) >= needed_hourly(chart, rule, least, part)
     or chart[SIX] >= math.max(2 * least * part, math.max(1.2, rule.excess_six * part) * 6 * chart[RATE])
 end
+
+-- Whether there is no more going on at a place than usual.
+local function is_quiet(chart, now) return hourly(chart, now) < math.max(2, 1.2 * chart[RATE]) end
 
 local function usual(conversion) return math.min(0.92, math.max(0.3, conversion - 0.03)) end

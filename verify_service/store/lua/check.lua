@@ -62,14 +62,24 @@ local function check(KEYS, ARGV)
     finish(base, id, record, 'approved', now)
     note(base, id, now, 'approved')
     if record.test ~= '1' then
-      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', record.credits})
+      usual_habit(base, record.credits, now, false)
+      -- Once: the record is approved now. The dispatcher carries the rest.
+      local elsewhere = credit_here(base, record.excused and corrected(record.credits) or record.credits, now)
+      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', elsewhere})
     end
     answer = {'approved', id, record.checks_max - record.wrong, observed}
   else
     local wrong = redis.call('HINCRBY', key, 'wrong', 1)
     acquire(limits, nonce, now)
     note(base, id, now, 'wrong')
-    if record.test ~= '1' then emit(base, keep_events, now, 'wrong', id, {'tenant', tenant}) end
+    if record.test ~= '1' then
+      local elsewhere = ''
+      if wrong == 1 and usual_habit(base, record.credits, now, true) then
+        redis.call('HSET', key, 'excused', '1')
+        elsewhere = credit_here(base, record.credits, now, true)
+      end
+      emit(base, keep_events, now, 'wrong', id, {'tenant', tenant, 'credits', elsewhere})
+    end
     local status = 'pending'
     if wrong >= record.checks_max then
       status = 'exhausted'

@@ -1,8 +1,7 @@
 -- Detection of pumping. Everything lies in the partition of the number's country; a start touches three charts (its
 -- country, its carrier prefix, its block of 10,000 numbers), whatever the traffic.
---   pumping:<rule>:<c|p|b><place>   a chart: a packed struct, fields below
---   near:<tag>:<hour>               a bit for each number of a block that was used in the hour
---   trust:<tag>                     a number or address that converted: {first conversion, starts, conversions}
+--   chart:<rule>:<c|p|b><place>     a chart, as charts.lua packs it
+--   known:<tag>                     a number or address that converted: first conversion, starts, conversions
 --   block:<id>, blocks              what a block was made on; the ids by the end of the block
 --
 -- A trial is one verification, its resends left out. Its likelihood ratio, fraud against the place's usual conversion,
@@ -12,161 +11,194 @@
 -- a country's conversions are missing there is no new block in it and nothing is learnt.
 --
 -- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that is
--- never stored but says whose charts are meant, and a spec of 'w' and msgpack {rule, facts}.
+-- never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the country,
+-- the prefix, the block, the tags of number and address, the number's place in its prefix (-1: not known), whether neighbours
+-- were seen (1, 0, -1: not known), the price.
 
-local rules = {}
+local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0ihd'
+local HOT_MS = 3 * HOUR_MS
+local TRUST, TRUST_LIFE = '<dff', 7776000000
+-- Numbers in a row: a new one is near one of the last USED of its prefix, which happens to NEAR_CHANCE of people's and to
+-- NEAR_WALK of those of who walks through a block; both as evidence, of which no more than NEAR_MOST counts.
+local NEAR_WINDOW, USED, NEAR_MOST = 8, 12, 9
+local NEAR_YES, NEAR_NO, NEAR_SPEED = 3.69, -1.59, 0.006
+local USED_LAYOUT = {}
+for count = 1, USED do USED_LAYOUT[count] = '<' .. ('I'):rep(count) end
+
+local rule_packed, rule_kept
 local function rule_of(packed)
-  local rule = rules[packed]
-  if not rule then
-    rule = cmsgpack.unpack(packed)
-    rules = {[packed] = rule}
+  if packed ~= rule_packed then
+    rule_packed, rule_kept = packed, cmsgpack.unpack(packed)
+    rule_kept.win = math.log(rule_kept.drop)
   end
-  return rule
+  return rule_kept
 end
 
 local function trusted(packed, rule, now)
   if not packed then return false end
-  local first, starts, won = unpack(cmsgpack.unpack(packed))
+  local first, starts, won = struct.unpack(TRUST, packed)
   return now - first >= rule.trust_after and won >= 0.4 * starts
 end
 
--- Whether a number close to this one was used in the hour; the key names no number, being a tag.
-local function neighbours(base, facts, now)
-  if facts.place < 0 then return facts.near end
-  local place = facts.place
-  local byte, first = math.floor(place / 8), math.max(0, math.floor(place / 8) - 1)
-  local bits = redis.call('GETRANGE', base .. 'near:' .. facts.near_tag .. ':' .. digits(math.floor(now / HOUR_MS)), first, byte + 1)
-  for i = 1, #bits do
-    local here = bits:byte(i)
-    if first + i - 1 == byte then
-      local own = 2 ^ (7 - place % 8)
-      if math.floor(here / own) % 2 == 1 then here = here - own end
-    end
-    if here > 0 then return true end
+-- Whether a number close to this one was among the last that were used.
+local function neighbours(prefix, place)
+  local used = prefix.used
+  if not used then return false end
+  local count = #used / 4
+  local last = {struct.unpack(USED_LAYOUT[count], used)}
+  for i = 1, count do
+    local apart = last[i] - place
+    if apart ~= 0 and apart <= NEAR_WINDOW and apart >= -NEAR_WINDOW then return true end
   end
   return false
 end
 
-local function evidence_of(chart, p0, evidence, needed, now)
+
+-- Whether stopping the place costs less than the fraud.
+local function worth_it(chart, rule, p0, price, waiting, hot)
+  -- Who completes codes looks legitimate; but of legitimate starts there are no more than usual.
+  local sent = chart[SENT]
+  local legitimate = math.min(sent, chart[WON] / p0 * sent / math.max(1, sent - waiting))
+  if hot then legitimate = math.min(legitimate, 1 + 4.5 * chart[RATE]) end
+  return (sent - legitimate) * price >= rule.cost * legitimate
+end
+
+-- The log of the odds that a place needs, and the part of the usual volume, after a block there that was lifted by hand.
+local function needs_of(state, level)
+  local rule, block = state.rule, state[level].block
+  if block and block[RAISED] > state.now then return 1.5 * (level == 2 and rule.prefix or rule.block), 1 end
+  return level == 3 and rule.block or state.hot and rule.hot or rule.prefix, state.part
+end
+
+-- What a place says of a start, for explanations and blocks.
+local function seen_at(state, level)
+  local chart, key = state[level], state.keys[level]
+  local needed, part = needs_of(state, level)
   return {
-    messages = chart[SENT], converted = chart[WON], usual_conversion = p0, evidence = evidence, needed = needed,
-    an_hour = hourly(chart, now), usual_an_hour = chart[RATE],
+    place = '+' .. key:match('%d*$'), key = key, messages = chart[SENT], converted = chart[WON],
+    usual_conversion = state.p0, evidence = level == 2 and state.of_prefix or state.of_block, needed = needed,
+    an_hour = hourly(chart, state.now), usual_an_hour = chart[RATE],
+    needed_an_hour = needed_hourly(chart, state.rule,
+      level == 2 and state.rule.prefix_messages or state.rule.block_messages, part),
   }
 end
 
--- Judges a start, and writes nothing. `facts`: {country, prefix, block, near_tag, place, near, number, ip, price}; a place
--- below 0 is not known, and `near` says then what is known of neighbours. Returns a state for one of `watch_admit` and
--- `watch_refuse`; its `blocked` says whether the rule would refuse.
+-- Whether the prefix (2) or block of numbers (3) is blocked; blocks it where that is due.
+local function judge_place(state, level, price, waiting)
+  local chart, rule, now, country = state[level], state.rule, state.now, state[1]
+  local needed, part = needs_of(state, level)
+  if (level == 2 and state.of_prefix or state.of_block) >= needed and not is_blocked(chart, now) and not state.outage
+    and excessive(chart, rule, level == 2 and rule.prefix_messages or rule.block_messages, part, now)
+    and worth_it(chart, rule, state.p0, price, waiting, state.hot) and not credits_late(state.base, now) then
+    local seen, again = make_block(state.base, rule, chart, seen_at(state, level), now)
+    state.made = state.made or {}
+    state.made[#state.made + 1] = seen
+    if level == 2 and not again then country[SPREAD] = country[SPREAD] + 1 end
+  end
+  if not is_blocked(chart, now) then return end
+  -- A block outlasts its attack: then it rests, unless the attack goes on nearby.
+  local quiet = is_quiet(chart, now)
+  if quiet and not state.hot or probes(chart.block, rule, now) then return end
+  state.blocked, state.level, state.wait = true, level, chart.block[TILL] - now
+  if state.hot and not quiet then country[HOT] = math.max(country[HOT], now + HOT_MS) end
+end
+
+-- Judges a start, and writes nothing. Returns a state for one of `watch_admit` and `watch_refuse`; its `blocked` says
+-- whether the rule would refuse.
 local function watch_judge(key, spec, now)
-  local base = key:match('^(.-{%d+}:)')
-  local packed, facts = unpack(cmsgpack.unpack(spec:sub(2)))
-  local rule = rule_of(packed)
-  local stem = base .. 'pumping:' .. rule.name .. ':'
-  local keys = {stem .. 'c' .. facts.country, stem .. 'p' .. facts.prefix, stem .. 'b' .. facts.block,
-    base .. 'trust:' .. facts.number}
-  if facts.ip ~= '' then keys[5] = base .. 'trust:' .. facts.ip end
+  local base = key:sub(1, key:find('}', 1, true) + 1)
+  local packed, name, country_name, prefix_name, block_name, number, ip, place, near, price = struct.unpack(FACTS, spec, 2)
+  local rule, stem = rule_of(packed), base .. 'chart:' .. name .. ':'
+  local keys = {stem .. 'c' .. country_name, stem .. 'p' .. prefix_name, stem .. 'b' .. block_name,
+    base .. 'known:' .. number, ip ~= '' and base .. 'known:' .. ip or nil}
   local found = redis.call('MGET', unpack(keys))
-  local state = {base = base, rule = rule, facts = facts, keys = keys, found = found, now = now, key = key, made = {}}
-  if trusted(found[4], rule, now) or trusted(found[5], rule, now) then
+  local of_ip = found[5]
+  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip, place = place}
+  if trusted(found[4], rule, now) or trusted(of_ip, rule, now) then
     state.trusted = true
     return state
   end
-  local charts = {}
-  for i = 1, 3 do
-    local chart = chart_of(found[i], now)
-    -- A change of mode keeps what is known of usual traffic, and nothing else.
-    if chart[ENFORCED] ~= (rule.enforced and 1 or 0) then
-      forget_evidence(chart)
-      chart[HOT], chart[NEEDED] = 0, 0
-      for field = TILL, LOST do chart[field] = 0 end
-      chart[ENFORCED] = rule.enforced and 1 or 0
-    end
-    age_chart(chart, now)
-    charts[i] = chart
-  end
-  state.charts = charts
-  local country, prefix, block = charts[1], charts[2], charts[3]
+  local country, prefix = chart_of(found[1], now), chart_of(found[2], now)
+  age_chart(country, now)
+  local hot = country[HOT] > now
+  prefix[HOT] = country[HOT]
+  age_chart(prefix, now)
+
   local of_country = (country[K] + 50 * rule.usual) / (country[N] + 50)
-  local p_country = usual(of_country)
   -- Conversions an hour: the last quarter's against the last hours'.
   local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
-  local heat = settle_chart(country, rule, p_country, now, not outage)
-  if heat >= rule.country and not outage and excessive(country, rule, rule.country_messages, false, now) then
-    country[HOT] = now + 6 * HOUR_MS
+  local slow = slowness(country)
+  local heat = settle_chart(country, rule, usual(of_country), now, not outage, slow)
+  if heat >= rule.country and not outage and not is_quiet(country, now)
+    and excessive(country, rule, rule.country_messages, 1, now) then
+    country[HOT], hot = now + HOT_MS, true
+    prefix[HOT] = country[HOT]
   end
-  local near = neighbours(base, facts, now)
-  local most = math.log(0.8 / 0.02)
-  local q0 = math.min(0.6, math.max(0.02, 16 * block[THIS] / 10000 + 0.01))
-  if near ~= nil then
-    state.bonus = math.min(8, math.max(0, block[NEAR] + (near and math.min(most, math.log(0.8 / q0)) or math.log(0.2 / (1 - q0)))))
-  end
-  state.near = near
-  local hot = country[HOT] > now
-  prefix[HOT], block[HOT] = country[HOT], country[HOT]
   -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
-  local p_prefix = usual((prefix[K] + 40 * of_country * (hot and 1 or 0.87)) / (prefix[N] + 40))
-  local in_prefix, prefix_waiting = settle_chart(prefix, rule, p_prefix, now, not outage and not hot)
-  local in_block, block_waiting = settle_chart(block, rule, p_prefix, now, false)
-  in_block = in_block + (state.bonus or block[NEAR])
-  state.outage, state.hot = outage, hot
-
-  local tests = {
-    {prefix, in_prefix, hot and rule.hot or rule.prefix, rule.prefix_messages, facts.prefix, 2, prefix_waiting},
-    {block, in_block, rule.block, rule.block_messages, facts.block, 3, block_waiting},
-  }
-  for _, test in ipairs(tests) do
-    local chart, evidence, needed, least, place, i, waiting = unpack(test)
-    local forgiven = chart[RAISED] > now
-    if forgiven then needed = 1.5 * (i == 2 and rule.prefix or rule.block) end
-    local seen = evidence_of(chart, p_prefix, evidence, needed, now)
-    seen.place, seen.key = '+' .. place, keys[i]
-    if chart[TILL] <= now and not outage and evidence >= needed and excessive(chart, rule, least, hot and not forgiven, now) then
-      -- Who completes codes looks legitimate; but of legitimate starts there are no more than usual.
-      local known = math.max(1, chart[SENT] - waiting)
-      local legitimate = math.min(chart[SENT], chart[WON] / p_prefix * chart[SENT] / known)
-      if hot then legitimate = math.min(legitimate, 1 + 4.5 * chart[RATE]) end
-      if (chart[SENT] - legitimate) * facts.price >= rule.cost * legitimate then
-        state.made[#state.made + 1] = make_block(base, rule, chart, seen, now)
-      end
-    end
-    if chart[TILL] > now then
-      if probes(chart, rule, now) then
-        state.probe = true
-      else
-        state.blocked, state.chart, state.seen, state.wait = true, chart, seen, chart[TILL] - now
-      end
-    elseif not state.seen or evidence / needed > state.seen.evidence / state.seen.needed then
-      state.seen = state.blocked and state.seen or seen
-    end
+  local p0 = usual((prefix[K] + 40 * of_country * (hot and 1 or 0.87)) / (prefix[N] + 40))
+  local in_prefix, prefix_waiting = settle_chart(prefix, rule, p0, now, not outage and not hot, slow)
+  if place >= 0 then
+    state.near = neighbours(prefix, place)
+  elseif near >= 0 then
+    state.near = near == 1
   end
+  -- A block of numbers has a chart once two of them were close to each other.
+  local block, in_block, block_waiting
+  if found[3] or state.near then
+    block = chart_of(found[3], now)
+    block[HOT] = country[HOT]
+    age_chart(block, now)
+    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow)
+    if state.near ~= nil then
+      block[NEAR] = math.min(NEAR_MOST, math.max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
+    end
+    -- Many at once are a script's rather than people's.
+    in_block = in_block + block[NEAR] * (1 + NEAR_SPEED * block_waiting)
+  end
+  state[1], state[2], state[3] = country, prefix, block
+
+  -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known to
+  -- be on many of its places, a quarter.
+  state.part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
+  state.hot, state.outage, state.p0 = hot, outage, p0
+  state.of_prefix, state.of_block = in_prefix, in_block
+  judge_place(state, 2, price, prefix_waiting)
+  if block then judge_place(state, 3, price, block_waiting) end
   return state
 end
 
 local function save_charts(state)
-  for i, kind in ipairs({'c', 'p', 'b'}) do save_chart(state.keys[i], kind, state.charts[i]) end
-  for _, seen in ipairs(state.made) do record_block(state.base, seen) end
+  local keys = state.keys
+  save_chart(keys[1], 'c', state[1])
+  save_chart(keys[2], 'p', state[2])
+  if state[3] then save_chart(keys[3], 'b', state[3]) end
+  if state.made then
+    for _, seen in ipairs(state.made) do record_block(state.base, seen) end
+  end
 end
 
 local function count_volume(state)
-  for i = 1, 3 do
-    local chart = state.charts[i]
+  for level = 1, #state do
+    local chart = state[level]
     chart[THIS], chart[SIX] = chart[THIS] + 1, chart[SIX] + 1
   end
 end
 
--- A start that the rule refuses, or would refuse: it counts as volume, not as a trial.
+-- A start that the rule refuses, or would refuse: it counts as volume, not as a trial. So the charts are the same in
+-- either mode, and a rule that begins to enforce goes on with what it knows, its blocks included.
 local function watch_refuse(state)
   count_volume(state)
-  state.chart[REFUSED] = state.chart[REFUSED] + 1
+  local block, field = state[state.level].block, state.rule.enforced and REFUSED or OBSERVED
+  block[field] = block[field] + 1
   save_charts(state)
 end
 
 -- Counts an admitted start. Returns what its approval brings back, as `credit_of`, and whether it is a trial.
 local function watch_admit(state, nonce)
-  local facts, now, flag = state.facts, state.now, 't'
-  if state.found[5] then
-    local first, starts, won = unpack(cmsgpack.unpack(state.found[5]))
-    redis.call('SET', state.keys[5], cmsgpack.pack({first, starts + 1, won}), 'PX', TRUST_LIFE)
+  local now, flag = state.now, 't'
+  if state.of_ip then
+    local first, starts, won = struct.unpack(TRUST, state.of_ip)
+    redis.call('SET', state.keys[5], struct.pack(TRUST, first, starts + 1, won), 'PX', TRUST_LIFE)
   end
   if state.trusted then
     flag = '-'
@@ -175,111 +207,37 @@ local function watch_admit(state, nonce)
     flag = 'l'
   else
     count_volume(state)
-    for i = 1, 3 do
-      local chart = state.charts[i]
-      local place = SENDS + chart[SLOT_AT] % SLOTS
-      chart[SENT], chart[place] = chart[SENT] + 1, chart[place] + 1
-    end
-    if state.bonus then state.charts[3][NEAR] = state.bonus end
-    if facts.place >= 0 then
-      local key = state.base .. 'near:' .. facts.near_tag .. ':' .. digits(math.floor(now / HOUR_MS))
-      redis.call('SETBIT', key, facts.place, 1)
-      redis.call('PEXPIRE', key, 2 * HOUR_MS)
-    end
+    local slot, prefix, place = math.floor(now / SLOT), state[2], state.place
+    for level = 1, #state do open_trial(state[level], slot) end
+    if place >= 0 then prefix.used = (prefix.used or ''):sub(-4 * USED + 4) .. struct.pack('<I', place) end
     save_charts(state)
   end
   return credit_of(state.key:sub(1, -2) .. flag, nonce, now), flag == 't'
 end
 
-local function parts_of(watch)
-  local base = watch:match('^(.-{%d+}:)')
-  local name, country, prefix, block, number, ip, flag = watch:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
-  local stem = base .. 'pumping:' .. name .. ':'
-  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'trust:' .. number,
-    ip ~= '' and base .. 'trust:' .. ip or nil}, flag, base
-end
-
--- Takes a trial back, once: it was refused elsewhere, or was a resend.
-local function watch_undo(key, nonce, at)
-  local keys, _, base = parts_of(key)
-  if not redis.call('SET', base .. 'given:watch:' .. nonce, '', 'NX', 'PX', 600000) then return end
-  for i, kind in ipairs({'c', 'p', 'b'}) do
-    local packed = redis.call('GET', keys[i])
-    if packed then
-      local chart = chart_of(packed)
-      local slot = math.floor(at / SLOT)
-      local place = SENDS + slot % SLOTS
-      if slot > chart[SLOT_AT] - SLOTS and chart[place] > 0 then
-        for _, field in ipairs({place, SENT, SIX}) do chart[field] = math.max(0, chart[field] - 1) end
-        if math.floor(at / HOUR_MS) == chart[HOUR] then chart[THIS] = math.max(0, chart[THIS] - 1) end
-        save_chart(keys[i], kind, chart)
-      end
-    end
-  end
-end
-
--- An approval at `now` of the start that was counted at `at`. Returns whether it was a probe's.
-local function watch_won(key, at, now)
-  local keys, flag = parts_of(key)
-  local probe = false
-  for i, kind in ipairs({'c', 'p', 'b'}) do
-    local packed = flag ~= '-' and redis.call('GET', keys[i])
-    if packed then
-      local chart = chart_of(packed)
-      age_chart(chart, now)
-      if kind == 'c' then chart[FAST], chart[SLOW] = chart[FAST] + 1, chart[SLOW] + 1 end
-      if flag == 'l' then
-        if chart[TILL] > 0 then chart[LOST] = chart[LOST] + 1 end
-      else
-        local slot = math.floor(at / SLOT)
-        chart[WON] = chart[WON] + 1
-        if slot > chart[SLOT_AT] - SLOTS then
-          local place = WINS + slot % SLOTS
-          chart[place] = chart[place] + 1
-        else
-          chart[LATE] = chart[LATE] + 1
-        end
-        if chart[TILL] > now and at >= chart[MADE] then
-          probe = true
-          chart[FAILED], chart[PROBES_WON] = 0, chart[PROBES_WON] + 1
-          chart[WEIGHT] = chart[WEIGHT] - 1
-          if chart[WEIGHT] < chart[NEEDED] / 2 then chart[TILL] = now end
-        end
-      end
-      save_chart(keys[i], kind, chart)
-    end
-  end
-  for i = 4, 5 do
-    if keys[i] then
-      local packed = redis.call('GET', keys[i])
-      local first, starts, won = now, 1, 0
-      if packed then first, starts, won = unpack(cmsgpack.unpack(packed)) end
-      if i == 4 then starts = 0 end
-      if starts > 200 then starts, won = starts / 2, won / 2 end
-      redis.call('SET', keys[i], cmsgpack.pack({first, starts, won + 1}), 'PX', TRUST_LIFE)
-    end
-  end
-  return probe
-end
-
 -- What the rule says, as a decision's record shows it.
 local function watch_verdict(state)
-  local rule, seen = state.rule, state.seen
+  local rule = state.rule
   local verdict = state.blocked and (rule.enforced and 'refuse' or 'observe') or 'pass'
   local said = {name = rule.name, kind = 'pumping', mode = rule.enforced and 'enforce' or 'observe', verdict = verdict, wait = 0}
-  if seen then
-    said.key, said.count, said.bound = seen.place, seen.evidence, seen.needed
-    said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0}
-    for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour'}) do
-      said.evidence[name] = seen[name]
-    end
-    if state.blocked then
-      said.wait = state.wait
-      said.evidence.refused, said.evidence.probes, said.evidence.probes_converted =
-        state.chart[REFUSED], state.chart[PROBES], state.chart[PROBES_WON]
-    end
-  else
+  if state.trusted then
     said.evidence = {trusted = 1}
+    return said
+  end
+  -- The place that is blocked, or the one that is nearest to it.
+  local level = state.level or (state[3] and state.of_block / needs_of(state, 3) > state.of_prefix / needs_of(state, 2) and 3 or 2)
+  local seen = seen_at(state, level)
+  said.key, said.count, said.bound = seen.place, math.exp(math.max(0, seen.evidence)), math.exp(seen.needed)
+  said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0, odds = said.count,
+    needed_odds = said.bound}
+  for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour', 'needed_an_hour'}) do
+    said.evidence[name] = seen[name]
+  end
+  if state.blocked then
+    local block = state[level].block
+    said.wait = state.wait
+    said.evidence.refused, said.evidence.observed = block[REFUSED], block[OBSERVED]
+    said.evidence.probes, said.evidence.probes_converted = block[PROBES], block[PROBES_WON]
   end
   return said
 end
@@ -299,12 +257,3 @@ local function watch_all(watches, now)
   end
   return states, refused, observed
 end
-
--- won: an approval credits a watch in another partition. Called by the dispatcher.
---   KEYS[1]  the watch's key     ARGV[1]  the time of the start   ARGV[2]  of the approval
-local function won(KEYS, ARGV)
-  watch_won(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))
-  return 1
-end
-
-register('won', won)

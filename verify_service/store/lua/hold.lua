@@ -1,7 +1,8 @@
 -- hold: judges and holds the limits of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[…]  a spec per key ('p' in front: peek)
--- Answers {name or '', wait_ms, observed, held, kind or '', credits}: `held` are the places of the keys that were held,
--- none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives back.
+-- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged, near}: `held` are the places of the keys that
+-- were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives
+-- back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in an event.
 local function hold_here(KEYS, ARGV)
   local limits, watches, nonce, now = {}, {}, ARGV[2], tonumber(ARGV[1])
   for i, key in ipairs(KEYS) do
@@ -16,13 +17,15 @@ local function hold_here(KEYS, ARGV)
     end
   end
   local states, blocked, watched = watch_all(watches, now)
+  local near = near_of(states)
   if blocked then
     watch_refuse(blocked)
-    return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', ''}
+    return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', '', near}
   end
-  local name, wait, observed, held, kind = acquire(limits, nonce, now)
+  local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched)
   for _, each in ipairs(watched) do observed[#observed + 1] = each end
-  if name then return {name, wait, observed, {}, kind, ''} end
+  if name then return {name, wait, observed, {}, kind, '', '', near} end
+  for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
   local credits, places = '', {}
   for _, i in ipairs(held) do
     places[#places + 1] = limits[i].place
@@ -33,7 +36,7 @@ local function hold_here(KEYS, ARGV)
     credits = credits .. credit
     if trial then places[#places + 1] = watches[i][3] end
   end
-  return {'', 0, observed, places, '', credits}
+  return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
 end
 
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not
@@ -61,22 +64,27 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
--- Gives back what an approved event credits in this partition; adds to `others` what it credits elsewhere.
-local function credit(base, fields, others)
-  local here = base:match('{(%d+)}')
-  for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+-- Applies what an approval credits in this partition, or what a wrong code does; returns the credits of others.
+local function credit_here(base, credits, now, wrong)
+  local here, others = base:match('{(%d+)}'), ''
+  for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     local watch = limit:sub(1, 6) == 'watch:'
-    if part ~= here then
-      others[#others + 1] = {part, limit, watch and fields[2] or nonce, at}
+    if wrong and not watch then
+      -- A wrong code gives no limit its hit back.
+    elseif part ~= here then
+      others = others .. table.concat({part, limit, nonce, at}, ',') .. ';'
+    elseif wrong then
+      watch_wrong(base .. 'limit:' .. limit, tonumber(at))
     elseif watch then
-      watch_won(base .. 'limit:' .. limit, tonumber(at), tonumber(fields[2]))
+      watch_won(base .. 'limit:' .. limit, tonumber(at), now)
     else
       give_back(base, base .. 'limit:' .. limit, nonce, tonumber(at))
     end
   end
+  return others
 end
 
--- The same for what a resend takes back.
+-- Applies what a resend takes back in this partition; adds to `others` what it takes back elsewhere.
 local function take_back(base, credits, others)
   for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     if part == base:match('{(%d+)}') then
@@ -87,12 +95,13 @@ local function take_back(base, credits, others)
   end
 end
 
--- credits: applies the credits of approvals that came since the last call: those of this partition at once, those of
--- others are the answer, for the caller to pass to `release`. Called by the dispatcher, a few times a second.
+-- credits: what approvals, wrong codes and resends since the last call credit in other partitions: the answer, for the
+-- caller to pass to `won`, `mistyped` or `release`. Their own partition is credited already. Called by the dispatcher, a
+-- few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
--- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of
--- the approval, or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted
--- comes as {'', 'blocked' or 'lifted', rule, mode}.
+-- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
+-- or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted comes as {'',
+-- 'blocked' or 'lifted', rule, mode}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = redis.call('GET', KEYS[2]) or '-'
@@ -102,8 +111,11 @@ local function credits(KEYS, ARGV)
   for _, entry in ipairs(entries) do
     last = entry[1]
     local fields = entry[2]
-    if fields[4] == 'approved' then
-      credit(base, fields, answer)
+    if fields[4] == 'approved' or fields[4] == 'wrong' then
+      for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+        local watch = limit:sub(1, 6) == 'watch:'
+        answer[#answer + 1] = {part, limit, fields[4] == 'wrong' and 'wrong' or watch and fields[2] or nonce, at}
+      end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
     elseif fields[4] == 'start' then
@@ -116,7 +128,15 @@ local function credits(KEYS, ARGV)
   return answer
 end
 
+-- credited: approvals of all partitions up to a time have been credited in this one. Called by the dispatcher.
+--   KEYS[1]  credited     ARGV[1]  the time
+local function credited(KEYS, ARGV)
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', 3600000)
+  return 1
+end
+
 register('hold', hold_here)
 register('release', release)
 register('claim_key', claim_key)
 register('credits', credits)
+register('credited', credited)

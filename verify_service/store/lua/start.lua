@@ -1,3 +1,11 @@
+-- What an event says of neighbours, which nobody can see in an export: '1', '0', or '' where nothing is known.
+local function near_of(states)
+  for _, state in ipairs(states) do
+    if state.near ~= nil then return state.near and '1' or '0' end
+  end
+  return ''
+end
+
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of the number's partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
@@ -10,7 +18,8 @@
 --   {'opted-out'} · {'mismatch'} · {'replayed', <the first form>}
 --   {'cooldown', wait_ms, id, resend_at, expires_at} · {'sends-exhausted', wait_ms, id, expires_at}
 --   {'rate-limited'|'blocked', name, wait_ms, observed}
--- A refusal leaves its decision record, decision:<id>.
+-- A refusal leaves its decision record, decision:<id>; so does what an observed limit or rule would have refused, some a
+-- minute.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
   local settings, ask = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
@@ -37,7 +46,7 @@ local function start(KEYS, ARGV)
   local old = old_id and record_of(base .. 'verification:' .. old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
-  local limits, observed, watches, states = {}, {}, {}, {}
+  local limits, observed, watches, states, judged = {}, {}, {}, {}, nil
   for i = first, #KEYS do
     local spec = ARGV[6 + i - first]
     local kind = spec:sub(1, 1)
@@ -60,16 +69,16 @@ local function start(KEYS, ARGV)
   else
     local blocked, watched
     states, blocked, watched = watch_all(watches, now)
-    for _, state in ipairs(states) do
-      -- Of a refused start, too: a backtest of the export may admit it.
-      if state.near ~= nil then facts[#facts + 1], facts[#facts + 2] = 'near', state.near and '1' or '0' end
-    end
+    -- Of a refused start, too: a backtest of the export may admit it.
+    local near = near_of(states)
+    if near ~= '' then facts[#facts + 1], facts[#facts + 2] = 'near', near end
     if blocked then
       watch_refuse(blocked)
       refusal = {'blocked', blocked.rule.name, blocked.wait, observed}
     else
       local name, wait, held, kind
-      name, wait, observed, held, kind = acquire(limits, nonce, now)
+      name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched + #context[3])
+      for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
       if name then refusal = {kind, name, wait, observed} end
       for _, i in ipairs(held) do
         local limit = limits[i]
@@ -96,8 +105,7 @@ local function start(KEYS, ARGV)
   if refusal then
     local by, wait = refusal[1], refusal[2]
     if type(wait) == 'string' then by, wait = wait, refusal[3] end
-    local judged = {}
-    for i, limit in ipairs(REHEARSAL and {} or limits) do judged[i] = verdict_of(limit, now) end
+    judged = REHEARSAL and {} or verdicts_of(limits, now)
     for _, state in ipairs(REHEARSAL and {} or states) do judged[#judged + 1] = watch_verdict(state) end
     record_decision(base, decision, now, tenant, refusal[1], by, wait, context, judged)
     for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
@@ -141,8 +149,12 @@ local function start(KEYS, ARGV)
     record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
       'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
       'to', sealed, unpack(message))
-    facts[#facts + 1] = 'observed'
-    facts[#facts + 1] = table.concat(observed, ',')
+    local parts = {'observed', table.concat(observed, ',')}
+    if judged and may_record(base, now, keep_events) then
+      record_decision(base, decision, now, tenant, '', '', 0, context, judged)
+      parts[3], parts[4] = 'decision', decision
+    end
+    for _, part in ipairs(parts) do facts[#facts + 1] = part end
     emit(base, keep_events, now, 'start', id, facts)
   end
   local key, flat = base .. 'verification:' .. id, {}

@@ -1,0 +1,63 @@
+"""What was probably meant: the nearest known word for a key or value that msgspec does not know in a file."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+_UNKNOWN_KEY = re.compile(r"unknown field `(.+?)`(?: - at `\$(.*)`)?$")
+_UNKNOWN_VALUE = re.compile(r"[Ii]nvalid (?:enum )?value '(.+?)' - at `\$(.*)`$")
+_STEP = re.compile(r"\.(\w+)|\[[^\]]*\]")
+
+
+def hint(error: msgspec.ValidationError, file: type[msgspec.Struct]) -> str:
+    """A clause to put behind the error of a file of that shape, or nothing."""
+    if match := _UNKNOWN_KEY.search(str(error)):
+        return nearest(match[1], {name for kind in _structs(file, match[2] or "") for name in kind.__struct_fields__})
+    if match := _UNKNOWN_VALUE.search(str(error)):
+        table, _, key = match[2].rpartition(".")
+        tags = {kind.__struct_config__.tag for kind in _structs(file, table) if kind.__struct_config__.tag_field == key}
+        return nearest(match[1], {str(tag) for tag in tags} or set(_words(_at(file, match[2]))))
+    return ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' where a known word is near, else '; one of …' where they are few."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, 1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; it is one of {', '.join(words)}" if 0 < len(words) <= 20 else ""
+
+
+def _structs(file: type[msgspec.Struct], path: str) -> list[type[msgspec.Struct]]:
+    return [kind for kind in _at(file, path) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+
+
+def _at(file: type[msgspec.Struct], path: str) -> list[Any]:
+    """The types that may stand at a path of msgspec's, such as `.rule[0].kind`."""
+    kinds: list[Any] = [file]
+    for step in _STEP.finditer(path):
+        kinds = [part for kind in kinds for inner in _inside(kind, step[1]) for part in _parts(inner)]
+    return kinds
+
+
+def _inside(kind: Any, key: str | None) -> Iterator[Any]:
+    """What a struct has under a key, or, without one, what a list or the values of a table are."""
+    if key is None:
+        yield from [part for part in get_args(kind) if part is not Ellipsis][-1:]
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct) and key in kind.__struct_fields__:
+        yield get_type_hints(kind)[key]
+
+
+def _parts(kind: Any) -> list[Any]:
+    return list(get_args(kind)) if get_origin(kind) in (Union, UnionType) else [kind]
+
+
+def _words(kinds: Iterable[Any]) -> Iterator[str]:
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            yield from get_args(kind)

@@ -1,0 +1,150 @@
+-- trials: what became of the starts that a detector counted: approved, taken back, mistyped. Where a trial is counted in
+-- another partition, the dispatcher passes it on.
+
+local function parts_of(watch)
+  local base = watch:sub(1, watch:find('}', 1, true) + 1)
+  local name, country, prefix, block, number, ip, flag = watch:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
+  local stem = base .. 'chart:' .. name .. ':'
+  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'known:' .. number,
+    ip ~= '' and base .. 'known:' .. ip or nil}, flag, base
+end
+
+local KINDS = {'c', 'p', 'b'}
+
+-- Takes a trial back, once: it was refused elsewhere, or was a resend.
+local function watch_undo(key, nonce, at)
+  local keys, _, base = parts_of(key)
+  if not redis.call('SET', base .. 'given:watch:' .. nonce, '', 'NX', 'PX', 600000) then return end
+  for i, kind in ipairs(KINDS) do
+    local packed = redis.call('GET', keys[i])
+    if packed then
+      local chart = chart_of(packed)
+      local place = place_of(chart, math.floor(at / SLOT))
+      if place and chart.open[place + 1] > 0 then
+        chart.open[place + 1] = chart.open[place + 1] - 1
+        for _, field in ipairs({SENT, SIX}) do chart[field] = math.max(0, chart[field] - 1) end
+        if math.floor(at / HOUR_MS) == math.floor(chart[AT] / HOUR_MS) then chart[THIS] = math.max(0, chart[THIS] - 1) end
+        save_chart(keys[i], kind, chart)
+      end
+    end
+  end
+end
+
+-- Takes a trial out of a chart (-1), or back in (1).
+local function recount(chart, at, step)
+  local place = place_of(chart, math.floor(at / SLOT))
+  if place then
+    chart.open[place + 1] = math.max(0, chart.open[place + 1] + step)
+  else
+    chart[EXCUSED] = chart[EXCUSED] - step
+  end
+  chart[SENT] = math.max(0, chart[SENT] + step)
+end
+
+-- A wrong code for the start that was counted at `at`, where such are usual: the message arrived, or somebody guesses.
+-- Either way it was not pumped, so it is no trial any more.
+local function watch_wrong(key, at)
+  local keys, flag = parts_of(key)
+  if flag ~= 't' then return end
+  for i, kind in ipairs(KINDS) do
+    local packed = redis.call('GET', keys[i])
+    if packed then
+      local chart = chart_of(packed)
+      recount(chart, at, -1)
+      save_chart(keys[i], kind, chart)
+    end
+  end
+end
+
+-- The credits of who mistyped before: an approval makes a trial of the start again.
+local function corrected(credits) return (credits:gsub(':t,', ':m,')) end
+
+-- Remembers that a number (once: of it only the time matters) or an address converted.
+local function trust(keys, found, now)
+  if not found[4] then redis.call('SET', keys[4], struct.pack(TRUST, now, 0, 1), 'PX', TRUST_LIFE) end
+  if not keys[5] then return end
+  local first, starts, won = now, 1, 0
+  if found[5] then first, starts, won = struct.unpack(TRUST, found[5]) end
+  if starts > 200 then starts, won = starts / 2, won / 2 end
+  redis.call('SET', keys[5], struct.pack(TRUST, first, starts, won + 1), 'PX', TRUST_LIFE)
+end
+
+-- An approval at `now` of the start that was counted at `at`.
+local function watch_won(key, at, now)
+  local keys, flag = parts_of(key)
+  local found = redis.call('MGET', unpack(keys))
+  for i = 1, flag == '-' and 0 or 3 do
+    if found[i] then
+      local chart = chart_of(found[i])
+      age_chart(chart, now)
+      if i == 1 then
+        chart[FAST], chart[SLOW] = chart[FAST] + 1, chart[SLOW] + 1
+        chart[DELAY] = chart[DELAY] + (math.log(math.min(300, math.max(2, (now - at) / 1000))) - chart[DELAY]) / 100
+      end
+      local block = chart.block
+      if flag == 'l' then
+        if block then block[LOST] = block[LOST] + 1 end
+      else
+        if flag == 'm' then recount(chart, at, 1) end
+        chart[WON] = chart[WON] + 1
+        local place = place_of(chart, math.floor(at / SLOT))
+        if place then
+          chart.open[place + 2] = chart.open[place + 2] + 1
+        else
+          chart[LATE] = chart[LATE] + 1
+        end
+        if is_blocked(chart, now) and at >= block[MADE] then probe_won(chart, now) end
+      end
+      save_chart(keys[i], KINDS[i], chart)
+    end
+  end
+  trust(keys, found, now)
+end
+
+-- What is known in the number's partition of a place's approvals (half-life of five days) and wrong codes (two hours).
+--   habit:<rule>:<prefix>, habit:<rule>:*    the place's, and all of them
+local HABIT = '<dff'
+
+local function habit_of(packed, now)
+  if not packed then return 0, 0 end
+  local at, approved, wrong = struct.unpack(HABIT, packed)
+  local hours = math.max(0, now - at) / HOUR_MS
+  return approved * 0.5 ^ (hours / 120), wrong * 0.5 ^ (hours / 2)
+end
+
+-- Counts an approval or a wrong code. Returns whether wrong codes are as frequent in the place, given all there are, as
+-- its approvals are: who guesses goes where the users are, who pumps goes where he is paid. Nil where nothing watches.
+local function usual_habit(base, credits, now, is_wrong)
+  local rule, prefix = credits:match('watch:([^:]*):[^:]*:([^:]*):')
+  if not rule then return nil end
+  local own, all = base .. 'habit:' .. rule .. ':' .. prefix, base .. 'habit:' .. rule .. ':*'
+  local found = redis.call('MGET', own, all)
+  local approved, wrong = habit_of(found[1], now)
+  local approvals, wrongs = habit_of(found[2], now)
+  if is_wrong then
+    wrong, wrongs = wrong + 1, wrongs + 1
+  else
+    approved, approvals = approved + 1, approvals + 1
+  end
+  redis.call('SET', own, struct.pack(HABIT, now, approved, wrong), 'PX', LIFE.p)
+  redis.call('SET', all, struct.pack(HABIT, now, approvals, wrongs), 'PX', LIFE.p)
+  local expected = (approved + 1) / (approvals + 50) * wrongs
+  -- Three standard deviations of both, and three more.
+  return wrong <= expected + 3 * (expected + expected * expected / (approved + 1)) ^ 0.5 + 3
+end
+
+-- won: an approval credits a watch in another partition. Called by the dispatcher.
+--   KEYS[1]  the watch's key     ARGV[1]  the time of the start   ARGV[2]  of the approval
+local function won(KEYS, ARGV)
+  watch_won(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))
+  return 1
+end
+
+-- mistyped: the same for a wrong code.     KEYS[1]  the watch's key     ARGV[1]  the time of the start
+local function mistyped(KEYS, ARGV)
+  watch_wrong(KEYS[1], tonumber(ARGV[1]))
+  return 1
+end
+
+register('won', won)
+register('mistyped', mistyped)
