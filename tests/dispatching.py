@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tests.conftest import Bench, make_bench
 from verify_service import config
+from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.dispatch import Dispatcher
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt
-from verify_service.providers import Provider
 from verify_service.store import Store
 
 PATIENCE_S = 15.0

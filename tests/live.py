@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.conftest import Bench
+from verify_service.adapters import Provider
 from verify_service.dispatch import Dispatcher
 from verify_service.inbox import Inbox
-from verify_service.providers import Provider
 from verify_service.providers.fake import FakeProvider
 from verify_service.store import Store
 

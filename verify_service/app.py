@@ -10,8 +10,9 @@ from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
 from verify_service import settings
+from verify_service.adapters import Provider, Surroundings
 from verify_service.codes import KeyRing, Tagger
-from verify_service.config import Config, FakeConfig, ProviderConfig
+from verify_service.config import Config
 from verify_service.dispatch import Dispatcher
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
@@ -19,9 +20,6 @@ from verify_service.model import Clock
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.process import die_with_parent
-from verify_service.providers import Provider, Report
-from verify_service.providers.fake import FakeProvider
-from verify_service.providers.webhook import WebhookProvider
 from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
 from verify_service.settings import Settings
@@ -53,8 +51,6 @@ class Foundation:
         self.config: Config = operator.load(found.config, found.api_key)
         policy_file.load(found.policy)
         self._policy = found.policy
-        if self.config.unheeded:
-            _log.warning("verify.toml asks for what this version does not do", keys=self.config.unheeded)
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
         self.store = patiently(found.redis_url)
@@ -167,12 +163,14 @@ def dispatcher() -> Dispatcher:
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
     made = Dispatcher(base.store.outbox, base.config, base.keys, base.clock, providers, name)
-    for provider, entry in base.config.providers.items():
-        providers[provider] = _provider(provider, entry, base, made.report(provider))
+    for provider, (_, adapter, table) in base.config.providers.items():
+        around = Surroundings(
+            name=provider,
+            secret=settings.secret,
+            clock=base.clock,
+            callbacks=base.config.callbacks(provider),
+            report=made.report(provider),
+            inbox=base.inbox,
+        )
+        providers[provider] = adapter.provider(table, around)
     return made
-
-
-def _provider(name: str, entry: ProviderConfig, base: Foundation, report: Report) -> Provider:
-    if isinstance(entry, FakeConfig):
-        return FakeProvider(name, Inbox(base.store, base.keys, base.tagger), base.clock, report)
-    return WebhookProvider(entry.url, settings.secret(entry.secret), entry.timeout.seconds)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
+from verify_service.adapters import Adapter, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
 from verify_service.errors import ConfigError
@@ -17,8 +18,8 @@ from verify_service.model import Tenant
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Scope = Literal["verify", "admin", "read"]
-Channel = Literal["sms"]
-CHANNELS: tuple[Channel, ...] = ("sms",)
+Channel = Literal["sms", "voice", "whatsapp", "email"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,28 +38,28 @@ class TenantConfig(_Section, frozen=True):
     api_keys: tuple[ApiKey, ...] = ()
 
 
-class FakeConfig(_Section, frozen=True, tag_field="kind", tag="fake"):
-    """The provider of tests and first steps: messages go to an inbox in the store."""
+class ProviderConfig(NamedTuple):
+    """One provider: its kind's adapter, and its table as that adapter reads it."""
 
-
-class WebhookConfig(_Section, frozen=True, tag_field="kind", tag="webhook"):
-    """POSTs each message as signed JSON to the operator's own URL."""
-
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
-    secret: Annotated[str, Meta(pattern=r"^(env|file):.")]
-    timeout: Duration = Duration("5 seconds")
-
-
-ProviderConfig = FakeConfig | WebhookConfig
+    kind: str
+    adapter: Adapter
+    settings: Any
 
 
 class SenderConfig(_Section, frozen=True, kw_only=True):
-    """An address that messages come from; `per_second` is its throughput in segments."""
+    """An address that messages come from. `per_second` is its throughput in segments (calls, on voice), shared by all
+    dispatchers; `countries` where it may be used. `tenants` are those whose consent a STOP to it withdraws (all, where
+    none is named); `replies` says whether we answer STOP, HELP and START, which some vendors do themselves."""
 
-    type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric"]
-    address: Annotated[str, Meta(min_length=1, max_length=16)]
-    per_second: float | None = None
+    type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric", "whatsapp", "email"]
+    address: Annotated[str, Meta(min_length=1, max_length=64)]
+    per_second: Annotated[float, Meta(gt=0, le=100_000)] | None = None
     countries: tuple[str, ...] = ("*",)
+    tenants: tuple[Name, ...] = ()
+    replies: bool = True
+
+    def serves(self, country: str) -> bool:
+        return "*" in self.countries or country in self.countries
 
 
 class Via(_Section, frozen=True):
@@ -68,13 +69,19 @@ class Via(_Section, frozen=True):
 
 
 class Route(_Section, frozen=True, kw_only=True):
-    """Which providers may carry a channel to a set of countries; the weights share the first tries among them."""
+    """Which providers may carry a channel to a set of countries; the weights share the first tries among them.
+
+    A provider that has not answered after `answer_within` goes on, and the next in line is tried beside it. Where no
+    receipt says that a message was delivered within `receipt_within`, the next in line, and then the channels of
+    `fallback`, get it.
+    """
 
     countries: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     channel: Channel = "sms"
     via: Annotated[tuple[Via, ...], Meta(min_length=1)]
+    answer_within: Duration = Duration("1 second")
     receipt_within: Duration | None = None
-    fallback: tuple[str, ...] = ()
+    fallback: tuple[Channel, ...] = ()
 
     def serves(self, country: str, channel: str) -> bool:
         return channel == self.channel and ("*" in self.countries or country in self.countries)
@@ -94,7 +101,8 @@ class NumberOfTests(_Section, frozen=True):
 
 class _File(_Section, frozen=True):
     tenants: dict[Name, TenantConfig] = {}
-    providers: dict[Name, ProviderConfig] = {}
+    providers: dict[Name, dict[str, Any]] = {}
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z")] | None = None
     senders: dict[Name, SenderConfig] = {}
     routes: tuple[Route, ...] = ()
     test_numbers: tuple[NumberOfTests, ...] = ()
@@ -118,21 +126,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     senders: Mapping[str, SenderConfig]
     routes: tuple[Route, ...]
     test_numbers: tuple[NumberOfTests, ...]
-
-    @property
-    def unheeded(self) -> tuple[str, ...]:
-        """What the file says that this version reads and does not act on, for a warning at the start."""
-        found = {
-            "senders.*.per_second": any(sender.per_second is not None for sender in self.senders.values()),
-            "routes.receipt_within": any(route.receipt_within is not None for route in self.routes),
-            "routes.fallback": any(route.fallback for route in self.routes),
-        }
-        return tuple(name for name, said in found.items() if said)
+    public_url: str | None = None
 
     @property
     def fake(self) -> bool:
         """True where a fake provider is configured, and so its inbox is mounted."""
-        return any(isinstance(provider, FakeConfig) for provider in self.providers.values())
+        return any(provider.adapter.fake for provider in self.providers.values())
+
+    def callbacks(self, provider: str) -> str | None:
+        """Where a provider's vendor reaches us, without the last part (`/receipts`, `/inbound`)."""
+        return f"{self.public_url}/providers/{provider}" if self.public_url else None
 
     def route(self, country: str, channel: str) -> Route | None:
         """The first route for a country and channel; routes that name the country come before `*`."""
@@ -149,7 +152,7 @@ def load(path: Path | None, api_key: str | None) -> Config:
 
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
-    return build(_read(path) if path else _File(providers={"fake-a": FakeConfig()}), api_key)
+    return build(_read(path) if path else _File(providers={"fake-a": {"kind": "fake"}}), api_key)
 
 
 def _read(path: Path) -> _File:
@@ -163,16 +166,21 @@ def _read(path: Path) -> _File:
 
 def build(file: _File, api_key: str | None) -> Config:
     """Cross-checks what one table says of another. Raises ConfigError."""
-    providers = file.providers
+    providers = {name: _provider(name, dict(table)) for name, table in file.providers.items()}
     if not providers:
         raise ConfigError("verify.toml has no [providers.NAME]; with none, no code can be sent")
     routes = file.routes or tuple(
-        Route(channel=channel, via=tuple(Via(provider=name) for name in providers)) for channel in CHANNELS
+        Route(channel=channel, via=carriers)
+        for channel in CHANNELS
+        if (carriers := tuple(Via(provider=at) for at, made in providers.items() if channel in made.adapter.channels))
     )
     for index, route in enumerate(routes):
         for via in route.via:
             if via.provider not in providers:
                 raise ConfigError(f"routes[{index}]: there is no [providers.{via.provider}]")
+            if route.channel not in providers[via.provider].adapter.channels:
+                kind = providers[via.provider].kind
+                raise ConfigError(f"routes[{index}]: {via.provider} (kind {kind}) does not carry {route.channel}")
             if via.sender is not None and via.sender not in file.senders:
                 raise ConfigError(f"routes[{index}]: there is no [senders.{via.sender}]")
         for country in route.countries:
@@ -180,7 +188,7 @@ def build(file: _File, api_key: str | None) -> Config:
                 raise ConfigError(f"routes[{index}].countries: {country!r} is not an ISO 3166 code or *")
         if not any(via.weight for via in route.via):
             raise ConfigError(f"routes[{index}]: every weight is 0, so nothing would be sent")
-    fake = [name for name, provider in providers.items() if isinstance(provider, FakeConfig)]
+    fake = [name for name, provider in providers.items() if provider.adapter.fake]
     real = [name for name in providers if name not in fake]
     if fake and real and not file.allow_fake:
         raise ConfigError(
@@ -209,4 +217,17 @@ def build(file: _File, api_key: str | None) -> Config:
         senders=file.senders,
         routes=routes,
         test_numbers=file.test_numbers,
+        public_url=file.public_url.rstrip("/") if file.public_url else None,
     )
+
+
+def _provider(name: str, table: dict[str, Any]) -> ProviderConfig:
+    """One `[providers.NAME]`, read by the adapter of its kind. Raises ConfigError."""
+    kind = table.pop("kind", None)
+    if not isinstance(kind, str):
+        raise ConfigError(f"providers.{name}: `kind` is required")
+    try:
+        adapter = find(kind)
+        return ProviderConfig(kind, adapter, msgspec.convert(table, adapter.settings, dec_hook=decode_hook))
+    except (ConfigError, msgspec.ValidationError) as error:
+        raise ConfigError(f"providers.{name}: {error}") from None

@@ -174,3 +174,7 @@ class Unavailable(DeliveryError):
 
 class Uncertain(DeliveryError):
     """Perhaps sent: a second message with the same code does no harm, so the next provider may try."""
+
+
+class Forged(VerifyError):
+    """A call that claims to be a vendor's and is not signed as theirs are."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config, Route, Via
 from verify_service.dispatch import outgoing
@@ -19,7 +20,6 @@ from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineEvent, TimelineName
-from verify_service.providers import Provider
 from verify_service.store.outbox import Entry, Outbox, Settlement
 from verify_service.telemetry import QUEUE_SECONDS, SEND_SECONDS, SENDS, log
 
@@ -111,10 +111,11 @@ class Dispatcher:
         for provider in self._providers.values():
             provider.close()
 
-    def report(self, provider: str) -> Callable[[str, Receipt], None]:
+    def report(self, provider: str) -> Callable[[Receipt], None]:
         """What an adapter calls with a receipt that came after `send` had returned."""
 
-        def report(verification_id: str, receipt: Receipt) -> None:
+        def report(receipt: Receipt) -> None:
+            verification_id = (receipt.provider_id or "").partition(".")[0]
             if receipt.status == "accepted":
                 return
             try:

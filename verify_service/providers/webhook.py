@@ -7,11 +7,15 @@ Headers `webhook-id` (the message's id: a repetition carries the same one), `web
 import base64
 import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 import urllib3
+from msgspec import Meta
 from standardwebhooks import Webhook
 
+from verify_service.adapters import Adapter, Settings, Surroundings
+from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 
@@ -19,6 +23,14 @@ from verify_service.model import Message, Receipt
 _UNAVAILABLE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429, 503})
 _UNCERTAIN = frozenset({409, 500, 502, 504})
 _MOST_BYTES = 16_384
+
+
+class WebhookSettings(Settings, frozen=True):
+    """The operator's own URL; `timeout` for connecting and for the answer each."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+    secret: Annotated[str, Meta(pattern=r"^(env|file):.")]
+    timeout: Duration = Duration("5 seconds")
 
 
 class WebhookProvider:
@@ -124,3 +136,12 @@ def _judge(status: int, data: bytes) -> Receipt:
 
 class _Answer(msgspec.Struct):
     id: str | None = None
+
+
+def _provider(settings: WebhookSettings, around: Surroundings) -> WebhookProvider:
+    return WebhookProvider(settings.url, around.secret(settings.secret), settings.timeout.seconds)
+
+
+ADAPTER = Adapter(
+    settings=WebhookSettings, provider=_provider, channels=frozenset({"sms", "voice", "whatsapp", "email"})
+)
