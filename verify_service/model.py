@@ -158,12 +158,16 @@ class Receipt(Frozen, frozen=True):
 
 
 class InboundText(Frozen, frozen=True, rename={"from_": "from"}):
-    """A text that a person wrote: `from_` in E.164, `to` the address they wrote to, `id` the vendor's own."""
+    """A text that a person wrote: `from_` in E.164, `to` the address they wrote to, `id` the vendor's own.
+
+    `answered` says that the vendor has answered it already, as some do to STOP, HELP and START.
+    """
 
     id: str
     from_: str
     to: str
     body: str
+    answered: bool = False
 
 
 class Callback(Frozen, frozen=True):
