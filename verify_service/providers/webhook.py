@@ -10,19 +10,17 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-import urllib3
 from msgspec import Meta
 from standardwebhooks import Webhook
 
 from verify_service.adapters import Adapter, Settings, Surroundings
 from verify_service.duration import Duration
-from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
+from verify_service.errors import ConfigError, Rejected
 from verify_service.model import Message, Receipt
+from verify_service.providers.http import Answer, Endpoint, failure, json
 
-# What a status says of the message. Any other 2xx accepts, any other 4xx rejects, any other 5xx leaves it open.
-_UNAVAILABLE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429, 503})
-_UNCERTAIN = frozenset({409, 500, 502, 504})
-_MOST_BYTES = 16_384
+# A 4xx rejects the number, but for these: they say that something is wrong with us, or with them.
+_NOT_THE_NUMBER = frozenset({401, 403, 404, 405, 407, 408, 409, 421, 425, 429})
 
 
 class WebhookSettings(Settings, frozen=True):
@@ -39,16 +37,7 @@ class WebhookProvider:
     def __init__(self, url: str, secret: str, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for the answer each. Raises ConfigError for a bad secret."""
         self._signer = Webhook(_key(secret))
-        self._timeout = timeout
-        # One host, so its own pool: a PoolManager would look it up anew for every message.
-        self._target = urllib3.util.parse_url(url).request_uri
-        self._pool = urllib3.connection_from_url(
-            url,
-            maxsize=64,
-            retries=False,
-            timeout=urllib3.Timeout(connect=timeout, read=timeout),
-            headers={"content-type": "application/json", "user-agent": "verify_service"},
-        )
+        self._endpoint = Endpoint(url, timeout, {"content-type": "application/json"})
 
     def send(self, message: Message) -> Receipt:
         expires_at = datetime.fromtimestamp(message.expires_at / 1000, UTC).replace(tzinfo=None)
@@ -69,27 +58,14 @@ class WebhookProvider:
         )
         sent_at = datetime.fromtimestamp(int(time.time()), UTC)
         headers = {
-            **self._pool.headers,
             "webhook-id": message.id,
             "webhook-timestamp": str(int(sent_at.timestamp())),
             "webhook-signature": self._signer.sign(message.id, sent_at, body.decode()),
         }
-        try:
-            answer = self._pool.urlopen(
-                "POST", self._target, body=body, headers=headers, redirect=False, preload_content=False
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            raise Unavailable("no connection") from None
-        except urllib3.exceptions.ReadTimeoutError:
-            raise Uncertain("no answer in time") from None
-        except urllib3.exceptions.SSLError:
-            raise Unavailable("TLS failed") from None
-        except urllib3.exceptions.HTTPError as error:
-            raise Uncertain(f"connection broke ({type(error).__name__})") from None
-        return _judge(answer.status, _body(answer, time.monotonic() + self._timeout))
+        return _judge(self._endpoint.post(body, headers))
 
     def close(self) -> None:
-        self._pool.close()
+        self._endpoint.close()
 
 
 def _key(secret: str) -> bytes:
@@ -103,35 +79,16 @@ def _key(secret: str) -> bytes:
     return key
 
 
-def _body(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """As much of the body as comes in time and an id can need: what the answer means, its status has said already."""
-    data = b""
-    try:
-        while len(data) < _MOST_BYTES and time.monotonic() < until:
-            part = answer.read1(_MOST_BYTES)
-            if not part:
-                answer.release_conn()
-                return data
-            data += part
-    except (urllib3.exceptions.HTTPError, OSError):
-        pass
-    answer.close()
-    return data
-
-
-def _judge(status: int, data: bytes) -> Receipt:
-    if 200 <= status < 300:
+def _judge(answer: Answer) -> Receipt:
+    if answer.accepts:
         try:
-            provider_id = msgspec.json.decode(data, type=_Answer).id
-        except msgspec.DecodeError:
+            provider_id = json(answer.body, _Answer).id
+        except ValueError:
             provider_id = None
         return Receipt(provider_id=provider_id)
-    reason = f"HTTP {status}"
-    if status in _UNAVAILABLE or 300 <= status < 400:
-        raise Unavailable(reason)
-    if status in _UNCERTAIN or status >= 500:
-        raise Uncertain(reason)
-    raise Rejected(reason)
+    if 400 <= answer.status < 500 and answer.status not in _NOT_THE_NUMBER:
+        raise Rejected(f"HTTP {answer.status}")
+    raise failure(answer.status)
 
 
 class _Answer(msgspec.Struct):
