@@ -10,14 +10,18 @@ A kind is an entry point of the group `verify_service.providers`; ours are found
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from verify_service.errors import ConfigError
 from verify_service.model import Callback, Clock, InboundText, Message, Receipt
 
 GROUP = "verify_service.providers"
+
+# How a table names a secret; `Surroundings.secret` reads it.
+Secret = Annotated[str, Meta(pattern=r"^(env|file):.")]
 
 
 class Provider(Protocol):
