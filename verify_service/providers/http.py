@@ -7,6 +7,7 @@ What went wrong on the way is judged here, once: not sent (Unavailable) where no
 import hmac
 import http.client
 import io
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from verify_service.model import Callback
 # No vendor's answer to one message is longer; what goes on beyond is left unread.
 _MOST_BYTES = 16_384
 _MOST_FIELDS = 200
+_SHORTEST_NUMBER = 8
 
 Decoded = TypeVar("Decoded")
 
@@ -133,6 +135,20 @@ def fields(call: Callback) -> dict[str, str]:
         members = json(call.body, dict[str, str | int | float | None])
         return {name: "" if value is None else str(value) for name, value in members.items()}
     return dict(form(call))
+
+
+def amount(text: object) -> float | None:
+    """A price as vendors write it, below zero where it is taken from a balance; None where it is none."""
+    try:
+        price = abs(float(str(text)))
+    except ValueError:
+        return None
+    return price if math.isfinite(price) else None
+
+
+def address(text: str) -> str:
+    """A number as vendors write it, without its plus, in E.164; a short code stays as it is."""
+    return f"+{text}" if text.isdecimal() and len(text) >= _SHORTEST_NUMBER else text
 
 
 def same(ours: str, theirs: str) -> bool:
