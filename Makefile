@@ -52,7 +52,7 @@ lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--up
 	@$(PIP) install 'uv>=0.13,<1'
 	@$(LOCK) pyproject.toml --output-file requirements/run.txt
 	@$(LOCK) --group build --constraint requirements/run.txt --output-file requirements/build.txt
-	@$(LOCK) pyproject.toml --extra testing --group dev --constraint requirements/run.txt \
+	@$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements/run.txt \
 		--constraint requirements/build.txt --output-file requirements/test.txt
 
 clean: ## removes what make made, and nothing else
