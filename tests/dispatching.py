@@ -89,7 +89,7 @@ class Post:
         file.write_text(toml)
         store = Store(self.server.url)
         made = Dispatcher(
-            store.outbox, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name
+            store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name
         )
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)

@@ -59,9 +59,7 @@ def dispatching(bench: Bench) -> Iterator[Inbox]:
     """A real dispatcher with the fake provider, under the bench's keys and clock; gives its inbox."""
     inbox = Inbox(bench.store, bench.keys, bench.tagger)
     providers: dict[str, Provider] = {}
-    made = Dispatcher(
-        bench.store.outbox, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4)
-    )
+    made = Dispatcher(bench.store, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4))
     providers["fake-a"] = FakeProvider("fake-a", inbox, bench.clock, made.report("fake-a"))
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))

@@ -162,7 +162,7 @@ def dispatcher() -> Dispatcher:
     base = Foundation(settings.read())
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
-    made = Dispatcher(base.store.outbox, base.config, base.keys, base.clock, providers, name)
+    made = Dispatcher(base.store, base.config, base.keys, base.clock, providers, name)
     for provider, (_, adapter, table) in base.config.providers.items():
         around = Surroundings(
             name=provider,

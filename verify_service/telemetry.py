@@ -22,8 +22,17 @@ OBSERVED = Counter("verify_observed", "Starts that a limit or rule in observe mo
 BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
+RECEIPTS = Counter(
+    "verify_receipts",
+    "Receipts by what they say: delivered, failed, repeated (nothing new), unknown (of no message that is known).",
+    ["provider", "status", "country", "carrier", "channel", "text"],
+)
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+CALLBACKS = Counter(
+    "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable.", ["provider", "outcome"]
+)
+INBOUND = Counter("verify_inbound", "Texts from phones, by keyword: stop, start, help, other.", ["provider", "keyword"])
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
 
 

@@ -20,7 +20,8 @@ from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineEvent, TimelineName
-from verify_service.store.outbox import Entry, Outbox, Settlement
+from verify_service.store import Store
+from verify_service.store.outbox import Entry, Sent, Settlement
 from verify_service.telemetry import QUEUE_SECONDS, SEND_SECONDS, SENDS, log
 
 IN_FLIGHT = 4096
@@ -60,7 +61,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        outbox: Outbox,
+        store: Store,
         config: Config,
         keys: KeyRing,
         clock: Clock,
@@ -68,7 +69,8 @@ class Dispatcher:
         name: str,
     ) -> None:
         """`name` tells this process from all others, now and before."""
-        self._outbox = outbox
+        self._outbox = store.outbox
+        self._deliveries = store.deliveries
         self._config = config
         self._keys = keys
         self._clock = clock
@@ -76,7 +78,7 @@ class Dispatcher:
         self._name = name
         self._jobs: dict[tuple[int, str], _Job] = {}
         self._settled = threading.Condition()
-        self._settler = Settler(outbox, self._forget)
+        self._settler = Settler(store.outbox, self._forget)
         self._lanes: Lanes[tuple[_Job, Via]] = Lanes(config.providers, self._work)
         self._stop = threading.Event()
         self._drained = threading.Event()
@@ -115,14 +117,10 @@ class Dispatcher:
         """What an adapter calls with a receipt that came after `send` had returned."""
 
         def report(receipt: Receipt) -> None:
-            verification_id = (receipt.provider_id or "").partition(".")[0]
-            if receipt.status == "accepted":
-                return
             try:
-                event = _event(self._now(), receipt.status, provider, receipt.reason)
-                self._outbox.report(verification_id, event)
+                self._deliveries.received(self._now(), provider, receipt)
             except StoreUnavailable as error:
-                _log.warning("receipt lost", provider=provider, verification=verification_id, reason=error.reason)
+                _log.warning("receipt lost", provider=provider, reason=error.reason)
 
         return report
 
@@ -215,8 +213,8 @@ class Dispatcher:
 
     def _forget(self, settled: Sequence[Settlement]) -> None:
         with self._settled:
-            for entry, _ in settled:
-                self._jobs.pop((entry.partition, entry.entry), None)
+            for each in settled:
+                self._jobs.pop((each.entry.partition, each.entry.entry), None)
             self._settled.notify_all()
 
     # The way of one entry.
@@ -225,7 +223,7 @@ class Dispatcher:
         route = self._config.route(entry.country, entry.channel)
         if route is None:
             reason = f"no route carries {entry.channel} to {entry.country}"
-            self._settler.settle(entry, [_event(self._now(), "failed", None, reason)])
+            self._settler.settle(Settlement(entry, [_event(self._now(), "failed", None, reason)]))
             return
         fresh_until = time.monotonic() + FRESH_S if fresh else 0.0
         job = _Job(entry, route, outgoing.order(route), fresh_until)
@@ -310,7 +308,11 @@ class Dispatcher:
             job.events.append(_event(now, "sent", via.provider, None))
             if receipt.status != "accepted":
                 job.events.append(_event(now, receipt.status, via.provider, receipt.reason))
-            self._settler.settle(job.entry, job.events)
+            sent = None
+            if receipt.status == "accepted" and receipt.provider_id:
+                way = f"{via.provider}/{via.sender or ''}/{message.channel}"
+                sent = Sent(via.provider, receipt.provider_id, way, message.channel, message.sender)
+            self._settler.settle(Settlement(job.entry, job.events, message.channel, sent))
             return
         finally:
             SEND_SECONDS.labels(via.provider).observe(time.monotonic() - began)
@@ -325,13 +327,13 @@ class Dispatcher:
     def _note(self, job: _Job, event: TimelineEvent) -> None:
         """Into the timeline now, while the message is still on its way; with its settling where that cannot be."""
         try:
-            self._outbox.report(job.entry.id, event)
+            self._outbox.report(job.entry, job.entry.channel, event)
         except StoreUnavailable:
             job.events.append(event)
 
     def _fail(self, job: _Job, provider: str | None, reason: str) -> None:
         job.events.append(_event(self._now(), "failed", provider, reason))
-        self._settler.settle(job.entry, job.events)
+        self._settler.settle(Settlement(job.entry, job.events))
 
     def _now(self) -> int:
         """For the timeline: a virtual clock whose store is silent must not keep a sent message from being settled."""

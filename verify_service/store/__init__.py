@@ -2,6 +2,7 @@
 
 from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
+from verify_service.store.deliveries import Deliveries
 from verify_service.store.events import Events
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
@@ -17,7 +18,8 @@ class Store:
     def __init__(self, url: str, keep_events: int = KEEP_EVENTS) -> None:
         self.link = Link(url)
         self.verifications = Verifications(self.link, keep_events)
-        self.outbox = Outbox(self.link, keep_events)
+        self.deliveries = Deliveries(self.link, keep_events)
+        self.outbox = Outbox(self.link, keep_events, self.deliveries)
         self.events = Events(self.link)
         self.blocks = Blocks(self.link, keep_events)
         self.inbox = InboxStore(self.link)

@@ -6,7 +6,7 @@ from importlib.resources import files
 import redis
 
 _SOURCES = (
-    *("common", "charts", "blocks", "detector", "start", "check", "cancel"),
+    *("common", "charts", "blocks", "detector", "deliveries", "start", "check", "cancel"),
     *("hold", "decisions", "settle", "inbox", "policy"),
 )
 

@@ -76,7 +76,7 @@ local function credit(base, fields, others)
   end
 end
 
--- The same for what a resend takes back.
+-- The same for what a resend, or a message that did not arrive, takes back.
 local function take_back(base, credits, others)
   for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     if part == base:match('{(%d+)}') then
@@ -91,7 +91,7 @@ end
 -- others are the answer, for the caller to pass to `release`. Called by the dispatcher, a few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
 -- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of
--- the approval, or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted
+-- the approval, or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted
 -- comes as {'', 'blocked' or 'lifted', rule, mode}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
@@ -106,7 +106,7 @@ local function credits(KEYS, ARGV)
       credit(base, fields, answer)
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
-    elseif fields[4] == 'start' then
+    elseif fields[4] == 'start' or fields[4] == 'failed' then
       for i = 7, #fields - 1, 2 do
         if fields[i] == 'undo' then take_back(base, fields[i + 1], answer) end
       end
