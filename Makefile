@@ -54,6 +54,7 @@ lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--up
 	@$(LOCK) --group build --constraint requirements/run.txt --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements/run.txt \
 		--constraint requirements/build.txt --output-file requirements/test.txt
+	@$(LOCK) --group peers --constraint requirements/test.txt --output-file requirements/peers.txt
 
 clean: ## removes what make made, and nothing else
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
