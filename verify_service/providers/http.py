@@ -64,10 +64,17 @@ class Endpoint:
 
         Raises Unavailable or Uncertain where no answer came; an answer is returned whatever its status.
         """
+        return self._ask("POST", path or self._path, body, headers)
+
+    def get(self) -> Answer:
+        """GETs the endpoint's URL; raises as `post` does."""
+        return self._ask("GET", self._path, None, {})
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
             answer = self._pool.urlopen(
-                "POST",
-                path or self._path,
+                method,
+                path,
                 body=body,
                 headers={**self._headers, **headers},
                 redirect=False,
