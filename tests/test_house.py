@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 # Lowest first. A room may import from itself and from what stands before it.
 ROOMS = [
     ["model", "errors"],
-    ["adapters", "codes", "duration", "message", "phone"],
+    ["adapters", "codes", "duration", "messages", "phone"],
     ["settings", "config"],
     ["simulate"],
     ["telemetry"],

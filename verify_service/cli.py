@@ -17,6 +17,7 @@ from verify_service.codes import api_key_digest, new_api_key, new_key
 from verify_service.commands import inquiry, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
+from verify_service.commands.messages import messages
 from verify_service.commands.simulate import simulate
 from verify_service.errors import ConfigError, StoreUnavailable
 
@@ -120,6 +121,7 @@ commands.add_command(simulate)
 
 commands.add_command(inquiry.unlock)
 commands.add_command(blocks)
+commands.add_command(messages)
 
 
 @commands.group()

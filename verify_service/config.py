@@ -14,6 +14,7 @@ from verify_service.adapters import Adapter, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
 from verify_service.errors import ConfigError
+from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
 from verify_service.model import Tenant
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -106,6 +107,9 @@ class _File(_Section, frozen=True):
     senders: dict[Name, SenderConfig] = {}
     routes: tuple[Route, ...] = ()
     test_numbers: tuple[NumberOfTests, ...] = ()
+    templates: Templates = {}
+    replies: Replies = {}
+    languages: Languages = {}
     allow_test_numbers: bool = False
     allow_fake: bool = False
 
@@ -127,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     test_numbers: tuple[NumberOfTests, ...]
     public_url: str | None = None
+    own: Own = NONE
 
     @property
     def fake(self) -> bool:
@@ -153,6 +158,16 @@ def load(path: Path | None, api_key: str | None) -> Config:
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
     return build(_read(path) if path else _File(providers={"fake-a": {"kind": "fake"}}), api_key)
+
+
+def written(path: Path) -> tuple[list[Written], list[str]]:
+    """The texts of a file, usable or not, and the brands of its tenants. Raises ConfigError."""
+    file = _read(path)
+    return [*texts(file.templates), *answers_of(file.replies)], [each.brand for each in _tenants(file).values()]
+
+
+def _tenants(file: _File) -> dict[str, Tenant]:
+    return {name: Tenant(name=name, brand=entry.brand or name.title()) for name, entry in file.tenants.items()}
 
 
 def _read(path: Path) -> _File:
@@ -200,7 +215,7 @@ def build(file: _File, api_key: str | None) -> Config:
             f"test_numbers beside the real provider {real[0]}: anybody could sign in with such a number. "
             "Remove them, or set allow_test_numbers = true at the top of the file"
         )
-    tenants = {name: Tenant(name=name, brand=entry.brand or name.title()) for name, entry in file.tenants.items()}
+    tenants = _tenants(file)
     principals: dict[str, Principal] = {}
     for name, entry in file.tenants.items():
         for key in entry.api_keys:
@@ -218,6 +233,7 @@ def build(file: _File, api_key: str | None) -> Config:
         routes=routes,
         test_numbers=file.test_numbers,
         public_url=file.public_url.rstrip("/") if file.public_url else None,
+        own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from verify_service import message as text
+from verify_service import messages
 from verify_service.codes import KeyRing
 from verify_service.config import Config, Route, Via
 from verify_service.model import Message
@@ -17,12 +17,24 @@ def compose(entry: Entry, config: Config, keys: KeyRing, now: int, via: Via) -> 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
     to = keys.decrypt(entry.to, f"to|{entry.tenant}|{entry.number}").decode()
-    code = keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, entry.digits)
     tenant = config.tenants.get(entry.tenant)
     brand = tenant.brand if tenant else "Verify"
-    minutes = max(1, round((entry.expires_at - now) / 60_000))
-    body = text.render(code, brand, minutes, entry.app_hash or None, entry.origin or None)
-    encoding, segments = text.measure(body)
+    if entry.kind == "reply":
+        code, text = "", messages.reply(entry.text, brand, entry.locale, entry.country, config.own)
+    else:
+        code = keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, entry.digits)
+        text = messages.compose(
+            entry.purpose,
+            entry.channel,
+            entry.locale,
+            entry.country,
+            code,
+            brand,
+            max(1, round((entry.expires_at - now) / 60_000)),
+            entry.app_hash,
+            entry.origin,
+            config.own,
+        )
     return Message(
         id=f"{entry.id}.{entry.entry}",
         verification_id=entry.id,
@@ -30,11 +42,14 @@ def compose(entry: Entry, config: Config, keys: KeyRing, now: int, via: Via) -> 
         to=to,
         sender=config.senders[via.sender].address if via.sender else brand[:11],
         channel=entry.channel,
-        body=body,
+        body=text.body,
         code=code,
-        encoding=encoding,
-        segments=segments,
+        encoding=text.encoding,
+        segments=text.segments,
         expires_at=entry.expires_at,
+        country=entry.country,
+        locale=text.locale,
+        subject=text.subject,
     )
 
 
