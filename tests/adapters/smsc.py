@@ -43,7 +43,12 @@ class Smsc:
     binds: list[tuple[str, str, str]] = field(default_factory=list)
     submits: list[Submit] = field(default_factory=list)
     seen: list[tuple[int, int, int]] = field(default_factory=list)
+    stopped: bool = False
     connections: list[socket.socket] = field(default_factory=list)
+    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+
+    def __post_init__(self) -> None:
+        self.port = self.listener.getsockname()[1]
 
     def write(self, command: int, status: int = 0, sequence: int = 1, body: bytes = b"") -> None:
         """Sends a PDU over the newest connection."""
@@ -63,10 +68,18 @@ class Smsc:
         """Breaks the newest connection."""
         self.connections[-1].shutdown(socket.SHUT_RDWR)
 
+    def stop(self) -> None:
+        """Hangs up everywhere and listens no more."""
+        self.stopped = True
+        for shut in (self.listener, *self.connections):
+            with suppress(OSError):
+                shut.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
     def serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection, connection.makefile("rb") as stream:
             self.connections.append(connection)
-            while header := stream.read(16):
+            while not self.stopped and (header := stream.read(16)):
                 length, command, status, sequence = struct.unpack(">LLLL", header)
                 body = stream.read(length - 16)
                 self.seen.append((command, status, sequence))
@@ -94,29 +107,24 @@ def tlv(tag: int, value: bytes) -> bytes:
 
 
 @contextmanager
-def smsc_at_work(tls: ssl.SSLContext | None = None) -> Iterator[Smsc]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    smsc = Smsc(port=listener.getsockname()[1])
+def smsc_at_work(tls: ssl.SSLContext | None = None, smsc: Smsc | None = None) -> Iterator[Smsc]:
+    made = smsc or Smsc()
 
     def accept() -> None:
         with suppress(OSError):
             while True:
-                connection, _ = listener.accept()
+                connection, _ = made.listener.accept()
                 connection.settimeout(30)
                 with suppress(OSError):
                     served = tls.wrap_socket(connection, server_side=True) if tls else connection
-                    threading.Thread(target=smsc.serve, args=(served,), daemon=True).start()
+                    threading.Thread(target=made.serve, args=(served,), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
-        yield smsc
+        yield made
     finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for connection in smsc.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        made.stop()
         thread.join()
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from smpplib import consts
 
-from verify_service.adapters import Adapter, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Surroundings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import InboundText, Message, Receipt
@@ -55,7 +55,7 @@ class SmppSettings(Settings, frozen=True, kw_only=True):
     tls: bool = False
     tls_ca: str | None = None
     system_id: Annotated[str, Meta(min_length=1, max_length=15)]
-    password: Annotated[str, Meta(pattern=r"^(env|file):.")]
+    password: Secret
     system_type: Annotated[str, Meta(max_length=12)] = ""
     source_ton: Octet | None = None
     source_npi: Octet | None = None

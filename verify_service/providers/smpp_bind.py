@@ -3,6 +3,7 @@ SMSC delivers is told and then acknowledged, silence is asked after, and a bind 
 """
 
 import asyncio
+import math
 import ssl
 import struct
 import threading
@@ -106,13 +107,21 @@ class Bind:
 
     async def _keep(self) -> None:
         self._keeping = asyncio.current_task()
+        anew_at = -math.inf
         while True:
+            held = False
             try:
                 await self._live()
             except Exception as error:  # Whatever a peer sends, the bind is made anew.
+                held = not self._why
                 self._why = str(error) if isinstance(error, _Refused) else f"no bind ({type(error).__name__})"
-            self._tried.set()
-            await asyncio.sleep(_AGAIN_S)
+            if held and self._loop.time() - anew_at > _AGAIN_S:
+                # A bind that has held is made anew at once, and messages wait for it.
+                self._tried.clear()
+                anew_at = self._loop.time()
+            else:
+                self._tried.set()
+                await asyncio.sleep(_AGAIN_S)
 
     async def _live(self) -> None:
         """Binds, and reads until the bind ends, which raises."""
