@@ -21,6 +21,8 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Scope = Literal["verify", "admin", "read"]
 Channel = Literal["sms", "voice", "whatsapp", "email"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+# Where no message arrives from a sender with letters in it.
+NUMERIC_ONLY = frozenset({"US", "CA"})
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +62,9 @@ class SenderConfig(_Section, frozen=True, kw_only=True):
     replies: bool = True
 
     def serves(self, country: str) -> bool:
+        """Whether it may be used there; where carriers refuse letters, an alphanumeric one may not."""
+        if self.type == "alphanumeric" and country in NUMERIC_ONLY:
+            return False
         return "*" in self.countries or country in self.countries
 
 
@@ -142,9 +147,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Where a provider's vendor reaches us, without the last part (`/receipts`, `/inbound`)."""
         return f"{self.public_url}/providers/{provider}" if self.public_url else None
 
+    def carriers(self, route: Route, country: str) -> tuple[Via, ...]:
+        """The ways of a route whose sender may be used in the country."""
+        return tuple(via for via in route.via if via.sender is None or self.senders[via.sender].serves(country))
+
     def route(self, country: str, channel: str) -> Route | None:
-        """The first route for a country and channel; routes that name the country come before `*`."""
-        serving = [route for route in self.routes if route.serves(country, channel)]
+        """The first route for a country and channel with a sender for it; routes that name the country come first."""
+        serving = [route for route in self.routes if route.serves(country, channel) and self.carriers(route, country)]
         return next((route for route in serving if country in route.countries), serving[0] if serving else None)
 
     def test_code(self, e164: str, now: int) -> str | None:
@@ -198,6 +207,13 @@ def build(file: _File, api_key: str | None) -> Config:
                 raise ConfigError(f"routes[{index}]: {via.provider} (kind {kind}) does not carry {route.channel}")
             if via.sender is not None and via.sender not in file.senders:
                 raise ConfigError(f"routes[{index}]: there is no [senders.{via.sender}]")
+            sender = file.senders[via.sender] if via.sender else None
+            named = NUMERIC_ONLY & {*route.countries, *(sender.countries if sender else ())}
+            if sender and sender.type == "alphanumeric" and named:
+                raise ConfigError(
+                    f"routes[{index}]: the sender {via.sender} is alphanumeric, and carriers in "
+                    f"{' and '.join(sorted(named))} refuse those; use a short code, toll-free or 10DLC number there"
+                )
         for country in route.countries:
             if country != "*" and not re.fullmatch("[A-Z]{2}", country):
                 raise ConfigError(f"routes[{index}].countries: {country!r} is not an ISO 3166 code or *")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -26,6 +26,13 @@ RECEIPTS = Counter(
     "verify_receipts",
     "Receipts by what they say: delivered, failed, repeated (nothing new), unknown (of no message that is known).",
     ["provider", "status", "country", "carrier", "channel", "text"],
+)
+SHIFTS = Counter("verify_shifts", "Shifts of a provider's weight, down or up.", ["provider", "channel", "way"])
+WEIGHTS = Gauge(
+    "verify_provider_weight_percent",
+    "How much of its weight in the routes a provider has now.",
+    ["provider", "channel"],
+    multiprocess_mode="mostrecent",
 )
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")

@@ -4,9 +4,11 @@ from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
 from verify_service.store.deliveries import Deliveries
 from verify_service.store.events import Events
+from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import prepare
+from verify_service.store.senders import Senders
 from verify_service.store.verifications import Verifications
 
 KEEP_EVENTS = 200_000
@@ -20,6 +22,8 @@ class Store:
         self.verifications = Verifications(self.link, keep_events)
         self.deliveries = Deliveries(self.link, keep_events)
         self.outbox = Outbox(self.link, keep_events, self.deliveries)
+        self.senders = Senders(self.link)
+        self.health = Health(self.link, keep_events)
         self.events = Events(self.link)
         self.blocks = Blocks(self.link, keep_events)
         self.inbox = InboxStore(self.link)

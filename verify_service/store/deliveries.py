@@ -20,7 +20,8 @@ _log = log("receipts")
 
 
 class Delivery(NamedTuple):
-    """A message that a provider took. `at` in milliseconds; `text` names its template and language."""
+    """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language, `at`
+    is in milliseconds; `priced` where the provider has said already what it costs."""
 
     id: str
     entry: str
@@ -28,9 +29,10 @@ class Delivery(NamedTuple):
     number: str
     channel: str
     country: str
-    sender: str = ""
+    way: str = ""
     text: str = ""
     at: int = 0
+    priced: bool = False
 
 
 _delivery = msgspec.msgpack.Decoder(Delivery)
@@ -91,6 +93,7 @@ class Deliveries:
             receipt.reason or "",
             "1" if receipt.permanent else "",
             receipt.carrier or "",
+            0 if delivery.priced else round((receipt.price or 0) * 1_000_000),
         ]
         told = self._link.call(Call(home, "receipt", [f"{prefix(home)}fate:{tag}"], args)).decode()
         where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)

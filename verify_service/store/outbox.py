@@ -1,6 +1,6 @@
 """The outbox: one stream per partition, read by the dispatchers as one consumer group."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,9 +56,8 @@ class Sent(NamedTuple):
     provider: str
     provider_id: str
     way: str
-    channel: str
-    sender: str = ""
     text: str = ""
+    priced: bool = False
     due: int | None = None
     within: str = ""
 
@@ -71,6 +70,16 @@ class Settlement(NamedTuple):
     channel: str = ""
     sent: Sent | None = None
     late: bool = False
+
+
+class Came(NamedTuple):
+    """A receipt as the events tell it: by which way (`provider/sender/channel`) its message had gone, and what the
+    provider charged beyond what was known when it took it, in micro-dollars."""
+
+    way: str
+    delivered: bool
+    permanent: bool
+    price: int
 
 
 class Outbox:
@@ -131,7 +140,7 @@ class Outbox:
         """Acknowledges, deletes and writes the timeline of each, and whose message a provider's id names, in one round
         trip; one more for a receipt that came before this."""
         calls = [self._settling(each) for each in settlements]
-        sent = [(each, each.sent) for each in settlements if each.sent and each.sent.provider_id]
+        sent = [(each, each.sent) for each in settlements if each.sent]
         for each, by in sent:
             life = max(0, each.entry.expires_at - each.events[-1].at)
             calls.append(self._deliveries.sent(by.provider, by.provider_id, _delivery(each), life))
@@ -146,7 +155,7 @@ class Outbox:
         if not settlement.late:
             waiting: bytes | str = ""
             if sent and sent.due is not None:
-                tag = tag_of(sent.provider, sent.provider_id or f"{entry.id}.{entry.entry}")
+                tag = tag_of(sent.provider, sent.provider_id)
                 life = max(1, entry.expires_at - settlement.events[-1].at)
                 waiting = _pack((sent.due, tag, sent.provider, sent.way, sent.within, life))
             args.append(waiting)
@@ -155,10 +164,6 @@ class Outbox:
         if settlement.late:
             return Call(entry.partition, "report", [f"{base}verification:{entry.id}"], args)
         return Call(entry.partition, "settle", [f"{base}outbox"], args)
-
-    def report(self, entry: Entry, channel: str, event: TimelineEvent) -> None:
-        """Writes what is known of a message before it is settled into its timeline and the events."""
-        self._link.call(self._settling(Settlement(entry, [event], channel, late=True)))
 
     def overdue(self, partition: int, now: int, most: int) -> list[str]:
         """Queues again what has waited too long for its receipt; answers by which way each had gone."""
@@ -174,12 +179,17 @@ class Outbox:
         status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
         return bool(status == b"pending" and nonce == entry.nonce.encode())
 
-    def credit(self, partition: int, most: int) -> bool:
-        """Gives back what approvals since the last call are owed; True where more is waiting."""
+    def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
+        """Gives back what approvals since the last call are owed, and tells of the receipts that came since, each once
+        to one dispatcher; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
         for part, limit, nonce, at in foreign:
+            if not part and limit == b"receipt":
+                event, permanent, price = at.decode().split(" ")
+                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price)))
+                continue
             if not part:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
                 continue
@@ -228,7 +238,9 @@ def _delivery(settlement: Settlement) -> Delivery:
     entry, sent = settlement.entry, settlement.sent
     channel = settlement.channel or entry.channel
     about = Delivery(entry.id, entry.entry, entry.tenant, entry.number, channel, entry.country)
-    return about._replace(sender=sent.sender, text=sent.text, at=settlement.events[-1].at) if sent else about
+    if sent is None:
+        return about
+    return about._replace(way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)
 
 
 def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:

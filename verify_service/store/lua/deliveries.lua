@@ -1,6 +1,6 @@
 -- deliveries: what becomes of a message after a provider took it. What is known of a send lies in the partition of its
 -- provider's id of it; what follows from a receipt, in the number's.
---   delivery:<tag>      {id, entry, tenant, number, channel, country, …}, msgpack: whose message it was
+--   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
 --   early:<tag>         a receipt that came before its send was written down, msgpack
 --   fate:<tag>          failed or delivered: what a receipt has said already
 --   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
@@ -29,14 +29,13 @@ local function undo_of(base, id, record, entry)
 end
 
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
---   about: {id, entry, tenant, number, channel, country}
-local function tell(base, keep, at, event, about, provider, reason, carrier)
-  local id = about[1]
-  local record
+--   about: the delivery   more: what only receipts say
+local function tell(base, keep, at, event, about, provider, reason, more)
+  local id, record = about[1], nil
   if event == 'failed' then record = record_of(base .. 'verification:' .. id) end
   if record or redis.call('EXISTS', base .. 'verification:' .. id) == 1 then note(base, id, at, event, provider, reason) end
   emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
-    'country', about[6], 'carrier', carrier or '', 'undo', undo_of(base, id, record, about[2])})
+    'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
 end
 
 -- Queues a waiting message again, where somebody still waits for its code and it was not sent anew meanwhile. `shut`: no
@@ -108,7 +107,7 @@ end
 
 -- receipt: applies one. Delivered beats everything; what was said before is not said again. Called by whoever gets it.
 --   KEYS[1]  fate:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the delivery, msgpack   ARGV[4]  provider
---   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier
+--   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add
 -- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
@@ -130,7 +129,8 @@ local function receipt(KEYS, ARGV)
       event = 'failed-over'
     end
   end
-  tell(base, keep, now, event, about, provider, reason, ARGV[8])
+  tell(base, keep, now, event, about, provider, reason,
+    {'way', about[7], 'permanent', ARGV[7], 'price', ARGV[9], 'carrier', ARGV[8]})
   return event
 end
 

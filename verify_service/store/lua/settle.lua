@@ -31,7 +31,7 @@ local function settle(KEYS, ARGV)
   return 1
 end
 
--- report: what is known of a message before it is settled, or came too late for that. Called by the dispatcher.
+-- report: what is known of a message before it is settled, or came after that. Called by the dispatcher.
 --   KEYS[1]  verification:<id>   ARGV as of `settle`, without ARGV[3]
 -- Answers 1.
 local function report(KEYS, ARGV)
