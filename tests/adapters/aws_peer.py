@@ -77,8 +77,10 @@ class AwsPeer(HttpPeer):
             "endpoint_url": self.url,
         }
 
-    def callbacks(self) -> Callbacks:
-        return AwsCallbacks(self.settings(), self.surroundings(), Topics(frozenset([TOPIC]), self.clock, self.fetch))
+    def callbacks(self, **changed: Any) -> Callbacks:
+        return AwsCallbacks(
+            self.settings(**changed), self.surroundings(), Topics(frozenset([TOPIC]), self.clock, self.fetch)
+        )
 
     def fetch(self, url: str) -> bytes:
         """What stands at an address of Amazon's."""

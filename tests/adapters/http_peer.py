@@ -49,6 +49,7 @@ class HttpPeer(Peer):
         "answers in no encoding": Uncertain,
         "answers with other JSON": Uncertain,
     }
+    takes_time = frozenset({"silent", "drips its headers", "drips its answer"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +74,7 @@ class HttpPeer(Peer):
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass
