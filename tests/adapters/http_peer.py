@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from tests.adapters.contract import REFUSALS, Peer
 from verify_service.errors import DeliveryError, Unavailable, Uncertain
@@ -83,7 +83,7 @@ class HttpPeer(Peer):
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> "HttpPeer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -67,17 +67,17 @@ class VonagePeer(HttpPeer):
         if asked.path != "/sms/json" or asked.headers.get("content-type") != "application/x-www-form-urlencoded":
             self.wrong.append("not where or not how texts are sent")
         to, sender, text = told.pop("to"), told.pop("from"), told.pop("text")
-        if not (to.isdecimal() and sender.isdecimal()):
+        if not to.isdecimal() or sender.startswith("+"):
             self.wrong.append("a number with a plus")
         if told.pop("type") != ("unicode" if text == UCS_2 else "text"):
             self.wrong.append("in the wrong alphabet")
-        if (told.pop("callback"), told.pop("status-report-req")) != (f"{PUBLIC_URL}/receipts", "1"):
+        if (told.pop("callback", None), told.pop("status-report-req", None)) != (f"{PUBLIC_URL}/receipts", "1"):
             self.wrong.append("no receipt asked for")
         if not 590_000 <= int(told.pop("ttl")) <= 600_000:
             self.wrong.append("outlives its code")
         if len(told.pop("client-ref")) > 100 or told:
             self.wrong.append(f"unknown parameters {sorted(told)}, or too long a reference")
-        self.taken.append(Taken(f"+{to}", f"+{sender}", text))
+        self.taken.append(Taken(f"+{to}", f"+{sender}" if sender.isdecimal() else sender, text))
         return _sent(
             {
                 "to": to,
