@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -16,11 +16,11 @@ from verify_service.messages.measure import share, size
 SAMPLE_CODE = "12345678"
 SAMPLE_MINUTES = 10
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
-Tag = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")]
-By = Literal["voice", "whatsapp", "email"]
+_TAG = r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*"
+Tag = Annotated[str, Meta(pattern=rf"^{_TAG}\Z")]
 Country = Annotated[str, Meta(pattern=r"^([A-Z]{2}|\*)\Z")]
-# By language; a channel in a language's place has texts of its own by language.
-Templates = Mapping[Purpose, Mapping[Tag | By, str | Mapping[Tag, str]]]
+# By language; `voice`, `whatsapp` or `email` in a language's place has texts of its own by language.
+Templates = Mapping[Purpose, Mapping[str, str | Mapping[Tag, str]]]
 Replies = Mapping[Kind, Mapping[Tag, str]]
 Languages = Mapping[Country, Tag]
 
@@ -72,16 +72,19 @@ def read(templates: Templates, replies: Replies, languages: Languages, brands: S
 
 
 def texts(templates: Templates) -> Iterator[Written]:
-    """The texts of `[templates]`. Raises ConfigError for a channel that is none."""
+    """The texts of `[templates]`. Raises ConfigError for a key that is neither a language nor a channel."""
     for purpose, by_tag in templates.items():
         for tag, text in by_tag.items():
+            key = f"templates.{purpose}.{tag}"
             if isinstance(text, str):
-                yield Written(f"templates.{purpose}.{tag}", purpose, "", tag, text)
+                if not re.fullmatch(_TAG, tag):
+                    raise ConfigError(f"{key}: is not a language tag, such as en or pt-BR")
+                yield Written(key, purpose, "", tag, text)
                 continue
             if tag not in ("voice", "whatsapp", "email"):
-                raise ConfigError(f"templates.{purpose}.{tag}: a table here is `voice`, `whatsapp` or `email`")
+                raise ConfigError(f"{key}: a table here is `voice`, `whatsapp` or `email`")
             for own, words in text.items():
-                yield Written(f"templates.{purpose}.{tag}.{own}", purpose, tag, own, words)
+                yield Written(f"{key}.{own}", purpose, tag, own, words)
 
 
 def answers_of(replies: Replies) -> Iterator[Written]:

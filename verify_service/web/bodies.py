@@ -21,7 +21,7 @@ from verify_service.web.problems import MOST_BYTES
 To = Annotated[str, Meta(min_length=1, max_length=32)]
 Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
-Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")]
+Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*\Z")]
 Ip = Annotated[str, Meta(min_length=1, max_length=45)]
 Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}\Z")]
 Binding = Annotated[
