@@ -37,8 +37,8 @@ class Provider(Protocol):
 
 
 class Callbacks(Protocol):
-    """What a vendor tells by calling us. Both raise Forged for what the vendor has not signed, and ValueError for what
-    cannot be read."""
+    """What a vendor tells by calling us. Both raise Forged for what the vendor has not signed, ValueError for what
+    cannot be read, and Unavailable or Uncertain where neither can be told now and the vendor is to call again."""
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         """The receipts in one call, each with the `provider_id` that `send` had answered."""
