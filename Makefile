@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench bench-fraud soak fuzz lock clean
+.PHONY: help run test test-peers check format bench bench-fraud soak fuzz lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C s
 
 test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-peers: $(VENV)/peers.stamp ## messages through Kannel and through an SMSC that are not ours; installs Debian's kannel
+	@tests/peers/install
+	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
 	@$(BIN)/ruff check --quiet .
@@ -77,4 +81,8 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@echo "Installing the test tools into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/peers.stamp: requirements/peers.txt $(VENV)/test.stamp
+	@$(PIP) install --require-hashes -r requirements/peers.txt
 	@touch $@
