@@ -115,7 +115,8 @@ def test_an_own_text_is_sent_as_it_is_whatever_it_takes(tmp_path: Path) -> None:
         ('en = "{code} or call 0800 1234"', "templates.login.en: has another number of four digits or more"),
         ('en = "{code}: https://acme.example/in"', "templates.login.en: has a link (https://acme.example/in)"),
         ('en = "{code}: www.acme"', "templates.login.en: has a link (www.acme)"),
-        ('en = "{code}: bit.ly/3abc"', "templates.login.en: has a link (t.ly/3abc)"),
+        ('en = "{code}: bit.ly/3abc"', "templates.login.en: has a link (bit.ly/3abc)"),
+        ('en = "{code}: {brand}.com"', "templates.login.en: has a link (B.com)"),
         ('fax = { en = "{code}" }', "templates.login.fax: a table here is `voice`, `whatsapp` or `email`"),
         ('english = "{code}"', "templates.login.english: is not a language tag, such as en or pt-BR"),
     ],
@@ -160,6 +161,18 @@ def test_a_template_of_two_segments_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="71 of 70 UCS-2 units; shorten it by 1"):
         load(tmp_path, text.replace("x" * 118, "ё" * 29))
+
+
+def test_a_call_may_say_the_code_as_often_as_it_likes(tmp_path: Path) -> None:
+    """Nothing looks for a code in what is spoken."""
+    own = load(tmp_path, '[templates.login.voice]\nen = "Hello! {code}. Again: {code}. Call 0800 1234."\n')
+    assert body(own, "en", channel="voice").count("one, two, three, four, five, six") == 2
+
+
+def test_a_reply_may_have_a_link_and_a_number(tmp_path: Path) -> None:
+    """Carriers want a way to get help in it, and it has no code to be mistaken for."""
+    own = load(tmp_path, '[replies.help]\nen = "{brand}: acme.example/help or 800 555 0100"\n')
+    assert reply("help", "Acme", "en", own=own).body == "Acme: acme.example/help or 800 555 0100"
 
 
 def test_other_channels_may_be_longer(tmp_path: Path) -> None:

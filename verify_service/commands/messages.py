@@ -1,5 +1,6 @@
 """What goes out, from the command line: one text as it would be sent, and what each text takes and costs."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -53,7 +54,7 @@ def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: boo
         for fault in row.faults or (f"takes {row.segments} segments, each billed; shorten the brand",):
             click.echo(f"verify-service: {row.text}: {fault}", err=True)
     if bad:
-        raise click.exceptions.Exit(2)
+        sys.exit(2)
 
 
 @messages.command("show")

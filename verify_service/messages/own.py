@@ -13,6 +13,7 @@ from verify_service.messages.keywords import Kind
 from verify_service.messages.locales import ENGLISH, fill, language, lookups, of_country, placeholders, shipped
 from verify_service.messages.measure import share, size
 
+TEMPLATE_PLACES = ("code", "brand", "minutes", "life")
 SAMPLE_CODE = "12345678"
 SAMPLE_MINUTES = 10
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
@@ -24,7 +25,7 @@ Templates = Mapping[Purpose, Mapping[str, str | Mapping[Tag, str]]]
 Replies = Mapping[Kind, Mapping[Tag, str]]
 Languages = Mapping[Country, Tag]
 
-_LINK = re.compile(r"\b[a-z][a-z0-9+.-]*://|\bwww\.|[^\W\d_]\.[a-z]{2,}", re.IGNORECASE)
+_LINK = re.compile(r"\b[a-z][a-z0-9+.-]*://|\bwww\.|[a-z0-9-]+\.[a-z]{2,}", re.IGNORECASE)
 # Beside the code, these make it another word or number for what looks for a code in the text.
 _GLUE = frozenset("-+_/\\#@$£€&*=%'")
 
@@ -110,7 +111,7 @@ def sample(text: Written, brand: str) -> str:
 def faults(text: Written, brands: Sequence[str]) -> Iterator[str]:
     """What is wrong with a text, each with the fix."""
     asks = text.key.startswith("templates.")
-    known = ("code", "brand", "minutes", "life") if asks else ("brand",)
+    known = TEMPLATE_PLACES if asks else ("brand",)
     names = placeholders(text.text)
     if unknown := [name for name in names if name not in known]:
         yield f"there is no {{{unknown[0]}}}; write {', '.join(f'{{{name}}}' for name in known)}"
@@ -118,30 +119,39 @@ def faults(text: Written, brands: Sequence[str]) -> Iterator[str]:
     if re.search(r"[{}]", fill(text.text, **dict.fromkeys(known, ""))):
         yield f"has a brace that belongs to no placeholder; there are {', '.join(f'{{{name}}}' for name in known)}"
         return
-    if asks and names.count("code") != 1:
+    if asks and (names.count("code") != 1 if text.channel != "voice" else "code" not in names):
         yield "needs {code} once, where the code is to stand"
         return
     if "life" in names and not shipped(text.tag):
         yield f'{{life}} is not known in "{text.tag}"; write {{minutes}} and the word for it'
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") and char != "\n" for char in text.text):
         yield "has a control character; of those, only a line feed may stand in a text"
-    # What a brand is called is not the template's doing, so it is looked at without.
-    bare = fill(text.text, brand="", **{name: f"{{{name}}}" for name in known if name != "brand"})
-    if asks and (glued := _glued(text.text)):
+    if asks and text.channel != "voice":
+        yield from _hiding(text.text)
+    if not text.channel:
+        yield from _too_long(text, brands)
+
+
+def _hiding(template: str) -> Iterator[str]:
+    """What keeps a phone from finding the code, or a carrier from carrying it."""
+    if glued := _glued(template):
         yield f"{{code}} touches {glued!r}, so phones do not find the code; put a space between them"
-    if asks and re.search(r"\d{4}", re.sub(r"(?<=\d)[ .-](?=\d)", "", bare)):
+    bare = re.sub(r"\{\w+\}", " ", template.replace("{brand}", "B"))
+    if re.search(r"\d{4}", re.sub(r"(?<=\d)[ .-](?=\d)", "", bare)):
         yield "has another number of four digits or more, which phones may fill in for the code; take it out"
     if link := _LINK.search(bare):
         shown = bare[link.start() :].split()[0]
         yield f"has a link ({shown}); carriers filter codes with links: take it out"
-    if not text.channel:
-        longest = max(brands, key=lambda brand: share(sample(text, brand)))
-        found = size(sample(text, longest))
-        if found.segments > 1:
-            yield (
-                f'takes {found.segments} segments with the brand "{longest}", each billed: {found.used} of '
-                f"{found.room} {found.encoding} units; shorten it by {found.used - found.room}"
-            )
+
+
+def _too_long(text: Written, brands: Sequence[str]) -> Iterator[str]:
+    longest = max(brands, key=lambda brand: share(sample(text, brand)))
+    found = size(sample(text, longest))
+    if found.segments > 1:
+        yield (
+            f'takes {found.segments} segments with the brand "{longest}", each billed: {found.used} of '
+            f"{found.room} {found.encoding} units; shorten it by {found.used - found.room}"
+        )
 
 
 def _glued(text: str) -> str | None:
