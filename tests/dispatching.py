@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import Bench, make_bench
+from tests.conftest import Bench, ManualClock, make_bench
 from verify_service import config
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
@@ -68,6 +68,27 @@ def eventually(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+@contextmanager
+def ticking(clock: ManualClock) -> Iterator[None]:
+    """Moves the clock as real time goes."""
+    stop = threading.Event()
+
+    def tick() -> None:
+        last = time.monotonic()
+        while not stop.wait(0.01):
+            now = time.monotonic()
+            clock.advance(now - last)
+            last = now
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 @dataclass
 class Post:
     """A service on a Valkey of its own, and the dispatchers that a test starts."""
@@ -88,9 +109,7 @@ class Post:
         file = self.folder / f"{name}.toml"
         file.write_text(toml)
         store = Store(self.server.url)
-        made = Dispatcher(
-            store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name
-        )
+        made = Dispatcher(store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)
         thread.start()

@@ -46,8 +46,8 @@ class Shift(NamedTuple):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A `<provider>/<channel>` as it stands: `factor` in percent, `changed` in milliseconds of the store's clock. The
-    rest are sums that fade: tries over some ten seconds, receipts over half a minute, `hist` over a minute."""
+    """A `<provider>/<channel>` as it stands: `factor` in percent, `changed` in milliseconds since the epoch. The rest
+    are sums that fade: tries over some ten seconds, receipts over half a minute, `hist` over a minute."""
 
     factor: int
     changed: int

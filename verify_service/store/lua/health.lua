@@ -1,6 +1,5 @@
 -- health: how much of its weight each provider deserves, on each of its channels; shared by all dispatchers. Weights shift
--- away from one that fails, is slow, or whose receipts stay out, and drift back. By the server's own clock, the only one
--- that the dispatchers share.
+-- away from one that fails, is slow, or whose receipts stay out, and drift back.
 --   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time, so they are recent ones.
 --     factor    percent of its weight           changed   when it last shifted      reason   why it last went down
 --     at        when the sums were made         probed    when one message was last let through, while down
@@ -11,7 +10,8 @@
 --     hist                                      answers by time, as HIST_MS
 local TRIES_MS, RECEIPTS_MS, HIST_FADE_MS = 10000, 30000, 60000
 local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
-local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 1000, 10, 10000, 2000
+-- Steps and probes come with the dispatchers' pulses, a second apart and a little less.
+local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 
 local function health_of(packed, now)
@@ -34,8 +34,13 @@ local function complaint(state)
   if state.tries >= LEAST and state.errors / state.tries >= WORST then
     return string.format('%.0f %% of tries failed or came too late', 100 * state.errors / state.tries)
   end
+  if state.usual < 0.5 then return nil end
+  -- So many in a row that chance would take a million messages for it.
+  if state.silent >= math.max(SILENT, -6 / math.log10(math.max(0.001, 1 - state.usual))) then
+    return digits(state.silent) .. ' messages in a row without a receipt that they arrived'
+  end
   local known = state.came + state.missing
-  if state.usual >= 0.5 and known > 0 and (state.silent >= SILENT or known >= LEAST and state.came / known < 0.6 * state.usual) then
+  if known >= LEAST and state.came / known < 0.6 * state.usual then
     return string.format('%.0f %% of receipts come, where %.0f %% are usual', 100 * state.came / known, 100 * state.usual)
   end
 end
@@ -53,7 +58,7 @@ local function add_report(state, report)
     if state.usual < 0 or share > 0.6 * state.usual then state.usual = state.usual + weight * (share - state.usual) end
   end
   -- Down, it comes back by what a message that was let through has shown.
-  local silence = state.reason:find('receipts', 1, true)
+  local silence = state.reason:find('receipt', 1, true)
   return silence and came > 0 or not silence and tries > failing
 end
 
@@ -64,8 +69,7 @@ end
 --   ARGV[5]  {field, amount, …} to add to the day's costs, msgpack
 -- Answers {{name, factor, 1 where one message may be let through}, …}, {{name, from, to, reason}, …}.
 local function pulse(KEYS, ARGV)
-  local base, clock = KEYS[1]:match('^(.-{%d+}:)'), redis.call('TIME')
-  local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local base, now = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1])
   local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
   for i = 1, #flat, 2 do states[flat[i]] = health_of(flat[i + 1], now) end
   for _, report in ipairs(cmsgpack.unpack(ARGV[3])) do
@@ -100,9 +104,11 @@ local function pulse(KEYS, ARGV)
       reason = reason or 'does well again'
       state.factor, state.changed = to, now
       if to < from then state.reason = reason end
+      -- What comes from now on is what counts: the next messages that are let through, not hundreds of old failures.
+      if to == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
       shifts[#shifts + 1] = {name, from, to, reason}
       local provider, channel = name:match('^(.*)/(.*)$')
-      emit(base, ARGV[2], tonumber(ARGV[1]), 'shifted', '', {'provider', provider, 'channel', channel, 'from', digits(from),
+      emit(base, ARGV[2], now, 'shifted', '', {'provider', provider, 'channel', channel, 'from', digits(from),
         'to', digits(to), 'reason', reason})
     end
     local probe = 0
