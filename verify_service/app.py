@@ -3,20 +3,26 @@
 import os
 import secrets
 import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
 from verify_service import settings
-from verify_service.adapters import Provider, Surroundings
+from verify_service.adapters import Callbacks, Provider, Surroundings
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
+from verify_service.consents import Consents
 from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.optouts import Heeding
+from verify_service.dispatch.webhooks import Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
-from verify_service.model import Clock
+from verify_service.model import Clock, InboundText
+from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.process import die_with_parent
@@ -150,18 +156,42 @@ def wsgi() -> WSGIApplication:
             live=live,
             clock=base.clock,
             failures=FailedAuthentications(base.store.link, base.tagger),
+            consents=Consents(base.store, base.config, base.keys, base.tagger, base.clock),
+            people=People(base.store, base.tagger, base.clock),
+            callbacks=callbacks(base),
             inbox=base.inbox,
             multiprocess=settings.metrics_dir() is not None,
         )
     )
 
 
-def dispatcher() -> Dispatcher:
-    """The dispatch role."""
+def callbacks(base: Foundation) -> dict[str, Callbacks]:
+    """Those of each provider whose vendor calls us. Raises ConfigError."""
+    return {
+        name: adapter.callbacks(
+            table,
+            Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=base.config.callbacks(name)),
+        )
+        for name, (_, adapter, table) in base.config.providers.items()
+        if adapter.callbacks
+    }
+
+
+def dispatch(stop: threading.Event) -> None:
+    """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints."""
     configure_logs()
     base = Foundation(settings.read())
+    if base.config.webhooks:
+        webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
+        threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True).start()
+    dispatcher(base).run(stop)
+
+
+def dispatcher(base: Foundation) -> Dispatcher:
+    """What sends, with its providers. Raises ConfigError."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
+    consents = Consents(base.store, base.config, base.keys, base.tagger, base.clock)
     made = Dispatcher(base.store, base.config, base.keys, base.clock, providers, name)
     for provider, (_, adapter, table) in base.config.providers.items():
         around = Surroundings(
@@ -170,7 +200,20 @@ def dispatcher() -> Dispatcher:
             clock=base.clock,
             callbacks=base.config.callbacks(provider),
             report=made.report(provider),
+            heard=_listener(consents, provider),
             inbox=base.inbox,
         )
-        providers[provider] = adapter.provider(table, around)
+        providers[provider] = Heeding(adapter.provider(table, around), provider, consents, base.tagger)
     return made
+
+
+def _listener(consents: Consents, provider: str) -> Callable[[InboundText], None]:
+    """What an adapter calls with a text that came over its own connection."""
+
+    def heard(text: InboundText) -> None:
+        try:
+            consents.heard(text, provider)
+        except StoreUnavailable as error:
+            _log.warning("text lost", provider=provider, reason=error.reason)
+
+    return heard

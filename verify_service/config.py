@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, find
+from verify_service.adapters import Adapter, Secret, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
 from verify_service.errors import ConfigError
@@ -21,6 +21,10 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Scope = Literal["verify", "admin", "read"]
 Channel = Literal["sms", "voice", "whatsapp", "email"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+WEBHOOK_PATIENCE_S = 20
+WebhookEvent = Literal[
+    "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
+]
 # Where no message arrives from a sender with letters in it.
 NUMERIC_ONLY = frozenset({"US", "CA"})
 
@@ -36,9 +40,24 @@ class ApiKey(_Section, frozen=True):
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 
+class WebhookConfig(_Section, frozen=True, kw_only=True):
+    """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
+    `timeout` is for connecting and for the answer each."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+    secret: Secret | Annotated[tuple[Secret, ...], Meta(min_length=1, max_length=3)]
+    events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
+    timeout: Duration = Duration("10 seconds")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.secret,) if isinstance(self.secret, str) else self.secret
+
+
 class TenantConfig(_Section, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
+    webhook: WebhookConfig | None = None
 
 
 class ProviderConfig(NamedTuple):
@@ -136,6 +155,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     test_numbers: tuple[NumberOfTests, ...]
     public_url: str | None = None
+    webhooks: Mapping[str, WebhookConfig] = {}
     own: Own = NONE
 
     @property
@@ -234,6 +254,8 @@ def build(file: _File, api_key: str | None) -> Config:
     tenants = _tenants(file)
     principals: dict[str, Principal] = {}
     for name, entry in file.tenants.items():
+        if entry.webhook and entry.webhook.timeout.seconds > WEBHOOK_PATIENCE_S:
+            raise ConfigError(f"tenants.{name}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
         for key in entry.api_keys:
             if key.digest in principals:
                 raise ConfigError(f"tenants.{name}.api_keys: a digest stands twice; each key belongs to one tenant")
@@ -249,6 +271,7 @@ def build(file: _File, api_key: str | None) -> Config:
         routes=routes,
         test_numbers=file.test_numbers,
         public_url=file.public_url.rstrip("/") if file.public_url else None,
+        webhooks={name: entry.webhook for name, entry in file.tenants.items() if entry.webhook},
         own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
     )
 

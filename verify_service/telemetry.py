@@ -36,6 +36,11 @@ WEIGHTS = Gauge(
 )
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+WEBHOOKS = Counter(
+    "verify_webhooks",
+    "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
+    ["tenant", "outcome"],
+)
 CALLBACKS = Counter(
     "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable.", ["provider", "outcome"]
 )

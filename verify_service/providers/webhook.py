@@ -1,23 +1,22 @@
 """POSTs each message as signed JSON to the operator's own URL (Standard Webhooks, standardwebhooks.com).
 
-Headers `webhook-id` (the message's id: a repetition carries the same one), `webhook-timestamp` (seconds) and
-`webhook-signature: v1,<base64 HMAC-SHA256 of id.timestamp.body>`; the secret is `whsec_` and base64.
+The `webhook-id` is the message's: a repetition carries the same one. The operator tells of receipts and of texts from
+phones by signed POSTs of their own, under the same secret.
 """
 
-import base64
-import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from standardwebhooks import Webhook
 
 from verify_service.adapters import Adapter, Settings, Surroundings
 from verify_service.duration import Duration
-from verify_service.errors import ConfigError, Rejected
-from verify_service.model import Message, Receipt
+from verify_service.errors import Rejected
+from verify_service.model import Callback, InboundText, Message, Receipt
 from verify_service.providers.http import Answer, Endpoint, failure, json
+from verify_service.signing import Signer
 
 # A 4xx rejects the number, but for these: they say that something is wrong with us, or with them.
 _NOT_THE_NUMBER = frozenset({401, 403, 404, 405, 407, 408, 409, 421, 425, 429})
@@ -36,7 +35,7 @@ class WebhookProvider:
 
     def __init__(self, url: str, secret: str, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for the answer each. Raises ConfigError for a bad secret."""
-        self._signer = Webhook(_key(secret))
+        self._signer = Signer(secret)
         self._endpoint = Endpoint(url, timeout, {"content-type": "application/json"})
 
     def send(self, message: Message) -> Receipt:
@@ -58,27 +57,37 @@ class WebhookProvider:
                 "expires_at": f"{expires_at.isoformat(timespec='milliseconds')}Z",
             }
         )
-        sent_at = datetime.fromtimestamp(int(time.time()), UTC)
-        headers = {
-            "webhook-id": message.id,
-            "webhook-timestamp": str(int(sent_at.timestamp())),
-            "webhook-signature": self._signer.sign(message.id, sent_at, body.decode()),
-        }
-        return _judge(self._endpoint.post(body, headers))
+        return _judge(self._endpoint.post(body, self._signer.headers(message.id, body)))
 
     def close(self) -> None:
         self._endpoint.close()
 
 
-def _key(secret: str) -> bytes:
-    """The bytes behind `whsec_`. The library takes nearly anything for a secret, also one that is guessed at once."""
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
-        raise ConfigError("a webhook's secret is whsec_ and base64 of 24 to 64 random bytes")
-    return key
+class WebhookCallbacks:
+    """What the operator tells: a JSON list of receipts, or of texts, signed as our messages to them are."""
+
+    def __init__(self, secret: str) -> None:
+        """Raises ConfigError for a bad secret."""
+        self._signer = Signer(secret)
+
+    def receipts(self, call: Callback) -> Sequence[Receipt]:
+        self._signer.verify(call.headers, call.body)
+        return [
+            Receipt(
+                provider_id=told.id,
+                status=told.status,
+                reason=told.reason,
+                permanent=told.permanent,
+                segments=told.segments,
+                price=told.price,
+                carrier=told.carrier,
+            )
+            for told in json(call.body, list[_Told])
+        ]
+
+    def inbound(self, call: Callback) -> Sequence[InboundText]:
+        self._signer.verify(call.headers, call.body)
+        return json(call.body, list[InboundText])
 
 
 def _judge(answer: Answer) -> Receipt:
@@ -97,10 +106,29 @@ class _Answer(msgspec.Struct):
     id: str | None = None
 
 
+class _Told(msgspec.Struct):
+    """A receipt on the wire; the nouns of `Receipt`, but that `id` is the one that the operator answered with."""
+
+    id: str
+    status: Literal["delivered", "failed"]
+    reason: Annotated[str, Meta(max_length=200)] | None = None
+    permanent: bool = False
+    segments: int | None = None
+    price: float | None = None
+    carrier: Annotated[str, Meta(max_length=32)] | None = None
+
+
 def _provider(settings: WebhookSettings, around: Surroundings) -> WebhookProvider:
     return WebhookProvider(settings.url, around.secret(settings.secret), settings.timeout.seconds)
 
 
+def _callbacks(settings: WebhookSettings, around: Surroundings) -> WebhookCallbacks:
+    return WebhookCallbacks(around.secret(settings.secret))
+
+
 ADAPTER = Adapter(
-    settings=WebhookSettings, provider=_provider, channels=frozenset({"sms", "voice", "whatsapp", "email"})
+    settings=WebhookSettings,
+    provider=_provider,
+    callbacks=_callbacks,
+    channels=frozenset({"sms", "voice", "whatsapp", "email"}),
 )

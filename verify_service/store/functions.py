@@ -7,7 +7,7 @@ import redis
 
 _SOURCES = (
     *("common", "charts", "blocks", "detector", "deliveries", "start", "check", "cancel"),
-    *("hold", "decisions", "settle", "senders", "health", "inbox", "policy"),
+    *("hold", "decisions", "settle", "senders", "health", "inbox", "policy", "consents", "webhooks"),
 )
 
 
