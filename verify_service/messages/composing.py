@@ -54,8 +54,10 @@ def compose(
         body = fill(template, **values) if template else ""
     if channel == "sms":
         lines = [*([app_hash] if app_hash else []), *([f"@{origin} #{code}"] if origin else [])]
-        bodies = ["\n".join((text, *lines)) for text in ([body] if template else _versions(words, purpose, values))]
-        body = next((each for each in bodies if measure(each)[1] == 1), bodies[-1])
+        for version in [body] if template else _versions(words, purpose, values):
+            body = "\n".join((version, *lines))
+            if measure(body)[1] == 1:
+                break
     elif not body:
         whole = next(_versions(words, purpose, values))
         body = f"{whole}\n\n{words.text.ignore}" if channel == "email" else whole
@@ -102,7 +104,7 @@ def _choose(
     read, the operator's for the channel, the operator's for all channels, the shipped one."""
     what, channel = of
     for tag in filter(None, (locale, own.read_in(country), ENGLISH)):
-        near = list(lookups(tag))
+        near = list(lookups(tag)) if texts else []
         for by in (channel, ""):
             for each in near:
                 if (text := texts.get((what, by, each))) is not None:

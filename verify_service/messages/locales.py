@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -127,6 +127,7 @@ def lookups(tag: str) -> Iterator[str]:
             parts.pop()
 
 
+@lru_cache(maxsize=1024)
 def shipped(tag: str) -> str | None:
     """The shipped language for a tag, or None."""
     return next((tags()[each] for each in lookups(tag) if each in tags()), None)

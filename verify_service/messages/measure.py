@@ -13,6 +13,7 @@ _GSM7 = frozenset(
     "¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _GSM7_EXTENSION = frozenset("\f^{}\\[~]|€")
+_SEVEN_BITS = _GSM7 | _GSM7_EXTENSION
 _TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "...", "\u00a0": " "}
 
 Encoding = Literal["GSM-7", "UCS-2"]
@@ -35,11 +36,10 @@ def measure(body: str) -> tuple[Encoding, int]:
 
 def size(body: str) -> Size:
     """What a text takes as an SMS."""
-    if all(char in _GSM7 or char in _GSM7_EXTENSION for char in body):
+    if _SEVEN_BITS.issuperset(body):
         widths = [2 if char in _GSM7_EXTENSION else 1 for char in body]
-        return Size("GSM-7", sum(widths), 160, _segments(widths, 160, 153))
-    widths = [2 if ord(char) > 0xFFFF else 1 for char in body]
-    return Size("UCS-2", sum(widths), 70, _segments(widths, 70, 67))
+        return _size("GSM-7", widths, 160, 153)
+    return _size("UCS-2", [2 if ord(char) > 0xFFFF else 1 for char in body], 70, 67)
 
 
 def share(body: str) -> float:
@@ -50,22 +50,23 @@ def share(body: str) -> float:
 
 def foreign(text: str) -> dict[str, str | None]:
     """The characters that force UCS-2, in order, each with what GSM-7 has in its place; None where it has nothing."""
-    found = dict.fromkeys(char for char in text if char not in _GSM7 and char not in _GSM7_EXTENSION)
+    found = dict.fromkeys(char for char in text if char not in _SEVEN_BITS)
     return {char: _plain(char) for char in found}
 
 
 def _plain(char: str) -> str | None:
     bare = _TYPOGRAPHIC.get(char) or unicodedata.normalize("NFKD", char)[0]
-    return bare if all(each in _GSM7 for each in bare) else None
+    return bare if _GSM7.issuperset(bare) else None
 
 
-def _segments(widths: list[int], alone: int, joined: int) -> int:
-    """How many segments the characters fill; an escape or surrogate pair is never cut in two."""
-    if sum(widths) <= alone:
-        return 1
+def _size(encoding: Encoding, widths: list[int], alone: int, joined: int) -> Size:
+    """Of characters of these widths; an escape or surrogate pair is never cut in two."""
+    used = sum(widths)
+    if used <= alone:
+        return Size(encoding, used, alone, 1)
     count, room = 1, joined
     for width in widths:
         if width > room:
             count, room = count + 1, joined
         room -= width
-    return count
+    return Size(encoding, used, alone, count)
