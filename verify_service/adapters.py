@@ -7,10 +7,10 @@ A kind is an entry point of the group `verify_service.providers`; ours are found
     acme-sms = "acme_verify:ADAPTER"
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from verify_service.errors import ConfigError
 from verify_service.model import Callback, Clock, InboundText, Message, Receipt
 
 GROUP = "verify_service.providers"
+Entry = TypeVar("Entry")
 
 # How a table names a secret; `Surroundings.secret` reads it.
 Secret = Annotated[str, Meta(pattern=r"^(env|file):.")]
@@ -81,6 +82,13 @@ class Adapter:
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of an adapter's settings: a key that it does not know is refused."""
+
+
+def by_language(table: Mapping[str, Entry], locale: str) -> Entry | None:
+    """The entry of a BCP 47 tag, or of the longest part of it that has one: `pt-BR`, then `pt`; then of `*`."""
+    while locale and locale not in table:
+        locale = locale.rpartition("-")[0]
+    return table.get(locale or "*")
 
 
 def find(kind: str) -> Adapter:

@@ -148,6 +148,15 @@ def test_half_the_credentials_stop_the_start(peer: AwsPeer) -> None:
         peer.provider(secret_key=None)
 
 
+def test_nobody_is_called_in_a_language_that_no_voice_speaks(peer: AwsPeer) -> None:
+    """Words read out by the rules of another language are noise: the next in line gets the message."""
+    provider = peer.provider()
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message(channel="voice", locale="sw"))
+    provider.close()
+    assert (raised.value.reason, peer.asked) == ("no voice for sw", 0)
+
+
 def test_a_parameter_that_aws_does_not_know_is_not_sent(peer: AwsPeer) -> None:
     """boto3 refuses it before it goes out: nothing was sent, and the reason shows none of it."""
     provider = peer.provider()

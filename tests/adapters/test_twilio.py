@@ -111,14 +111,26 @@ def test_without_a_template_nothing_is_sent_by_whatsapp(peer: Recorder) -> None:
     assert (raised.value.reason, peer.asked) == ("no WhatsApp template for de", 0)
 
 
-@pytest.mark.parametrize(("locale", "spoken"), [("de-AT", 'language="de-DE" '), ("xx", "")])
-def test_a_call_speaks_the_language_of_its_words(peer: Recorder, locale: str, spoken: str) -> None:
-    """And where Twilio has no voice for it, its default one; what would be markup is words."""
-    provider = peer.provider()
+@pytest.mark.parametrize(
+    ("locale", "voice"),
+    [("de-AT", "Polly.Vicki"), ("pt-BR", "Polly.Camila"), ("pt-PT", "Polly.Ines"), ("cs", "Google.cs-CZ-Standard-A")],
+)
+def test_a_call_speaks_the_language_of_its_words(peer: Recorder, locale: str, voice: str) -> None:
+    """By the voice of its language, the operator's own before ours; what would be markup is words."""
+    provider = peer.provider(voices={"cs": "Google.cs-CZ-Standard-A"})
     provider.send(peer.message(channel="voice", locale=locale, text="1 2 3 <4> & 5"))
     provider.close()
-    words = f'<Response><Say {spoken}loop="2">1 2 3 &lt;4&gt; &amp; 5</Say></Response>'
+    words = f'<Response><Say voice="{voice}">1 2 3 &lt;4&gt; &amp; 5</Say></Response>'
     assert peer.seen[0][1]["Twiml"] == words
+
+
+def test_nobody_is_called_in_a_language_that_no_voice_speaks(peer: Recorder) -> None:
+    """Words read out by the rules of another language are noise: the next in line gets the message."""
+    provider = peer.provider()
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message(channel="voice", locale="sw"))
+    provider.close()
+    assert (raised.value.reason, peer.asked) == ("no voice for sw", 0)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +151,11 @@ def test_a_calls_status_is_a_receipt(peer: Recorder, status: str, error: str | N
 
 def test_a_message_that_failed_at_once_has_failed(peer: Recorder) -> None:
     """Twilio may answer 201 and say in the body that it was in vain."""
-    peer.made = {"sid": "SM1", "status": "failed", "error_code": 30006, "num_segments": "0"}
+    peer.made = {"sid": "SM1", "status": "failed", "error_code": 30005, "num_segments": "0"}
     provider = peer.provider()
     receipt = provider.send(peer.message())
     provider.close()
-    assert receipt == Receipt("SM1", "failed", "landline or no such carrier (30006)", permanent=True)
+    assert receipt == Receipt("SM1", "failed", "unknown number (30005)", permanent=True)
 
 
 def test_what_twilio_answered_itself_is_marked(peer: Recorder) -> None:

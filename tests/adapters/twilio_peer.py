@@ -85,8 +85,8 @@ class TwilioPeer(HttpPeer):
             say = ElementTree.fromstring(told.pop("Twiml")).find("Say")  # noqa: S314
             assert say is not None
             taken, sid = Taken(told.pop("To"), told.pop("From"), say.text or "", "voice"), f"CA{sid}"
-            if (say.get("language"), say.get("loop")) != ("en-US", "2"):
-                self.wrong.append("spoken in another language, or once")
+            if say.attrib != {"voice": "Polly.Joanna"}:
+                self.wrong.append("spoken by somebody else, or again and again")
         elif asked.path == f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json":
             if not 590 <= int(told.pop("ValidityPeriod")) <= 600:
                 self.wrong.append("outlives its code")

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Surroundings, by_language
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -72,6 +72,7 @@ _VOICES = {
     "nl": "LOTTE",
     "pl": "EWA",
     "pt": "INES",
+    "pt-BR": "CAMILA",
     "ro": "CARMEN",
     "ru": "TATYANA",
     "sv": "ASTRID",
@@ -124,7 +125,9 @@ class AwsProvider:
         }
         try:
             if message.channel == "voice":
-                voice = _VOICES.get(message.locale.partition("-")[0], _VOICES["en"])
+                voice = by_language(_VOICES, message.locale)
+                if voice is None:
+                    raise Unavailable(f"no voice for {message.locale}")
                 made = self._client.send_voice_message(**parameters, MessageBodyTextType="TEXT", VoiceId=voice)
             else:
                 made = self._client.send_text_message(**parameters, MessageType="TRANSACTIONAL")

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Surroundings, by_language
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, DeliveryError, Forged, Rejected, Unavailable
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -35,7 +35,6 @@ _NEVER = {
     21614: "not a mobile number",
     21635: "landline",
     30005: "unknown number",
-    30006: "landline or no such carrier",
     63003: "not on WhatsApp",
     63024: "not on WhatsApp",
 }
@@ -45,30 +44,31 @@ _OPTED_OUT = 21610
 _DELIVERED = frozenset({"delivered", "read", "completed"})
 _FAILED = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
 
-# The voice of a call, by language: <Say> knows a language by its region only.
+# Who speaks, by language. More at https://www.twilio.com/docs/voice/twiml/say/text-speech: `voices` names others.
 _VOICES = {
-    "ar": "arb",
-    "ca": "ca-ES",
-    "cs": "cs-CZ",
-    "da": "da-DK",
-    "de": "de-DE",
-    "en": "en-US",
-    "es": "es-ES",
-    "fi": "fi-FI",
-    "fr": "fr-FR",
-    "hi": "hi-IN",
-    "it": "it-IT",
-    "ja": "ja-JP",
-    "ko": "ko-KR",
-    "nb": "nb-NO",
-    "nl": "nl-NL",
-    "pl": "pl-PL",
-    "pt": "pt-PT",
-    "ro": "ro-RO",
-    "ru": "ru-RU",
-    "sv": "sv-SE",
-    "tr": "tr-TR",
-    "zh": "cmn-CN",
+    "ar": "Polly.Zeina",
+    "ca": "Polly.Arlet-Neural",
+    "da": "Polly.Naja",
+    "de": "Polly.Vicki",
+    "en": "Polly.Joanna",
+    "es": "Polly.Lucia",
+    "fi": "Polly.Suvi-Neural",
+    "fr": "Polly.Lea",
+    "hi": "Polly.Aditi",
+    "is": "Polly.Dora",
+    "it": "Polly.Bianca",
+    "ja": "Polly.Mizuki",
+    "ko": "Polly.Seoyeon",
+    "nb": "Polly.Liv",
+    "nl": "Polly.Lotte",
+    "pl": "Polly.Ewa",
+    "pt": "Polly.Ines",
+    "pt-BR": "Polly.Camila",
+    "ro": "Polly.Carmen",
+    "ru": "Polly.Tatyana",
+    "sv": "Polly.Astrid",
+    "tr": "Polly.Filiz",
+    "zh": "Polly.Zhiyu",
 }
 _SHORTEST_S, _LONGEST_S = 1, 14_400  # a ValidityPeriod
 _SEGMENTS = {str(count): count for count in range(1, 11)}  # "0" where a Messaging Service has yet to choose a sender
@@ -76,13 +76,15 @@ _SEGMENTS = {str(count): count for count in range(1, 11)}  # "0" where a Messagi
 
 class TwilioSettings(Settings, frozen=True, kw_only=True):
     """An account of Twilio's. `auth_token` signs its calls to us, and signs us in where no API key is named. `content`
-    is the WhatsApp template (its Content SID) by language, `*` for any other; its variable 1 is the code."""
+    is the WhatsApp template (its Content SID) by language, `*` for any other; its variable 1 is the code. `voices` are
+    who speaks on a call, by language, before those that are known here."""
 
     account: Annotated[str, Meta(pattern=r"^AC[0-9a-fA-F]{32}\Z")]
     auth_token: Secret
     api_key: Annotated[str, Meta(pattern=r"^SK[0-9a-fA-F]{32}\Z")] | None = None
     api_secret: Secret | None = None
     content: dict[str, Annotated[str, Meta(pattern=r"^HX[0-9a-fA-F]{32}\Z")]] = msgspec.field(default_factory=dict)
+    voices: dict[str, Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]+\Z")]] = msgspec.field(default_factory=dict)
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+\Z")] = "https://api.twilio.com"
     timeout: Duration = Duration("5 seconds")
 
@@ -104,11 +106,12 @@ class TwilioProvider:
         self._endpoint = http.Endpoint(settings.url, settings.timeout.seconds, headers)
         self._base = f"/2010-04-01/Accounts/{settings.account}"
         self._content = settings.content
+        self._voices = {**_VOICES, **settings.voices}
         self._receipts = f"{around.callbacks}/receipts" if around.callbacks else None
 
     def send(self, message: Message) -> Receipt:
         if message.channel == "voice":
-            return self._post("Calls", _call(message), "StatusCallback")
+            return self._post("Calls", self._call(message))
         parameters = {"ValidityPeriod": str(_validity(message))}
         if message.channel == "whatsapp":
             parameters |= {"To": f"whatsapp:{message.to}", **self._template(message)}
@@ -118,21 +121,27 @@ class TwilioProvider:
             parameters["MessagingServiceSid"] = message.sender
         else:
             parameters["From"] = f"whatsapp:{message.sender}" if message.channel == "whatsapp" else message.sender
-        return self._post("Messages", parameters, "StatusCallback")
+        return self._post("Messages", parameters)
 
     def close(self) -> None:
         self._endpoint.close()
 
     def _template(self, message: Message) -> dict[str, str]:
-        content = self._content
-        sid = content.get(message.locale) or content.get(message.locale.partition("-")[0]) or content.get("*")
+        sid = by_language(self._content, message.locale)
         if sid is None:
             raise Unavailable(f"no WhatsApp template for {message.locale}")
         return {"ContentSid": sid, "ContentVariables": json.dumps({"1": message.code})}
 
-    def _post(self, resource: str, parameters: dict[str, str], callback: str) -> Receipt:
+    def _call(self, message: Message) -> dict[str, str]:
+        voice = by_language(self._voices, message.locale)
+        if voice is None:
+            raise Unavailable(f"no voice for {message.locale}")
+        words = f'<Response><Say voice="{voice}">{escape(message.body)}</Say></Response>'
+        return {"To": message.to, "From": message.sender, "Twiml": words}
+
+    def _post(self, resource: str, parameters: dict[str, str]) -> Receipt:
         if self._receipts:
-            parameters[callback] = self._receipts
+            parameters["StatusCallback"] = self._receipts
         answer = self._endpoint.post(urlencode(parameters).encode(), {}, f"{self._base}/{resource}.json")
         if not answer.accepts:
             raise _refusal(answer)
@@ -187,14 +196,6 @@ class _Made(msgspec.Struct):
 
 class _Error(msgspec.Struct):
     code: int = 0
-
-
-def _call(message: Message) -> dict[str, str]:
-    """The words are spoken twice: who was late to listen, or to find a pen, hears the code again."""
-    voice = _VOICES.get(message.locale.partition("-")[0])
-    language = f' language="{voice}"' if voice else ""
-    words = f'<Response><Say{language} loop="2">{escape(message.body)}</Say></Response>'
-    return {"To": message.to, "From": message.sender, "Twiml": words}
 
 
 def _validity(message: Message) -> int:
