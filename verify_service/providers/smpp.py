@@ -7,9 +7,7 @@ cannot deliver within the code's life.
 
 import re
 import secrets
-import ssl
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -21,6 +19,7 @@ from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import InboundText, Message, Receipt
 from verify_service.providers.smpp_bind import Account, Answer, Bind, Delivery
 from verify_service.providers.smpp_text import decode, encode
+from verify_service.providers.tls import trusting
 
 Octet = Annotated[int, Meta(ge=0, le=255)]
 
@@ -82,7 +81,7 @@ class SmppProvider:
         account = Account(
             host=settings.host,
             port=settings.port,
-            tls=_tls(settings.tls_ca) if settings.tls else None,
+            tls=trusting(settings.tls_ca) if settings.tls else None,
             system_id=settings.system_id,
             password=password,
             system_type=settings.system_type,
@@ -191,15 +190,6 @@ def _kind_of(address: str) -> tuple[int, int]:
     if not digits.isdecimal():
         return _ALPHANUMERIC
     return _NATIONAL_NETWORK if digits == address and len(digits) <= 8 else _INTERNATIONAL
-
-
-def _tls(authority: str | None) -> ssl.SSLContext:
-    if authority is not None and not Path(authority).is_file():
-        raise ConfigError(f"tls_ca: there is no file {authority}")
-    try:
-        return ssl.create_default_context(cafile=authority)
-    except ssl.SSLError:
-        raise ConfigError(f"tls_ca: {authority} holds no certificate") from None
 
 
 ADAPTER = Adapter(settings=SmppSettings, provider=SmppProvider)
