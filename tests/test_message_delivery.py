@@ -3,8 +3,10 @@
 import pytest
 
 from tests.conftest import a_start
-from tests.dispatching import ONE, Post, Scripted
-from verify_service.model import Message, Start
+from tests.dispatching import ONE, Post, Scripted, eventually
+from verify_service import config
+from verify_service.consents import Consents
+from verify_service.model import InboundText, Message, Start
 from verify_service.testing import VerifyClient, VerifyInbox
 
 OWN = f"""{ONE}
@@ -60,3 +62,26 @@ def test_each_channel_has_its_form(verify_client: VerifyClient, verify_inbox: Ve
     assert message["body"].startswith("Your Verify code: " if channel == "voice" else f"{code} is your Verify code. ")
     assert ("ignore this message" in message["body"]) == (channel == "email")
     assert verify_client.check(id=started["id"], code=code)["approved"]
+
+
+def test_a_keyword_is_answered_in_its_language(post: Post) -> None:
+    """ARRET from a number of Canada: one French text, from the address that was written to, and without a code."""
+    toml = f"""{ONE}
+[tenants.default]
+brand = "Acme"
+[senders.short]
+type = "short-code"
+address = "43721"
+[[routes]]
+via = [{{ provider = "a", sender = "short" }}]
+"""
+    (post.folder / "heard.toml").write_text(toml)
+    told = config.load(post.folder / "heard.toml", None)
+    heard = Consents(post.bench.store, told, post.bench.keys, post.bench.tagger, post.bench.clock)
+    a = Scripted()
+    with post.dispatching({"a": a}, toml):
+        heard.heard(InboundText(id="1", from_="+16135550123", to="43721", body="Arrêt"), "a")
+        eventually(lambda: len(a.asked) == 1 and post.bench.store.outbox.depth() == 0, "an answer")
+    (message,) = a.asked
+    assert message.body == "Acme : vous ne recevrez plus de codes par SMS. Répondez START pour en recevoir à nouveau."
+    assert (message.to, message.sender, message.locale, message.code) == ("+16135550123", "43721", "fr", "")

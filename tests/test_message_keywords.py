@@ -2,7 +2,7 @@
 
 import pytest
 
-from verify_service.messages.keywords import KINDS, fold, keyword
+from verify_service.messages.keywords import KINDS, fold, keyword, tongue
 from verify_service.messages.locales import language, tags
 
 TAGS = list(tags().values())
@@ -78,3 +78,25 @@ def test_a_keyword_is_the_whole_text(body: str, kind: str | None) -> None:
 def test_the_carriers_words_stop(word: str) -> None:
     """CTIA's, the FCC's and those that vendors take."""
     assert keyword(word) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("body", "country", "tag"),
+    [
+        ("STOP", "CA", ""),
+        ("STOP", "FR", ""),
+        ("Arrêt", "CA", "fr"),
+        ("AIDE", "US", "fr"),
+        ("Arret", "FR", ""),
+        ("BAJA", "US", "es"),
+        ("PARAR", "ES", ""),
+        ("PARAR", "BR", ""),
+        ("PARAR", "US", "es"),
+        ("停止", "JP", ""),
+        ("退訂", "US", "zh-Hant"),
+        ("see you at five", "FR", ""),
+    ],
+)
+def test_a_word_of_another_language_is_answered_in_it(body: str, country: str, tag: str) -> None:
+    """ARRET from Canada in French; STOP is everybody's word, so it is answered as the country reads."""
+    assert tongue(body, country) == tag

@@ -17,7 +17,7 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config, SenderConfig
 from verify_service.duration import rfc3339
 from verify_service.errors import InvalidNumber
-from verify_service.messages import keyword
+from verify_service.messages import keyword, tongue
 from verify_service.model import Clock, Frozen, InboundText, Number
 from verify_service.store import Store, partitions
 from verify_service.store.connection import Argument
@@ -122,7 +122,8 @@ class Consents(Ledger):
             trails = [(tenant, self._seal(tenant, tag, entry)) for tenant in concerned]
         answer: list[Argument] = []
         if sender and sender.replies and not text.answered:
-            answer = [kind, *self._answer(now, kind, number, tag, concerned[0], f"{provider}/{name}", source)]
+            locale, via = tongue(text.body, number.country), f"{provider}/{name}"
+            answer = [kind, *self._answer(now, kind, number, tag, concerned[0], locale, via, source)]
         said = Said(self._text_tag(provider, text), tag, state, source, trails, answer)
         self._store.consents.heard(now, said)
 
@@ -139,7 +140,7 @@ class Consents(Ledger):
         return named[0] if named else ("", None)
 
     def _answer(
-        self, now: int, kind: str, number: Number, tag: str, tenant: str, via: str, source: str
+        self, now: int, kind: str, number: Number, tag: str, tenant: str, locale: str, via: str, source: str
     ) -> list[Argument]:
         """The outbox entry of an answer."""
         home = self._store.verifications.partition(tag)
@@ -153,7 +154,7 @@ class Consents(Ledger):
             "channel": source,
             "number": tag,
             "country": number.country,
-            "locale": "",
+            "locale": locale,
             "to": self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
         }
         return [part for pair in fields.items() for part in pair]
