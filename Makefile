@@ -14,10 +14,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-peers check format bench bench-fraud soak fuzz lock clean
+.PHONY: help run test test-peers check format bench bench-fraud bench-delivery soak fuzz lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C stops it
 	@exec $(BIN)/verify-service run --port $(PORT)
@@ -45,6 +45,9 @@ bench: $(VENV)/test.stamp ## starts and cycles per second, as ratios to a bare a
 
 bench-fraud: $(VENV)/test.stamp ## what the shipped policy stops and whom it turns away, on simulated attacks
 	@$(BIN)/python -m benchmarks.fraud
+
+bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
+	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
 
 soak: $(VENV)/test.stamp ## a minute of load while processes are killed
 	@$(BIN)/python -m benchmarks.soak
