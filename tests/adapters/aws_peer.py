@@ -103,7 +103,7 @@ class AwsPeer(HttpPeer):
                 self.wrong.append("another voice")
         elif told.pop("MessageType") != "TRANSACTIONAL":
             self.wrong.append("a promotion")
-        if not 590 <= told.pop("TimeToLive") <= 600 or told.pop("ConfigurationSetName") != "codes":
+        if not 500 <= told.pop("TimeToLive") <= 600 or told.pop("ConfigurationSetName") != "codes":
             self.wrong.append("outlives its code, or tells nobody")
         to, sender, text = (
             told.pop(f"{name}") for name in ("DestinationPhoneNumber", "OriginationIdentity", "MessageBody")

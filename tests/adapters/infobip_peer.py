@@ -73,7 +73,7 @@ class InfobipPeer(HttpPeer):
             self.wrong.append("no reports asked for")
         if parse_qs(delivery.query) != {"token": [self.secrets["CALLS"]]}:
             self.wrong.append("reports without the secret")
-        if options["validityPeriod"]["amount"] not in (9, 10) or options["validityPeriod"]["timeUnit"] != "MINUTES":
+        if options["validityPeriod"]["amount"] not in (8, 9, 10) or options["validityPeriod"]["timeUnit"] != "MINUTES":
             self.wrong.append("outlives its code")
         if not to.isdecimal():
             self.wrong.append("a number with a plus")

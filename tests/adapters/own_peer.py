@@ -64,6 +64,11 @@ class OwnPeer(HttpPeer):
         sys.path.remove(_installed().name)
         super().__exit__(kind, error, trace)
 
+    @staticmethod
+    def paths() -> list[str]:
+        """Where another process finds the package."""
+        return [_installed().name]
+
     def table(self) -> dict[str, Any]:
         return {"token": "env:ACME_TOKEN", "url": self.url}
 

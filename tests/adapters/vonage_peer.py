@@ -73,7 +73,7 @@ class VonagePeer(HttpPeer):
             self.wrong.append("in the wrong alphabet")
         if (told.pop("callback", None), told.pop("status-report-req", None)) != (f"{PUBLIC_URL}/receipts", "1"):
             self.wrong.append("no receipt asked for")
-        if not 590_000 <= int(told.pop("ttl")) <= 600_000:
+        if not 500_000 <= int(told.pop("ttl")) <= 600_000:
             self.wrong.append("outlives its code")
         if len(told.pop("client-ref")) > 100 or told:
             self.wrong.append(f"unknown parameters {sorted(told)}, or too long a reference")
