@@ -19,6 +19,7 @@ from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
 from verify_service.commands.messages import messages
 from verify_service.commands.person import person
+from verify_service.commands.providers import providers
 from verify_service.commands.simulate import simulate
 from verify_service.commands.webhooks import webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
@@ -123,6 +124,7 @@ commands.add_command(simulate)
 
 commands.add_command(inquiry.unlock)
 commands.add_command(blocks)
+commands.add_command(providers)
 commands.add_command(person)
 commands.add_command(webhooks)
 commands.add_command(messages)
