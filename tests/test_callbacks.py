@@ -186,8 +186,8 @@ def vendor_told(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_receipt_and_a_stop_reach_a_live_service(vendor_told: Any) -> None:
-    """The timeline says delivered; STOP refuses the next start, START admits it again."""
-    live, _ = vendor_told
+    """The timeline says delivered; STOP refuses the next start and is answered once, START admits it again."""
+    live, vendor = vendor_told
     started = live.default.start(TO)
     until(lambda: [e["event"] for e in live.default.status(started["id"])["timeline"]][-1:] == ["sent"])
     _tell(live.url, "receipts", [{"id": "m-1", "status": "delivered"}])
@@ -195,10 +195,17 @@ def test_a_receipt_and_a_stop_reach_a_live_service(vendor_told: Any) -> None:
     for _ in range(2):
         _tell(live.url, "inbound", [STOP])
     assert live.default.refused("POST", "/start", {"to": TO, "purpose": "pay"})["type"] == "/problems/opted-out"
+    until(lambda: len(vendor.requests) == 2)
+    answer = json.loads(vendor.requests[1][1])
+    assert (answer["to"], answer["from"], answer["channel"]) == (TO, "43721", "sms")
+    assert "Verify" in answer["body"]
     _tell(live.url, "inbound", [{**STOP, "id": "in-2", "body": "START"}])
     assert live.default.start(TO, purpose="pay")["status"] == "pending"
     states = [entry["state"] for entry in live.default.request("GET", f"/consents/{TO}")[2]["trail"]]
     assert states == ["out", "in"]
+    until(lambda: len(vendor.requests) == 4)
+    told = [json.loads(body) for _, body in vendor.requests[2:]]
+    assert sorted(each["verification_id"][:3] for each in told) == ["re_", "ve_"]
 
 
 def _tell(url: str, what: str, told: list[Any]) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Bench, a_start, make_bench
+from tests.dispatching import Scripted, raising
 from tests.live import everything
 from verify_service import config
 from verify_service.consents import Consents, Entry
+from verify_service.dispatch.optouts import Heeding
 from verify_service.embedded import EmbeddedValkey
-from verify_service.errors import OptedOut
-from verify_service.model import InboundText
+from verify_service.errors import OptedOut, Rejected
+from verify_service.model import InboundText, Message
 from verify_service.store import Store
 
 TO = "+14155550123"
@@ -195,6 +197,28 @@ def test_a_vendors_own_opt_out_becomes_ours(person: Phone) -> None:
     assert [(e.source, e.provider, e.note) for e in consent.trail] == [("carrier", "a", "21610 opted out")]
     with pytest.raises(OptedOut):
         person.bench.service.start("acme", a_start(TO))
+
+
+def test_a_vendor_that_refuses_the_opted_out_is_heeded(person: Phone) -> None:
+    """A send that the vendor refuses so changes the tenant's consent and stays a refusal; another refusal does not."""
+    message = Message(
+        id="m",
+        verification_id="v",
+        tenant="acme",
+        to=TO,
+        sender=SHORT,
+        channel="sms",
+        body="b",
+        code="123456",
+        encoding="GSM-7",
+        segments=1,
+        expires_at=1,
+    )
+    for opted_out, state in ((False, None), (True, "out")):
+        provider = Scripted(raising(Rejected("no", opted_out=opted_out)))
+        with pytest.raises(Rejected):
+            Heeding(provider, "a", person.consents, person.bench.tagger).send(message)
+        assert person.consents.look("acme", TO).state == state
 
 
 def test_a_trail_keeps_its_newest_thousand(person: Phone) -> None:
