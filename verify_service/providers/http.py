@@ -79,6 +79,7 @@ class Endpoint:
                 headers={**self._headers, **headers},
                 redirect=False,
                 preload_content=False,
+                decode_content=False,
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             raise Unavailable("no connection") from None
