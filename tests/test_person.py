@@ -1,6 +1,10 @@
 """What a person may ask for: their consent over HTTP, an export of what is held of them, and its erasure."""
 
+import base64
 import json
+import secrets
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,9 @@ import pytest
 
 from tests.conftest import Bench, ManualClock, a_start, make_bench, wrong
 from tests.contract import Contract, LocalClient, a_number, contract
-from tests.live import everything
+from tests.live import everything, until
+from tests.test_policy_live import clean
+from tests.vendor import vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import RateLimited
@@ -177,3 +183,44 @@ def test_on_a_cluster_a_person_is_found_and_erased(spread: Store) -> None:
     assert sorted(each["id"] for each in people(bench).export("default", TO)["verifications"]) == sorted(ids)
     assert people(bench).erase("default", TO, "dpo", "asked") == 2
     assert people(bench).export("default", TO)["verifications"] == []
+
+
+def test_the_commands_show_erase_list_and_replay(tmp_path: Path) -> None:
+    """`person export` and `erase`, `webhooks dead` and `replay` on a service that runs; a tenant's figures in
+    /metrics; 2 and one line for what cannot be used."""
+    with vendor_at_work() as vendor:
+        vendor.answer = lambda: (410, {}, b"")
+        hook = f'[tenants.default.webhook]\nurl = "{vendor.url}"\nsecret = "env:HOOK"\nevents = ["canceled"]\n'
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        with contract(tmp_path, hook, {"HOOK": secret}) as live:
+            to = a_number()
+            until(lambda: b"vs:{0}:hooks" in live.spent())  # The events that are told of begin here.
+            started = live.default.start(to)["id"]
+            live.default.cancel(started)
+            until(lambda: "verify_webhooks_dead 1.0" in live.default.request("GET", "/metrics")[2])
+            [letter] = json.loads(command(live, "webhooks", "dead", "--json").stdout)
+            assert (letter["id"], letter["event"], letter["reason"]) == (started, "canceled", "HTTP 410")
+            assert f"{started}  canceled of " in command(live, "webhooks", "dead").stdout
+            vendor.answer = lambda: (200, {}, b"")
+            assert command(live, "webhooks", "replay").stdout == "1 events are tried again\n"
+            until(lambda: len(vendor.requests) == 2)
+            assert command(live, "webhooks", "dead").stdout == "no dead letter\n"
+            held = json.loads(command(live, "person", "export", "--to", to).stdout)
+            assert [each["id"] for each in held["verifications"]] == [started]
+            done = command(live, "person", "erase", "--to", to, "--reason", "asked by letter", "--by", "dpo")
+            assert done.stdout == f"{to}: erased for default, 1 verifications among it\n"
+            assert json.loads(command(live, "person", "export", "--to", to).stdout)["verifications"] == []
+            for words in (("erase", "--to", to, "--reason", " "), ("erase", "--to", to), ("export", "--to", "x")):
+                failed = command(live, "person", *words)
+                assert (failed.returncode, failed.stdout) == (2, "")
+
+
+def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "verify_service", *words],
+        env={**clean(), "VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
