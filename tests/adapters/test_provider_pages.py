@@ -11,7 +11,7 @@ from verify_service import config
 from verify_service.adapters import find
 
 PAGES = Path(__file__).parents[2] / "docs" / "providers"
-KINDS = sorted(page.stem for page in PAGES.glob("*.md") if page.stem != "own")
+KINDS = sorted(page.stem for page in PAGES.glob("*.md") if page.stem not in ("own", "README"))
 
 
 def tables(page: str) -> list[str]:
