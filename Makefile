@@ -14,16 +14,20 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench bench-fraud soak fuzz lock clean
+.PHONY: help run test test-peers check format bench bench-fraud bench-delivery soak fuzz lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C stops it
 	@exec $(BIN)/verify-service run --port $(PORT)
 
 test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-peers: $(VENV)/peers.stamp ## messages through Kannel and through an SMSC that are not ours; installs Debian's kannel
+	@tests/peers/install
+	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
 	@$(BIN)/ruff check --quiet .
@@ -42,6 +46,9 @@ bench: $(VENV)/test.stamp ## starts and cycles per second, as ratios to a bare a
 bench-fraud: $(VENV)/test.stamp ## what the shipped policy stops and whom it turns away, on simulated attacks
 	@$(BIN)/python -m benchmarks.fraud
 
+bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
+	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
+
 soak: $(VENV)/test.stamp ## a minute of load while processes are killed
 	@$(BIN)/python -m benchmarks.soak
 
@@ -52,8 +59,9 @@ lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--up
 	@$(PIP) install 'uv>=0.13,<1'
 	@$(LOCK) pyproject.toml --output-file requirements/run.txt
 	@$(LOCK) --group build --constraint requirements/run.txt --output-file requirements/build.txt
-	@$(LOCK) pyproject.toml --extra testing --group dev --constraint requirements/run.txt \
+	@$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements/run.txt \
 		--constraint requirements/build.txt --output-file requirements/test.txt
+	@$(LOCK) --group peers --constraint requirements/test.txt --output-file requirements/peers.txt
 
 clean: ## removes what make made, and nothing else
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
@@ -76,4 +84,8 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@echo "Installing the test tools into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/peers.stamp: requirements/peers.txt $(VENV)/test.stamp
+	@$(PIP) install --require-hashes -r requirements/peers.txt
 	@touch $@

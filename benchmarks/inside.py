@@ -7,8 +7,10 @@ from typing import Any
 
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
+from verify_service.consents import Consents
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.model import Clock, Number, Start, TimelineEvent
+from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import fixed
@@ -51,6 +53,9 @@ class Inside:
                 live=LivePolicy(Policies(self.store.link, self.tagger), self.tagger),
                 clock=self.clock,
                 failures=FailedAuthentications(self.store.link, self.tagger),
+                consents=Consents(self.store, self.config, self.keys, self.tagger, self.clock),
+                people=People(self.store, self.tagger, self.clock),
+                callbacks={},
                 inbox=None,
                 multiprocess=False,
             )

@@ -18,6 +18,9 @@ from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
 
+# These need what `make test-peers` installs, and run there.
+collect_ignore = ["peers"]
+
 if TYPE_CHECKING:
     from tests.cluster import Cluster
     from tests.dispatching import Post

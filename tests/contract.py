@@ -18,8 +18,11 @@ from flask import Flask
 
 from verify_service import codes
 from verify_service import config as operator
+from verify_service.adapters import Callbacks
 from verify_service.codes import api_key_digest
+from verify_service.consents import Consents
 from verify_service.model import Clock
+from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import fixed
@@ -139,17 +142,38 @@ class ContractClient(VerifyClient):
 class LocalClient(ContractClient):
     """The same without a server: the app in this process, on a real store, under a policy and a clock of the test's."""
 
-    def __init__(self, store: Store, clock: Clock, policy: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        policy: str = "",
+        callbacks: Mapping[str, Callbacks] | None = None,
+        public_url: str | None = None,
+    ) -> None:
         key = f"vk_default_{secrets.token_urlsafe(32)}"
         super().__init__(VerifyServer("http://localhost", key, Path(), 0))
-        config = operator.load(None, key)
+        config = msgspec.structs.replace(operator.load(None, key), public_url=public_url)
         rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
         tagger = codes.Tagger(codes.new_key())
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
         self.service = Service(config, fixed(rules, tagger), self.keys, tagger, store.verifications, clock)
         failures = FailedAuthentications(store.link, tagger)
         live = LivePolicy(Policies(store.link, tagger), tagger)
-        self.app: Flask = create_app(Parts(config, store, self.service, live, clock, failures, None, False))
+        self.app: Flask = create_app(
+            Parts(
+                config=config,
+                store=store,
+                service=self.service,
+                live=live,
+                clock=clock,
+                failures=failures,
+                consents=Consents(store, config, self.keys, tagger, clock),
+                people=People(store, tagger, clock),
+                callbacks=callbacks or {},
+                inbox=None,
+                multiprocess=False,
+            )
+        )
         self.address = "192.0.2.1"
 
     def request(
@@ -215,14 +239,14 @@ class Contract:
 
 
 @contextmanager
-def contract(folder: Path, more: str = "", env: Mapping[str, str] | None = None) -> Iterator[Contract]:
-    """A server of its own for a test module; `more` is added to its verify.toml."""
+def contract(
+    folder: Path, more: str = "", env: Mapping[str, str] | None = None, *, fake: bool = True
+) -> Iterator[Contract]:
+    """A server of its own for a test module; `more` is added to its verify.toml, which has a fake provider."""
     keys = {name: f"vk_{name}_{secrets.token_urlsafe(32)}" for name in ("acme", "reader")}
     file = folder / "verify.toml"
     file.write_text(
-        "[providers.fake-a]\n"
-        'kind = "fake"\n'
-        "[tenants.acme]\n"
+        ('[providers.fake-a]\nkind = "fake"\n' if fake else "") + "[tenants.acme]\n"
         'brand = "Acme"\n'
         f'api_keys = [{{ digest = "{api_key_digest(keys["acme"])}", scopes = ["verify"] }},\n'
         f'            {{ digest = "{api_key_digest(keys["reader"])}", scopes = ["read"] }}]\n' + more

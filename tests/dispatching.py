@@ -1,19 +1,20 @@
 """What tests of the dispatcher stand on: a Valkey of their own, and providers that do as the test says."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import Bench, make_bench
+from tests.conftest import Bench, ManualClock, make_bench
 from tests.live import PATIENCE_S, until
 from verify_service import config
+from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.dispatch import Dispatcher
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt
-from verify_service.providers import Provider
 from verify_service.store import Store
 
 ACCEPTED = Receipt()
@@ -59,6 +60,27 @@ def raising(*errors: Exception) -> Callable[[Message], Receipt]:
     return act
 
 
+@contextmanager
+def ticking(clock: ManualClock) -> Iterator[None]:
+    """Moves the clock as real time goes."""
+    stop = threading.Event()
+
+    def tick() -> None:
+        last = time.monotonic()
+        while not stop.wait(0.01):
+            now = time.monotonic()
+            clock.advance(now - last)
+            last = now
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 @dataclass
 class Post:
     """A service on a Valkey of its own, and the dispatchers that a test starts."""
@@ -79,9 +101,7 @@ class Post:
         file = self.folder / f"{name}.toml"
         file.write_text(toml)
         store = Store(self.server.url)
-        made = Dispatcher(
-            store.outbox, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name
-        )
+        made = Dispatcher(store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)
         thread.start()

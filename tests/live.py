@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.conftest import Bench
+from verify_service.adapters import Provider
 from verify_service.dispatch import Dispatcher
 from verify_service.inbox import Inbox
-from verify_service.providers import Provider
 from verify_service.providers.fake import FakeProvider
 from verify_service.store import Store
 
@@ -33,11 +33,11 @@ allow = "30/hour"
 PATIENCE_S = 60.0
 
 
-def until(true: Callable[[], object], what: str = "it to hold") -> float:
+def until(true: Callable[[], object], what: str = "it to hold", patience: float = PATIENCE_S) -> float:
     """Waits until it holds, at most our patience; how many seconds that took. Raises AssertionError."""
     began = time.monotonic()
     while not true():
-        assert time.monotonic() < began + PATIENCE_S, f"waited {PATIENCE_S:g} s for {what}"
+        assert time.monotonic() < began + patience, f"waited {patience:g} s for {what}"
         time.sleep(0.02)
     return time.monotonic() - began
 
@@ -53,9 +53,7 @@ def dispatching(bench: Bench) -> Iterator[Inbox]:
     """A real dispatcher with the fake provider, under the bench's keys and clock; gives its inbox."""
     inbox = Inbox(bench.store, bench.keys, bench.tagger)
     providers: dict[str, Provider] = {}
-    made = Dispatcher(
-        bench.store.outbox, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4)
-    )
+    made = Dispatcher(bench.store, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4))
     providers["fake-a"] = FakeProvider("fake-a", inbox, bench.clock, made.report("fake-a"))
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))

@@ -59,7 +59,7 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("/start", {**START, "phone": "x"}, "phone"),
     ("/start", {**START, "To": TO}, "To"),
     *(("/start", {**START, "region": value}, "region") for value in ("us", "USA", "", "U1", "XX", "ZZ", "US\n")),
-    *(("/start", {**START, "channel": value}, "channel") for value in ("", "SMS", "voice", "x" * 33)),
+    *(("/start", {**START, "channel": value}, "channel") for value in ("", "SMS", "fax", "x" * 33)),
     *(("/start", {**START, "purpose": value}, "purpose") for value in ("", "Log In", "a" * 33, "a:b", "a\n", "é")),
     *(("/start", {**START, "locale": value}, "locale") for value in ("", "e", "english please", "en\n", "a" * 36)),
     *(

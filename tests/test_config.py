@@ -6,8 +6,9 @@ import pytest
 
 from verify_service import config
 from verify_service.codes import api_key_digest
-from verify_service.config import FakeConfig, Principal, Via, WebhookConfig
+from verify_service.config import Principal, Via
 from verify_service.errors import ConfigError
+from verify_service.providers.webhook import WebhookSettings
 
 FAKE = '[providers.fake-a]\nkind = "fake"\n'
 HOOK = '[providers.hook]\nkind = "webhook"\nurl = "https://sms.example.com/send"\nsecret = "env:HOOK_SECRET"\n'
@@ -62,7 +63,7 @@ def test_without_a_file_there_is_one_tenant_and_a_fake_provider() -> None:
     """The first look needs no file: `VERIFY_API_KEY` may verify and administer for the tenant `default`."""
     found = config.load(None, "vk_default_0123456789")
     assert found.fake
-    assert dict(found.providers) == {"fake-a": FakeConfig()}
+    assert {name: made.kind for name, made in found.providers.items()} == {"fake-a": "fake"}
     assert found.tenants["default"].brand == "Verify"
     assert dict(found.principals) == {
         api_key_digest("vk_default_0123456789"): Principal("default", frozenset({"verify", "admin"}))
@@ -77,8 +78,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     found = load(tmp_path, WHOLE)
     assert (found.tenants["acme"].brand, found.tenants["blue-bicycle"].brand) == ("Acme", "Blue-Bicycle")
     assert dict(found.principals) == {DIGEST: Principal("acme", frozenset({"verify", "read"}))}
-    hook = found.providers["hook"]
-    assert isinstance(hook, WebhookConfig)
+    hook = found.providers["hook"].settings
+    assert isinstance(hook, WebhookSettings)
     assert (hook.url, hook.secret, hook.timeout.seconds) == ("https://sms.example.com/send", "env:HOOK_SECRET", 2.0)
     assert (found.senders["short"].address, found.senders["short"].per_second) == ("43721", 100)
     assert found.test_code("+14155550123", 1_700_000_000_000) == "123456"
@@ -114,7 +115,7 @@ BAD = {
     "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),
     "an unknown key": (
         FAKE + "[tenants.acme]\nname = 'x'\n",
-        r"unknown field `name` - at `\$\.tenants\[\.\.\.\]`; it is one of api_keys, brand$",
+        r"unknown field `name` - at `\$\.tenants\[\.\.\.\]`; it is one of api_keys, brand, webhook$",
     ),
     "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
     "a digest": (FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n', r"api_keys\[0\]\.digest`"),
@@ -130,12 +131,9 @@ BAD = {
         FAKE + "".join(f'[tenants.{name}]\napi_keys = [{{ digest = "{DIGEST}" }}]\n' for name in "ab"),
         r"tenants\.b\.api_keys: a digest stands twice",
     ),
-    "a kind": (
-        '[providers.x]\nkind = "carrier-pigeon"\n',
-        r"'carrier-pigeon' - at `\$\.providers\[\.\.\.\]\.kind`; it is one of fake, webhook$",
-    ),
-    "no kind": ("[providers.x]\n", r"missing required field `kind`"),
-    "a key of another kind": (FAKE + 'url = "https://x"\n', r"unknown field `url`"),
+    "a kind": ('[providers.x]\nkind = "carrier-pigeon"\n', r"providers\.x: kind 'carrier-pigeon' is none of aws, "),
+    "no kind": ("[providers.x]\n", r"providers\.x: `kind` is required"),
+    "a key of another kind": (FAKE + 'url = "https://x"\n', r"providers\.fake-a: .*unknown field `url`"),
     "no secret": ('[providers.x]\nkind = "webhook"\nurl = "https://x"\n', r"missing required field `secret`"),
     "a URL": (HOOK.replace("https://sms", "ftp://sms"), r"\.url`"),
     "a secret in clear": (HOOK.replace("env:HOOK_SECRET", "hunter2"), r"regex .*\.secret`"),
@@ -143,7 +141,7 @@ BAD = {
     "a length of time": (HOOK + 'timeout = "soon"\n', r"'soon' is not a length of time.*\.timeout`"),
     "a sender's type": (
         FAKE + '[senders.s]\ntype = "pager"\naddress = "1"\n',
-        r"'pager' - .*\.type`; it is one of 10dlc, alphanumeric, long-code, short-code, toll-free$",
+        r"'pager' - .*\.type`; it is one of 10dlc, alphanumeric, email, long-code, short-code, toll-free, whatsapp$",
     ),
     "a route to nowhere": (
         FAKE + '[[routes]]\nvia = [{ provider = "other" }]\n',
@@ -160,7 +158,7 @@ BAD = {
     ),
     "a channel": (
         FAKE + '[[routes]]\nchannel = "fax"\nvia = [{ provider = "fake-a" }]\n',
-        r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of sms$",
+        r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of email, sms, voice, whatsapp$",
     ),
     "no weight": (
         FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = 0 }]\n',

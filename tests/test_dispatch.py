@@ -10,33 +10,27 @@ from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
 from tests.live import until
 from verify_service import codes
 from verify_service.codes import KeyRing
-from verify_service.config import Route, Via
-from verify_service.dispatch.outgoing import order
+from verify_service.dispatch.ways import Way, order
 from verify_service.errors import Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 from verify_service.policy.file import default_text
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
+JOURNEY = "verify_service.dispatch.journey"
 
 
 @pytest.fixture
 def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rounds without the seconds between them."""
-    monkeypatch.setattr(f"{DISPATCHER}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{JOURNEY}.BACKOFF_S", (0.01, 0.01))
 
 
 def test_the_first_try_is_drawn_by_weight_and_zero_is_the_last_resort() -> None:
     """Of 9 to 1, nine in ten first tries go to the one; all are asked once a round, weight 0 last as written."""
-    route = Route(
-        via=(
-            Via(provider="last", weight=0),
-            Via(provider="much", weight=90),
-            Via(provider="little", weight=10),
-            Via(provider="very-last", weight=0),
-        )
-    )
-    orders = Counter(tuple(via.provider for via in order(route)) for _ in range(10_000))
+    weights = {"last": 0, "much": 90, "little": 10, "very-last": 0}
+    ways = [Way(name, None, "sms", weight) for name, weight in weights.items()]
+    orders = Counter(tuple(way.provider for way in order(ways)) for _ in range(10_000))
     assert set(orders) == {("much", "little", "last", "very-last"), ("little", "much", "last", "very-last")}
     assert 8_800 < orders["much", "little", "last", "very-last"] < 9_200  # within six sigmas of 9,000
 
@@ -177,8 +171,8 @@ def test_what_ended_before_the_dispatcher_came_is_withdrawn(post: Post, end: str
 @pytest.mark.parametrize("end", ["canceled", "approved"])
 def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first quarter second is over, each try asks whether anybody still waits for the code."""
-    monkeypatch.setattr(f"{DISPATCHER}.FRESH_S", 0.0)
-    monkeypatch.setattr(f"{DISPATCHER}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{JOURNEY}.BACKOFF_S", (0.01, 0.01))
 
     def end_and_fail(message: Message) -> Receipt:
         _end(post, message.verification_id, end)
@@ -194,7 +188,7 @@ def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, mo
 @pytest.mark.usefixtures("quick_rounds")
 def test_a_code_that_was_replaced_is_not_sent_any_more(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a new code on resend, a try of the old message that is still to come is left out: it could only mislead."""
-    monkeypatch.setattr(f"{DISPATCHER}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
     post.renew(default_text().replace('resend = "same"', 'resend = "new"'))
 
     def fail_after_a_resend(message: Message) -> Receipt:

@@ -31,6 +31,9 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("PUT", "/admin/policy", {"policy": ""}),
     ("POST", "/admin/unlock", {"to": "+14155550123", "reason": "a test"}),
     ("GET", f"/decisions/{ID.replace('ve', 'de')}", None),
+    ("GET", "/consents/+14155550123", None),
+    ("PUT", "/consents/+14155550123", {"state": "out"}),
+    ("DELETE", "/consents/+14155550123", None),
 ]
 
 

@@ -262,7 +262,7 @@ def test_refused_starts_spend_nothing(bench: Bench) -> None:
     assert isinstance(problem(bench, ip="192.0.2.7"), RateLimited)
     assert isinstance(problem(bench, ip="192.0.2.8", key="once"), IdempotencyMismatch)
     begin(bench, ip="192.0.2.7", key="once")
-    bench.store.inbox.set_consent(0, bench.tagger.tag("number", "+14155550150"), TENANT, True)
+    bench.store.consents.write(bench.clock.now(), bench.tagger.number("+14155550150"), TENANT, "out", "api", b"sealed")
     assert isinstance(problem(bench, "+14155550150", ip="192.0.2.7"), OptedOut)
     assert limit_counts(bench.store) == spent
     for _ in range(4):

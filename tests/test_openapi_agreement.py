@@ -12,8 +12,10 @@ from flask import Flask
 from tests.conftest import ManualClock
 from tests.contract import METHODS, SPEC, LocalClient, judge, resolve
 from verify_service import codes, config, errors
+from verify_service.consents import Consents
 from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import CheckStatus, Status, TimelineName
+from verify_service.people import People
 from verify_service.policy.live import LivePolicy
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
@@ -29,6 +31,7 @@ BODIES = {
     "Behaviour": bodies.BehaviourBody,
     "BehaviourRule": Rule,
     "Inbound": bodies.InboundBody,
+    "ConsentRecord": bodies.ConsentBody,
     "Unlock": bodies.UnlockBody,
     "PolicyPush": bodies.PolicyBody,
 }
@@ -48,6 +51,9 @@ def app(store: Store) -> Flask:
             live=LivePolicy(Policies(store.link, tagger), tagger),
             clock=clock,
             failures=FailedAuthentications(store.link, tagger),
+            consents=Consents(store, config.load(None, None), client.keys, tagger, clock),
+            people=People(store, tagger, clock),
+            callbacks={},
             inbox=Inbox(store, client.keys, tagger),
             multiprocess=False,
         )

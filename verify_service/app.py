@@ -3,25 +3,29 @@
 import os
 import secrets
 import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
 from verify_service import settings
+from verify_service.adapters import Callbacks, Provider, Surroundings
 from verify_service.codes import KeyRing, Tagger
-from verify_service.config import Config, FakeConfig, ProviderConfig
+from verify_service.config import Config
+from verify_service.consents import Consents
 from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.optouts import Heeding
+from verify_service.dispatch.webhooks import Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
-from verify_service.model import Clock
+from verify_service.model import Clock, InboundText
+from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.process import die_with_parent
-from verify_service.providers import Provider, Report
-from verify_service.providers.fake import FakeProvider
-from verify_service.providers.webhook import WebhookProvider
 from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
 from verify_service.settings import Settings
@@ -53,8 +57,6 @@ class Foundation:
         self.config: Config = operator.load(found.config, found.api_key)
         policy_file.load(found.policy)
         self._policy = found.policy
-        if self.config.unheeded:
-            _log.warning("verify.toml asks for what this version does not do", keys=self.config.unheeded)
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
         self.store = patiently(found.redis_url)
@@ -154,25 +156,64 @@ def wsgi() -> WSGIApplication:
             live=live,
             clock=base.clock,
             failures=FailedAuthentications(base.store.link, base.tagger),
+            consents=Consents(base.store, base.config, base.keys, base.tagger, base.clock),
+            people=People(base.store, base.tagger, base.clock),
+            callbacks=callbacks(base),
             inbox=base.inbox,
             multiprocess=settings.metrics_dir() is not None,
         )
     )
 
 
-def dispatcher() -> Dispatcher:
-    """The dispatch role."""
+def callbacks(base: Foundation) -> dict[str, Callbacks]:
+    """Those of each provider whose vendor calls us. Raises ConfigError."""
+    return {
+        name: adapter.callbacks(
+            table,
+            Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=base.config.callbacks(name)),
+        )
+        for name, (_, adapter, table) in base.config.providers.items()
+        if adapter.callbacks
+    }
+
+
+def dispatch(stop: threading.Event) -> None:
+    """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints."""
     configure_logs()
     base = Foundation(settings.read())
+    if base.config.webhooks:
+        webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
+        threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True).start()
+    dispatcher(base).run(stop)
+
+
+def dispatcher(base: Foundation) -> Dispatcher:
+    """What sends, with its providers. Raises ConfigError."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
-    made = Dispatcher(base.store.outbox, base.config, base.keys, base.clock, providers, name)
-    for provider, entry in base.config.providers.items():
-        providers[provider] = _provider(provider, entry, base, made.report(provider))
+    consents = Consents(base.store, base.config, base.keys, base.tagger, base.clock)
+    made = Dispatcher(base.store, base.config, base.keys, base.clock, providers, name)
+    for provider, (_, adapter, table) in base.config.providers.items():
+        around = Surroundings(
+            name=provider,
+            secret=settings.secret,
+            clock=base.clock,
+            callbacks=base.config.callbacks(provider),
+            report=made.report(provider),
+            heard=_listener(consents, provider),
+            inbox=base.inbox,
+        )
+        providers[provider] = Heeding(adapter.provider(table, around), provider, consents, base.tagger)
     return made
 
 
-def _provider(name: str, entry: ProviderConfig, base: Foundation, report: Report) -> Provider:
-    if isinstance(entry, FakeConfig):
-        return FakeProvider(name, Inbox(base.store, base.keys, base.tagger), base.clock, report)
-    return WebhookProvider(entry.url, settings.secret(entry.secret), entry.timeout.seconds)
+def _listener(consents: Consents, provider: str) -> Callable[[InboundText], None]:
+    """What an adapter calls with a text that came over its own connection."""
+
+    def heard(text: InboundText) -> None:
+        try:
+            consents.heard(text, provider)
+        except StoreUnavailable as error:
+            _log.warning("text lost", provider=provider, reason=error.reason)
+
+    return heard

@@ -17,7 +17,11 @@ from verify_service.codes import api_key_digest, new_api_key, new_key
 from verify_service.commands import inquiry, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
+from verify_service.commands.messages import messages
+from verify_service.commands.person import person
+from verify_service.commands.providers import providers
 from verify_service.commands.simulate import simulate
+from verify_service.commands.webhooks import webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 
 # The roles import what they need when they are called, so that `keys new` and `--help` answer at once.
@@ -69,12 +73,12 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
 @commands.command()
 def dispatch() -> None:
     """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
-    from verify_service.app import dispatcher
+    from verify_service.app import dispatch as work
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    dispatcher().run(stop)
+    work(stop)
 
 
 @commands.group()
@@ -120,6 +124,10 @@ commands.add_command(simulate)
 
 commands.add_command(inquiry.unlock)
 commands.add_command(blocks)
+commands.add_command(providers)
+commands.add_command(person)
+commands.add_command(webhooks)
+commands.add_command(messages)
 
 
 @commands.group()

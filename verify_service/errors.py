@@ -165,7 +165,11 @@ class DeliveryError(VerifyError):
 
 
 class Rejected(DeliveryError):
-    """The provider will never send to this number."""
+    """The provider will never send to this number. `opted_out` where the vendor says that its owner told it STOP."""
+
+    def __init__(self, reason: str, *, opted_out: bool = False) -> None:
+        super().__init__(reason)
+        self.opted_out = opted_out
 
 
 class Unavailable(DeliveryError):
@@ -174,3 +178,7 @@ class Unavailable(DeliveryError):
 
 class Uncertain(DeliveryError):
     """Perhaps sent: a second message with the same code does no harm, so the next provider may try."""
+
+
+class Forged(VerifyError):
+    """A call that claims to be a vendor's and is not signed as theirs are."""

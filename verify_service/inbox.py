@@ -88,11 +88,6 @@ class Inbox:
         tag = self._tagger.number(to)
         self._store.inbox.forget(self._store.verifications.partition(tag), tag, tenant)
 
-    def set_consent(self, tenant: str, to: str, out: bool) -> None:
-        """Opts a number out of the tenant's messages, or in again."""
-        tag = self._tagger.number(to)
-        self._store.inbox.set_consent(self._store.verifications.partition(tag), tag, tenant, out)
-
     def behaviour(self) -> tuple[Rule, ...]:
         """The rules as they were set."""
         sealed = self._store.inbox.behaviour()

@@ -1,5 +1,6 @@
 """The nouns that travel between the parts. Frozen, typed; times are milliseconds since the epoch (UTC)."""
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -117,7 +118,11 @@ class Revision(Frozen, frozen=True):
 
 
 class Message(Frozen, frozen=True):
-    """What a provider is asked to send. `id` is one send; a repetition carries the same id and the same code."""
+    """What a provider is asked to send. `id` is one send; a repetition carries the same id and the same code.
+
+    `body` is the text as it goes out; on `voice`, the words to be spoken, digit by digit. `sender` is the address it
+    comes from, `locale` the language of the body as a BCP 47 tag, `subject` a line for channels that have one.
+    """
 
     id: str
     verification_id: str
@@ -130,11 +135,45 @@ class Message(Frozen, frozen=True):
     encoding: Literal["GSM-7", "UCS-2"]
     segments: int
     expires_at: int
+    country: str = ""
+    locale: str = "en"
+    subject: str = ""
 
 
 class Receipt(Frozen, frozen=True):
-    """A provider's word on a message: accepted, or already final. `provider_id` is the provider's own id of it."""
+    """A provider's word on a message: accepted, or already final. `provider_id` is the provider's own id of it.
+
+    `reason` is short, with the vendor's own error code, free of numbers and codes. `permanent` says of a failure that
+    this number will never get one by this channel. What a vendor tells beside it: `segments` billed, `price` in US
+    dollars, `carrier` as MCC and MNC.
+    """
 
     provider_id: str | None = None
     status: Literal["accepted", "delivered", "failed"] = "accepted"
     reason: str | None = None
+    permanent: bool = False
+    segments: int | None = None
+    price: float | None = None
+    carrier: str | None = None
+
+
+class InboundText(Frozen, frozen=True, rename={"from_": "from"}):
+    """A text that a person wrote: `from_` in E.164, `to` the address they wrote to, `id` the vendor's own.
+
+    `answered` says that the vendor has answered it already, as some do to STOP, HELP and START.
+    """
+
+    id: str
+    from_: str
+    to: str
+    body: str
+    answered: bool = False
+
+
+class Callback(Frozen, frozen=True):
+    """A request of a vendor's. `url` is the public one, query included; names of `headers` are in lower case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -26,8 +26,29 @@ UNJUDGED = Counter("verify_unjudged", "Starts and checks that an observed limit 
 BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])
 SENDS = Counter("verify_sends", "Tries to send, by provider and outcome.", ["provider", "outcome"])
 SETTLED = Counter("verify_settled", "Outbox entries settled, by outcome: sent or failed.", ["outcome"])
+RECEIPTS = Counter(
+    "verify_receipts",
+    "Receipts by what they say: delivered, failed, repeated (nothing new), unknown (of no message that is known).",
+    ["provider", "status", "country", "carrier", "channel", "text"],
+)
+SHIFTS = Counter("verify_shifts", "Shifts of a provider's weight, down or up.", ["provider", "channel", "way"])
+WEIGHTS = Gauge(
+    "verify_provider_weight_percent",
+    "How much of its weight in the routes a provider has now.",
+    ["provider", "channel"],
+    multiprocess_mode="mostrecent",
+)
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+WEBHOOKS = Counter(
+    "verify_webhooks",
+    "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
+    ["tenant", "outcome"],
+)
+CALLBACKS = Counter(
+    "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable.", ["provider", "outcome"]
+)
+INBOUND = Counter("verify_inbound", "Texts from phones, by keyword: stop, start, help, other.", ["provider", "keyword"])
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
 
 

@@ -163,17 +163,20 @@ class VerifyClock:
         return now
 
 
-def start_server(state_dir: Path, env: Mapping[str, str] | None = None, workers: int = 2) -> "RunningServer":
-    """Starts `verify-service run` on a free port and waits until it serves. Raises RuntimeError with its output."""
-    return RunningServer(state_dir, env or {}, workers)
+def start_server(
+    state_dir: Path, env: Mapping[str, str] | None = None, workers: int = 2, port: int | None = None
+) -> "RunningServer":
+    """Starts `verify-service run` on a port, a free one where none is given, and waits until it serves. Raises
+    RuntimeError with its output."""
+    return RunningServer(state_dir, env or {}, workers, port)
 
 
 class RunningServer:
     """A `verify-service run` of ours; `stop` ends it as Ctrl-C would."""
 
-    def __init__(self, state_dir: Path, env: Mapping[str, str], workers: int) -> None:
+    def __init__(self, state_dir: Path, env: Mapping[str, str], workers: int, port: int | None) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
-        port = free_port()
+        port = port or free_port()
         clean = {name: value for name, value in inherited().items() if not name.startswith("VERIFY_")}
         clean |= {"VERIFY_STATE_DIR": str(state_dir), "VERIFY_CLOCK": "virtual", **env}
         self.log = state_dir / "run.log"

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from verify_service import settings
-from verify_service.commands.policies import by_option
+from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import ConfigError
 from verify_service.store.blocks import Block, shown, under
 
@@ -38,12 +38,10 @@ def blocks_list(as_json: bool) -> None:
 
 @blocks.command("lift")
 @click.argument("block_id", metavar="ID")
-@click.option("--reason", required=True, help="One line on why, for the events.")
+@reason_option
 @by_option
 def blocks_lift(block_id: str, reason: str, by: str) -> None:
     """Ends a block at once; its place is remembered as a false positive and needs more evidence for a week."""
-    if not reason.strip() or "\n" in reason or len(reason) > 500:
-        raise click.BadParameter("is one line of 1 to 500 characters", param_hint="--reason")
     service = _remote()
     lifted = service.store.blocks.lift(service.clock.now(), block_id, by, reason)
     if lifted is None:

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from verify_service import phone, settings
-from verify_service.commands.policies import by_option
+from verify_service.commands.policies import by_option, reason_option
 from verify_service.duration import rfc3339
 from verify_service.errors import Problem
 from verify_service.inquiry import Inquiry
@@ -31,11 +31,11 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter("is not an IPv4 or IPv6 address") from None
 
 
-_to = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
+to_option = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
 
 
 @click.command("explain")
-@_to
+@to_option
 @click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
 @click.option("--device", help="Your name for the person's device.")
 @click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
@@ -55,13 +55,11 @@ def explain(number: Number, ip: str | None, device: str | None, purpose: str, te
 
 
 @click.command("unlock")
-@_to
-@click.option("--reason", required=True, help="One line on why, for the events.")
+@to_option
+@reason_option
 @by_option
 def unlock(number: Number, reason: str, by: str) -> None:
     """Forgets what limits have counted of a number, wrong codes included; in force at once."""
-    if not reason.strip() or "\n" in reason or len(reason) > 500:
-        raise click.BadParameter("is one line of 1 to 500 characters", param_hint="--reason")
     forgotten = _inquiry().unlock(number.e164, by, reason)
     click.echo(f"{number.e164}: {forgotten} counts forgotten")
 

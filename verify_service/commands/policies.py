@@ -22,6 +22,13 @@ def _login() -> str:
         return "unknown"
 
 
+def _line(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip() or "\n" in value or len(value) > 500:
+        raise click.BadParameter("is one line of 1 to 500 characters")
+    return value
+
+
+reason_option = click.option("--reason", required=True, callback=_line, help="One line on why, for the events.")
 by_option = click.option("--by", default=_login, help="Who does it, for the log.  [default: the login name]")
 _note = click.option("--note", default="", help="One line on why, for the log.")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")

@@ -120,9 +120,12 @@ class Lanes(Generic[T]):
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Does `act`, which must neither block nor raise, after so many seconds; never, once closed."""
+        item = (time.monotonic() + seconds, next(self._numbers), act)
         with self._lock:
-            heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), act))
-        self._wake.set()
+            heapq.heappush(self._later, item)
+            is_next = self._later[0] is item
+        if is_next:
+            self._wake.set()
 
     def close(self) -> None:
         """Starts nothing more, and waits for nothing."""

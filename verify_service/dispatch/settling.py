@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from verify_service.errors import StoreUnavailable
-from verify_service.model import TimelineEvent
-from verify_service.store.outbox import Entry, Outbox, Settlement
+from verify_service.store.outbox import Outbox, Settlement
 from verify_service.telemetry import SETTLED, log
 
 MOST = 64
@@ -35,10 +34,11 @@ class Settler:
     def start(self) -> None:
         self._thread.start()
 
-    def settle(self, entry: Entry, events: Sequence[TimelineEvent]) -> None:
-        """Settles the entry soon."""
-        SETTLED.labels("sent" if any(event.event == "sent" for event in events) else "failed").inc()
-        self._queue.put(Settlement(entry, events))
+    def settle(self, settlement: Settlement) -> None:
+        """Settles an entry soon."""
+        if not settlement.late:
+            SETTLED.labels("sent" if any(event.event == "sent" for event in settlement.events) else "failed").inc()
+        self._queue.put(settlement)
 
     def close(self, seconds: float) -> None:
         """Waits until all is settled, at most so many seconds."""

@@ -9,7 +9,7 @@ from verify_service.policy import statics, watches
 from verify_service.policy.budgets import MICRO
 from verify_service.policy.statics import StaticVerdict, Word
 
-REFUSALS = frozenset({"opted-out", "cooldown", "sends-exhausted", "checks-exhausted"})
+REFUSALS = frozenset({"opted-out", "unreachable", "cooldown", "sends-exhausted", "checks-exhausted"})
 """What refuses without a limit or a rule of the policy."""
 _MONEY = frozenset({"usual", "usual_in_all", "at_least"})
 _UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
@@ -104,6 +104,7 @@ def _of_static(each: StaticVerdict) -> Verdict:
 def _of_circumstance(name: str, wait: float) -> Verdict:
     said = {
         "opted-out": "The number's owner asked for no more messages.",
+        "unreachable": f"A carrier says that messages never arrive at this number; again in {seconds(wait)}.",
         "cooldown": f"A message went out a moment ago; the next one may be asked for in {seconds(wait)}.",
         "sends-exhausted": f"The pending verification has sent all its messages; it ends in {seconds(wait)}.",
         "checks-exhausted": "Too many wrong codes were tried.",

@@ -5,14 +5,22 @@ Without scripted behaviour each message is accepted and its receipt says deliver
 
 import threading
 import time
+from collections.abc import Callable
 
+from verify_service.adapters import Adapter, Settings, Surroundings
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import Clock, Message, Receipt
-from verify_service.providers import Report
 
 SLOW_MS = 2_000
 LATE_MS = 2_000
+
+
+Report = Callable[[Receipt], None]
+
+
+class FakeSettings(Settings, frozen=True):
+    """It needs none."""
 
 
 class FakeProvider:
@@ -55,15 +63,14 @@ class FakeProvider:
             case "lose":
                 pass
         if late:
-            timer = threading.Timer((rule.delay_ms or LATE_MS) / 1000, self._late, [message.verification_id])
+            timer = threading.Timer(
+                (rule.delay_ms or LATE_MS) / 1000, self._report, [Receipt(provider_id=message.id, status="delivered")]
+            )
             timer.daemon = True
             timer.start()
         if receipt == "failed":
             return Receipt(provider_id=message.id, status="failed", reason="told to fail")
         return Receipt(provider_id=message.id, status="delivered" if receipt == "delivered" else "accepted")
-
-    def _late(self, verification_id: str) -> None:
-        self._report(verification_id, Receipt(status="delivered"))
 
     def _put(self, message: Message, copies: int, *, consulted: bool) -> tuple[Rule, ...] | None:
         shown = InboxMessage(
@@ -79,3 +86,15 @@ class FakeProvider:
             sent_at=self._clock.now(),
         )
         return self._inbox.put(message.tenant, shown, copies, consulted=consulted)
+
+
+def _provider(_settings: FakeSettings, around: Surroundings) -> FakeProvider:
+    return FakeProvider(around.name, around.inbox, around.clock, around.report)
+
+
+ADAPTER = Adapter(
+    settings=FakeSettings,
+    provider=_provider,
+    channels=frozenset({"sms", "voice", "whatsapp", "email"}),
+    fake=True,
+)

@@ -1,24 +1,33 @@
 """POSTs each message as signed JSON to the operator's own URL (Standard Webhooks, standardwebhooks.com).
 
-Headers `webhook-id` (the message's id: a repetition carries the same one), `webhook-timestamp` (seconds) and
-`webhook-signature: v1,<base64 HMAC-SHA256 of id.timestamp.body>`; the secret is `whsec_` and base64.
+The `webhook-id` is the message's: a repetition carries the same one. The operator tells of receipts and of texts from
+phones by signed POSTs of their own, under the same secret.
 """
 
-import base64
-import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
-import urllib3
-from standardwebhooks import Webhook
+from msgspec import Meta
 
-from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
-from verify_service.model import Message, Receipt
+from verify_service.adapters import Adapter, Settings, Surroundings
+from verify_service.duration import Duration
+from verify_service.errors import Rejected
+from verify_service.model import Callback, InboundText, Message, Receipt
+from verify_service.providers.http import Answer, Endpoint, failure, json
+from verify_service.signing import Signer
 
-# What a status says of the message. Any other 2xx accepts, any other 4xx rejects, any other 5xx leaves it open.
-_UNAVAILABLE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429, 503})
-_UNCERTAIN = frozenset({409, 500, 502, 504})
-_MOST_BYTES = 16_384
+# A 4xx rejects the number, but for these: they say that something is wrong with us, or with them.
+_NOT_THE_NUMBER = frozenset({401, 403, 404, 405, 407, 408, 409, 421, 425, 429})
+
+
+class WebhookSettings(Settings, frozen=True):
+    """The operator's own URL; `timeout` for connecting and for the answer each."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+    secret: Annotated[str, Meta(pattern=r"^(env|file):.")]
+    timeout: Duration = Duration("5 seconds")
 
 
 class WebhookProvider:
@@ -26,17 +35,8 @@ class WebhookProvider:
 
     def __init__(self, url: str, secret: str, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for the answer each. Raises ConfigError for a bad secret."""
-        self._signer = Webhook(_key(secret))
-        self._timeout = timeout
-        # One host, so its own pool: a PoolManager would look it up anew for every message.
-        self._target = urllib3.util.parse_url(url).request_uri
-        self._pool = urllib3.connection_from_url(
-            url,
-            maxsize=64,
-            retries=False,
-            timeout=urllib3.Timeout(connect=timeout, read=timeout),
-            headers={"content-type": "application/json", "user-agent": "verify_service"},
-        )
+        self._signer = Signer(secret)
+        self._endpoint = Endpoint(url, timeout, {"content-type": "application/json"})
 
     def send(self, message: Message) -> Receipt:
         expires_at = datetime.fromtimestamp(message.expires_at / 1000, UTC).replace(tzinfo=None)
@@ -49,78 +49,86 @@ class WebhookProvider:
                 "to": message.to,
                 "from": message.sender,
                 "channel": message.channel,
+                "subject": message.subject,
                 "body": message.body,
+                "locale": message.locale,
                 "encoding": message.encoding,
                 "segments": message.segments,
                 "expires_at": f"{expires_at.isoformat(timespec='milliseconds')}Z",
             }
         )
-        sent_at = datetime.fromtimestamp(int(time.time()), UTC)
-        headers = {
-            **self._pool.headers,
-            "webhook-id": message.id,
-            "webhook-timestamp": str(int(sent_at.timestamp())),
-            "webhook-signature": self._signer.sign(message.id, sent_at, body.decode()),
-        }
-        try:
-            answer = self._pool.urlopen(
-                "POST", self._target, body=body, headers=headers, redirect=False, preload_content=False
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            raise Unavailable("no connection") from None
-        except urllib3.exceptions.ReadTimeoutError:
-            raise Uncertain("no answer in time") from None
-        except urllib3.exceptions.SSLError:
-            raise Unavailable("TLS failed") from None
-        except urllib3.exceptions.HTTPError as error:
-            raise Uncertain(f"connection broke ({type(error).__name__})") from None
-        return _judge(answer.status, _body(answer, time.monotonic() + self._timeout))
+        return _judge(self._endpoint.post(body, self._signer.headers(message.id, body)))
 
     def close(self) -> None:
-        self._pool.close()
+        self._endpoint.close()
 
 
-def _key(secret: str) -> bytes:
-    """The bytes behind `whsec_`. The library takes nearly anything for a secret, also one that is guessed at once."""
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
-        raise ConfigError("a webhook's secret is whsec_ and base64 of 24 to 64 random bytes")
-    return key
+class WebhookCallbacks:
+    """What the operator tells: a JSON list of receipts, or of texts, signed as our messages to them are."""
+
+    def __init__(self, secret: str) -> None:
+        """Raises ConfigError for a bad secret."""
+        self._signer = Signer(secret)
+
+    def receipts(self, call: Callback) -> Sequence[Receipt]:
+        self._signer.verify(call.headers, call.body)
+        return [
+            Receipt(
+                provider_id=told.id,
+                status=told.status,
+                reason=told.reason,
+                permanent=told.permanent,
+                segments=told.segments,
+                price=told.price,
+                carrier=told.carrier,
+            )
+            for told in json(call.body, list[_Told])
+        ]
+
+    def inbound(self, call: Callback) -> Sequence[InboundText]:
+        self._signer.verify(call.headers, call.body)
+        return json(call.body, list[InboundText])
 
 
-def _body(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """As much of the body as comes in time and an id can need: what the answer means, its status has said already."""
-    data = b""
-    try:
-        while len(data) < _MOST_BYTES and time.monotonic() < until:
-            part = answer.read1(_MOST_BYTES)
-            if not part:
-                answer.release_conn()
-                return data
-            data += part
-    except (urllib3.exceptions.HTTPError, OSError):
-        pass
-    answer.close()
-    return data
-
-
-def _judge(status: int, data: bytes) -> Receipt:
-    if 200 <= status < 300:
+def _judge(answer: Answer) -> Receipt:
+    if answer.accepts:
         try:
-            provider_id = msgspec.json.decode(data, type=_Answer).id
-        except msgspec.DecodeError:
+            provider_id = json(answer.body, _Answer).id
+        except ValueError:
             provider_id = None
         return Receipt(provider_id=provider_id)
-    reason = f"HTTP {status}"
-    if status in _UNAVAILABLE or 300 <= status < 400:
-        raise Unavailable(reason)
-    if status in _UNCERTAIN or status >= 500:
-        raise Uncertain(reason)
-    raise Rejected(reason)
+    if 400 <= answer.status < 500 and answer.status not in _NOT_THE_NUMBER:
+        raise Rejected(f"HTTP {answer.status}")
+    raise failure(answer.status)
 
 
 class _Answer(msgspec.Struct):
     id: str | None = None
+
+
+class _Told(msgspec.Struct):
+    """A receipt on the wire; the nouns of `Receipt`, but that `id` is the one that the operator answered with."""
+
+    id: str
+    status: Literal["delivered", "failed"]
+    reason: Annotated[str, Meta(max_length=200)] | None = None
+    permanent: bool = False
+    segments: int | None = None
+    price: float | None = None
+    carrier: Annotated[str, Meta(max_length=32)] | None = None
+
+
+def _provider(settings: WebhookSettings, around: Surroundings) -> WebhookProvider:
+    return WebhookProvider(settings.url, around.secret(settings.secret), settings.timeout.seconds)
+
+
+def _callbacks(settings: WebhookSettings, around: Surroundings) -> WebhookCallbacks:
+    return WebhookCallbacks(around.secret(settings.secret))
+
+
+ADAPTER = Adapter(
+    settings=WebhookSettings,
+    provider=_provider,
+    callbacks=_callbacks,
+    channels=frozenset({"sms", "voice", "whatsapp", "email"}),
+)

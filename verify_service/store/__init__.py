@@ -2,11 +2,17 @@
 
 from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
+from verify_service.store.consents import ConsentStore
+from verify_service.store.deliveries import Deliveries
 from verify_service.store.events import Events
+from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
+from verify_service.store.people import People
 from verify_service.store.preparation import prepare
+from verify_service.store.senders import Senders
 from verify_service.store.verifications import Verifications
+from verify_service.store.webhooks import WebhookStore
 
 KEEP_EVENTS = 200_000
 
@@ -17,9 +23,15 @@ class Store:
     def __init__(self, url: str, keep_events: int = KEEP_EVENTS) -> None:
         self.link = Link(url)
         self.verifications = Verifications(self.link, keep_events)
-        self.outbox = Outbox(self.link, keep_events)
+        self.deliveries = Deliveries(self.link, keep_events)
+        self.outbox = Outbox(self.link, keep_events, self.deliveries)
+        self.senders = Senders(self.link)
+        self.health = Health(self.link, keep_events)
         self.events = Events(self.link)
         self.blocks = Blocks(self.link, keep_events)
+        self.consents = ConsentStore(self.link, keep_events)
+        self.people = People(self.link, keep_events)
+        self.webhooks = WebhookStore(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
 

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from verify_service.config import CHANNELS
 from verify_service.policy.decisions import Decision, Judged, decision
 from verify_service.policy.limits import Hit
 from verify_service.policy.statics import StaticVerdict
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.deliveries import unreachable_keys
 from verify_service.store.shapes import Context
 
 KEEP_MS = 3_600_000
@@ -91,17 +93,21 @@ class Decisions:
         return [answer for answer in answers if answer is not None], [hit.name for hits in silent for hit in hits]
 
     def pending(self, now: int, number: str, tenant: str, purpose: str) -> tuple[str, int]:
-        """What else stands in a start's way and for how many milliseconds: opted-out, cooldown, sends-exhausted or ''.
+        """What else stands in the way of a text to a number and for how many milliseconds: opted-out, unreachable,
+        cooldown, sends-exhausted or ''.
 
         Writes nothing. Raises StoreUnavailable.
         """
         home = partitions.of_tag(number, self._link.partitions)
-        keys = [f"{prefix(home)}live:{number}:{tenant}:{purpose}", f"{prefix(home)}consent:{number}:{tenant}"]
+        base = prefix(home)
+        keys = [f"{base}live:{number}:{tenant}:{purpose}", f"{base}consent:{number}:{tenant}"]
+        keys += unreachable_keys(number, ("sms",), self._link.partitions)
         kind, wait = self._link.call(Call(home, "explain_pending", keys, [now]))
         return kind.decode(), wait
 
     def unlock(self, now: int, number: str, by: str, reason: str) -> int:
-        """Forgets what limits have counted of a number, wrong codes included, and says so in the events.
+        """Forgets what limits have counted of a number, wrong codes included, and what carriers said of it; and says so
+        in the events.
 
         Answers how many counts there were. Looks through the keys of the number's partition, since a limit may count
         the number together with what is not known here. Raises StoreUnavailable.
@@ -116,6 +122,7 @@ class Decisions:
             keys += [key.decode() for key in found]
             if cursor == b"0":
                 break
+        keys += unreachable_keys(number, CHANNELS, self._link.partitions)
         fields = ["number", number, "by", by, "reason", reason]
         # The partition's base goes along as a key too, so that a cluster finds the way where no count is left.
         forgotten = self._link.call(

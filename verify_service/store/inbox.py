@@ -73,7 +73,10 @@ class InboxStore:
         Looks through the whole partition: for test lanes.
         """
         base, ids = prefix(partition), set()
-        own = ("limit:", "given:", f"live:{number}:{tenant}:", f"consent:{number}:{tenant}:", f"fake:inbox:{tenant}:")
+        own = (
+            *("limit:", "given:", "answered:", "unreachable:"),
+            *(f"live:{number}:{tenant}:", f"consent:{number}:{tenant}:", f"fake:inbox:{tenant}:"),
+        )
         try:
             client = self._link.client(partition)
             found = client.scan_iter(match=f"{base}*:{number}*", count=1000)
@@ -92,11 +95,6 @@ class InboxStore:
                 client.unlink(key)
         except redis.RedisError as error:
             raise StoreUnavailable(type(error).__name__) from None
-
-    def set_consent(self, partition: int, number: str, tenant: str, out: bool) -> None:
-        """Opts a number out of the tenant's messages, or in again."""
-        key = f"{prefix(partition)}consent:{number}:{tenant}"
-        self._link.command(partition, ["SET", key, "out"] if out else ["DEL", key])
 
     def _delete(self, partition: int, pattern: str) -> None:
         try:

@@ -1,12 +1,14 @@
 """The outbox: one stream per partition, read by the dispatchers as one consumer group."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from verify_service.errors import StoreUnavailable
 from verify_service.model import TimelineEvent
-from verify_service.store import partitions
-from verify_service.store.connection import ERRORS, Call, Link, prefix, reason
+from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
+from verify_service.store.deliveries import Deliveries, Delivery, tag_of
 from verify_service.telemetry import BLOCKS
 
 GROUP = "dispatch"
@@ -15,8 +17,15 @@ ALIVE_MS = 3_000
 CLAIM_MOST = 500
 
 
+_pack = msgspec.msgpack.Encoder().encode
+
+
 class Entry(NamedTuple):
-    """One message to send, as the start script queued it. Times in milliseconds; `to` is sealed."""
+    """One message to send, as the start script queued it. Times in milliseconds; `to` is sealed.
+
+    `tried` are the ways it has gone before, `provider/sender/channel` each. `kind` is empty for a code, or `reply`: the
+    answer to a person's keyword (`text`: stop, start or help), which goes by `via` (`provider/sender`) and has no code.
+    """
 
     partition: int
     entry: str
@@ -34,21 +43,52 @@ class Entry(NamedTuple):
     locale: str
     app_hash: str
     origin: str
+    tried: tuple[str, ...] = ()
+    kind: str = ""
+    text: str = ""
+    via: str = ""
+
+
+class Sent(NamedTuple):
+    """Who took a message: what the provider calls it, and by which way it went. `due` is when its receipt must be here,
+    or else it goes another way; None where it is not waited for. `within` says the same in an operator's words."""
+
+    provider: str
+    provider_id: str
+    way: str
+    text: str = ""
+    priced: bool = False
+    due: int | None = None
+    within: str = ""
 
 
 class Settlement(NamedTuple):
-    """What became of an entry."""
+    """What became of an entry. `late`: of one that had been settled already."""
 
     entry: Entry
     events: Sequence[TimelineEvent]
+    channel: str = ""
+    sent: Sent | None = None
+    late: bool = False
+
+
+class Came(NamedTuple):
+    """A receipt as the events tell it: by which way (`provider/sender/channel`) its message had gone, and what the
+    provider charged beyond what was known when it took it, in micro-dollars."""
+
+    way: str
+    delivered: bool
+    permanent: bool
+    price: int
 
 
 class Outbox:
     """The outboxes of a store. All methods raise StoreUnavailable."""
 
-    def __init__(self, link: Link, keep_events: int) -> None:
+    def __init__(self, link: Link, keep_events: int, deliveries: Deliveries) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self._deliveries = deliveries
 
     @property
     def partitions(self) -> int:
@@ -97,34 +137,59 @@ class Outbox:
             raise StoreUnavailable(reason(error)) from None
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Acknowledges, deletes and writes the timeline of each, in one round trip."""
-        calls = []
-        for entry, events in settlements:
-            args: list[str | bytes | int] = [entry.entry, entry.id, self._keep_events, entry.tenant]
-            for event in events:
-                args += [event.at, event.event, event.provider or "", event.reason or ""]
-            calls.append(Call(entry.partition, "settle", [f"{prefix(entry.partition)}outbox"], args))
-        self._link.burst(calls)
+        """Acknowledges, deletes and writes the timeline of each, and whose message a provider's id names, in one round
+        trip; one more for a receipt that came before this."""
+        calls = [self._settling(each) for each in settlements]
+        sent = [(each, each.sent) for each in settlements if each.sent]
+        for each, by in sent:
+            life = max(0, each.entry.expires_at - each.events[-1].at)
+            calls.append(self._deliveries.sent(by.provider, by.provider_id, _delivery(each), life))
+        answers = self._link.burst(calls)
+        for (each, by), early in zip(sent, answers[len(settlements) :], strict=True):
+            self._deliveries.early(each.events[-1].at, by.provider, _delivery(each), early)
 
-    def report(self, verification_id: str, event: TimelineEvent) -> bool:
-        """Writes a late receipt into the timeline; False for an unknown verification."""
-        part = partitions.of_id(verification_id, self._link.partitions)
-        key = f"{prefix(part)}verification:{verification_id}"
-        args = [event.at, event.event, event.provider or "", event.reason or "", self._keep_events]
-        return bool(self._link.call(Call(part, "report", [key], args)))
+    def _settling(self, settlement: Settlement) -> Call:
+        entry, sent = settlement.entry, settlement.sent
+        base = prefix(entry.partition)
+        args: list[Argument] = [self._keep_events, _pack(_delivery(settlement))]
+        if not settlement.late:
+            waiting: bytes | str = ""
+            if sent and sent.due is not None:
+                tag = tag_of(sent.provider, sent.provider_id)
+                life = max(1, entry.expires_at - settlement.events[-1].at)
+                waiting = _pack((sent.due, tag, sent.provider, sent.way, sent.within, life))
+            args.append(waiting)
+        for event in settlement.events:
+            args += [event.at, event.event, event.provider or "", event.reason or ""]
+        if settlement.late:
+            return Call(entry.partition, "report", [f"{base}verification:{entry.id}"], args)
+        return Call(entry.partition, "settle", [f"{base}outbox"], args)
+
+    def overdue(self, partition: int, now: int, most: int) -> list[str]:
+        """Queues again what has waited too long for its receipt; answers by which way each had gone."""
+        args: list[Argument] = [now, self._keep_events, most]
+        ways = self._link.call(Call(partition, "overdue", [f"{prefix(partition)}waiting"], args))
+        return [way.decode() for way in ways]
 
     def is_wanted(self, entry: Entry) -> bool:
         """Whether the verification still waits for this entry's code: not ended, and not given another code since."""
+        if entry.kind:
+            return True
         key = f"{prefix(entry.partition)}verification:{entry.id}"
         status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
         return bool(status == b"pending" and nonce == entry.nonce.encode())
 
-    def credit(self, partition: int, most: int) -> bool:
-        """Carries what approvals and wrong codes since the last call credit elsewhere; True where more is waiting."""
+    def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
+        """Carries what approvals and wrong codes since the last call credit elsewhere, and tells of the receipts that
+        came since, each once to one dispatcher; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
         calls = []
         for part, limit, nonce, at in foreign:
+            if not part and limit == b"receipt":
+                event, permanent, price = at.decode().split(" ")
+                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price)))
+                continue
             if not part:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
                 continue
@@ -178,23 +243,40 @@ class Outbox:
                 raise StoreUnavailable(reason(error)) from None
 
 
+def _delivery(settlement: Settlement) -> Delivery:
+    entry, sent = settlement.entry, settlement.sent
+    channel = settlement.channel or entry.channel
+    about = Delivery(entry.id, entry.entry, entry.tenant, entry.number, channel, entry.country)
+    if sent is None:
+        return about
+    return about._replace(way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)
+
+
 def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
     fields = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode()
+
     return Entry(
         partition=partition,
         entry=entry.decode(),
-        id=fields[b"id"].decode(),
-        tenant=fields[b"tenant"].decode(),
-        number=fields[b"number"].decode(),
-        purpose=fields[b"purpose"].decode(),
-        channel=fields[b"channel"].decode(),
-        kid=fields[b"kid"].decode(),
-        nonce=fields[b"nonce"].decode(),
+        id=text(b"id"),
+        tenant=text(b"tenant"),
+        number=text(b"number"),
+        purpose=text(b"purpose"),
+        channel=text(b"channel"),
+        kid=text(b"kid"),
+        nonce=text(b"nonce"),
         to=fields[b"to"],
-        expires_at=int(fields[b"expires_at"]),
-        country=fields[b"country"].decode(),
-        digits=int(fields[b"digits"]),
-        locale=fields[b"locale"].decode(),
-        app_hash=fields[b"app_hash"].decode(),
-        origin=fields[b"origin"].decode(),
+        expires_at=int(fields.get(b"expires_at", 0)),
+        country=text(b"country"),
+        digits=int(fields.get(b"digits", 0)),
+        locale=text(b"locale"),
+        app_hash=text(b"app_hash"),
+        origin=text(b"origin"),
+        tried=tuple(way for way in text(b"tried").split(",") if way),
+        kind=text(b"kind"),
+        text=text(b"text"),
+        via=text(b"via"),
     )

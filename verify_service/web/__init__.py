@@ -5,6 +5,7 @@ from flask import Flask
 from verify_service.web import problems
 from verify_service.web.admin import admin
 from verify_service.web.blocks import blocks
+from verify_service.web.consents import consents
 from verify_service.web.fake import fake
 from verify_service.web.inquiry import inquiry
 from verify_service.web.native import native
@@ -12,6 +13,7 @@ from verify_service.web.operations import operations
 from verify_service.web.pages import pages
 from verify_service.web.parts import EXTENSION, Parts
 from verify_service.web.problems import MOST_BYTES
+from verify_service.web.providers import providers
 
 
 def create_app(parts: Parts) -> Flask:
@@ -22,7 +24,7 @@ def create_app(parts: Parts) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = parts
     problems.install(app)
-    for blueprint in (native, operations, pages, admin, inquiry, blocks):
+    for blueprint in (native, operations, pages, admin, inquiry, blocks, consents, providers):
         app.register_blueprint(blueprint)
     if parts.inbox is not None:
         app.register_blueprint(fake)

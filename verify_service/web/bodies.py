@@ -11,17 +11,20 @@ from flask import request
 from msgspec import Meta
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
+from verify_service import phone
+from verify_service.consents import Source
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
 from verify_service.policy.live import MOST_NOTE, NOTE
 from verify_service.service import StartFields
+from verify_service.store.consents import State
 from verify_service.web.problems import MOST_BYTES
 
 # Python's `$` also matches before a final newline; `\Z` does not.
 To = Annotated[str, Meta(min_length=1, max_length=32)]
 Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
-Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")]
+Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*\Z")]
 Ip = Annotated[str, Meta(min_length=1, max_length=45)]
 Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}\Z")]
 Binding = Annotated[
@@ -68,6 +71,14 @@ class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Reason
 
 
+class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /consents/{number}."""
+
+    state: State
+    source: Source = "api"
+    note: Reason | None = None
+
+
 class BehaviourBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of PUT /fake/behaviour."""
 
@@ -106,6 +117,7 @@ _FORMS = {
     "to": "a number in E.164, such as +14155550123, or a pattern of it with *",
     "provider": "the name of a provider: lower-case letters, digits and hyphens",
     "body": "text without control characters",
+    "source": "1 to 32 lower-case letters, digits and hyphens, such as web-form",
 }
 
 B = TypeVar("B")
@@ -122,7 +134,7 @@ def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
     """The request's body. Raises InvalidRequest naming the field; 413 and 415 by their own exceptions."""
     if media_type() != "application/json":
         raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
-    body = _body(most)
+    body = raw(most)
     try:
         found = decoder.decode(body)
         _unique_names.decode(body.decode())
@@ -140,12 +152,13 @@ def text(kinds: Sequence[str], most: int) -> str:
     if media_type() not in kinds:
         raise UnsupportedMediaType(f"Send the header `Content-Type: {kinds[0]}`, or JSON as `application/json`.")
     try:
-        return _body(most).decode()
+        return raw(most).decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest("", f"the body is not UTF-8: {error.reason}") from None
 
 
-def _body(most: int) -> bytes:
+def raw(most: int) -> bytes:
+    """The request's body, of whatever kind it is. Raises 413 by its own exception, InvalidRequest for a part of one."""
     request.max_content_length = most + 1
     body = request.get_data(cache=False)
     if len(body) > most:
@@ -241,3 +254,11 @@ def path_number(to: str, field: str = "to") -> str:
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise InvalidNumber("not-a-number", "Write the number in E.164, such as +14155550123.", field)
     return number
+
+
+def real_number(to: str) -> str:
+    """A number in a path that exists in its country's plan, as E.164 has it. Raises InvalidNumber."""
+    try:
+        return phone.parse(path_number(to, "number"), None).e164
+    except InvalidNumber as error:
+        raise InvalidNumber(error.members["reason"], error.detail, "number") from None

@@ -1,5 +1,6 @@
 """The fake provider's side for tests and people; mounted only where a fake provider is configured."""
 
+import secrets
 from math import isfinite
 from typing import cast
 
@@ -9,6 +10,7 @@ from flask import Blueprint, Response, request
 from verify_service.duration import rfc3339
 from verify_service.errors import Forbidden, InvalidRequest
 from verify_service.inbox import Inbox, InboxMessage
+from verify_service.model import InboundText
 from verify_service.store.clock import VirtualClock
 from verify_service.web import bodies
 from verify_service.web.auth import guarded
@@ -19,8 +21,6 @@ from verify_service.web.parts import parts
 fake = Blueprint("fake", __name__, url_prefix="/fake")
 
 LONGEST_WAIT = 30.0
-_STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
-_START = frozenset({"START", "UNSTOP", "YES"})
 _behaviour = msgspec.json.Decoder(bodies.BehaviourBody)
 _clock = msgspec.json.Decoder(bodies.ClockBody)
 _inbound = msgspec.json.Decoder(bodies.InboundBody)
@@ -97,9 +97,8 @@ def inbound(tenant: str) -> Response:
     """A text from a phone: STOP and its kin opt the number out of the tenant's messages, START and its kin in again."""
     body = bodies.read(_inbound)
     number = bodies.path_number(body.from_, "from")
-    word = body.body.strip(" .!?\t\r\n").upper()
-    if word in _STOP or word in _START:
-        _inbox().set_consent(tenant, number, word in _STOP)
+    text = InboundText(id=secrets.token_hex(12), from_=number, to=body.to, body=body.body)
+    parts().consents.heard(text, _first_fake(), [tenant])
     return json({"from": number, "to": body.to, "body": body.body}, 202)
 
 
@@ -122,6 +121,11 @@ def _wait() -> float:
     if not isfinite(wait) or not 0 <= wait <= LONGEST_WAIT:
         raise InvalidRequest("wait", f"is a number of seconds from 0 to {LONGEST_WAIT:g}")
     return wait
+
+
+def _first_fake() -> str:
+    """The name that a text comes by."""
+    return next(name for name, provider in parts().config.providers.items() if provider.adapter.fake)
 
 
 def _inbox() -> Inbox:

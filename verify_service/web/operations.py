@@ -51,6 +51,10 @@ def metrics(_tenant: str) -> Response:
         "verify_outbox_entries": ("Messages queued and not settled yet.", float(parts().store.outbox.depth())),
         "verify_policy_revision": ("The revision in force in the process that answers.", float(parts().live.in_force)),
     }
+    if endpoints := parts().config.webhooks:
+        waiting, dead = parts().store.webhooks.counts(list(endpoints))
+        gauges["verify_webhooks_waiting"] = ("Verifications with events for a tenant's endpoint.", float(waiting))
+        gauges["verify_webhooks_dead"] = ("Events that were given up and can be replayed.", float(dead))
     live = parts().store.blocks.list(parts().clock.now())
     for name, words in BLOCK_GAUGES.items():
         gauges[f"verify_live_blocks_{name}"] = (words, float(sum(getattr(block, name) for block in live)))

@@ -1,12 +1,16 @@
 """What the views work with, hung on the Flask app when it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import current_app
 
+from verify_service.adapters import Callbacks
 from verify_service.config import Config
+from verify_service.consents import Consents
 from verify_service.inbox import Inbox
 from verify_service.model import Clock
+from verify_service.people import People
 from verify_service.policy.live import LivePolicy
 from verify_service.service import Service
 from verify_service.store import Store
@@ -18,7 +22,8 @@ EXTENSION = "verify_service"
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Built once per worker process by `verify_service.app`. `inbox` is None where no fake provider is configured;
-    `multiprocess` says that metrics of several processes are gathered."""
+    `multiprocess` says that metrics of several processes are gathered; `callbacks` are those of each provider whose
+    vendor calls us."""
 
     config: Config
     store: Store
@@ -26,6 +31,9 @@ class Parts:
     live: LivePolicy
     clock: Clock
     failures: FailedAuthentications
+    consents: Consents
+    people: People
+    callbacks: Mapping[str, Callbacks]
     inbox: Inbox | None
     multiprocess: bool
 

@@ -1,8 +1,8 @@
 -- Shared by the functions below. Times are milliseconds, an ARGV of the caller, never the server's.
 
 -- Every function's last argument is until when it may run, in milliseconds of the server's own clock, or '': what a
--- stopped server finds in its buffers when it goes on was given up by its caller long ago. It is the only use of that
--- clock; no rule sees it.
+-- stopped server finds in its buffers when it goes on was given up by its caller long ago. But for a sender's line,
+-- which all dispatchers must see alike, it is the only use of that clock; no rule sees it.
 local function register(name, callback, flags)
   local function in_time(KEYS, ARGV)
     local deadline = table.remove(ARGV)

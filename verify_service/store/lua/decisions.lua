@@ -43,11 +43,14 @@ local function explain(KEYS, ARGV)
 end
 
 -- explain_pending: what of a pending verification or a consent stands in a start's way; writes nothing.
---   KEYS[1]  live:<number>:<tenant>:<purpose>   KEYS[2]  consent:<number>:<tenant>   ARGV[1]  now
--- Answers {kind, wait_ms}: opted-out, sends-exhausted, cooldown, or '' where nothing does.
+--   KEYS[1]  live:<number>:<tenant>:<purpose>   KEYS[2]  consent:<number>:<tenant>
+--   KEYS[3]  unreachable:<number>:<channel>     ARGV[1]  now
+-- Answers {kind, wait_ms}: opted-out, unreachable, sends-exhausted, cooldown, or '' where nothing does.
 local function explain_pending(KEYS, ARGV)
   local now, base = tonumber(ARGV[1]), KEYS[1]:match('^(.-{%d+}:)')
   if redis.call('GET', KEYS[2]) == 'out' then return {'opted-out', 0} end
+  local lost = unreachable_for(redis.call('GET', KEYS[3]), now)
+  if lost > 0 then return {'unreachable', lost} end
   local id = redis.call('GET', KEYS[1])
   local old = id and record_of(base .. 'verification:' .. id)
   if not old or old.status ~= 'pending' or old.expires_at <= now then return {'', 0} end
@@ -56,8 +59,9 @@ local function explain_pending(KEYS, ARGV)
   return {'', 0}
 end
 
--- unlock: forgets what the limits of a number have counted. Called by the service, for an operator.
---   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<number>…
+-- unlock: forgets what the limits of a number have counted, and that it cannot be reached. Called by the service, for
+-- an operator.
+--   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<number>…, unreachable:<number>:<channel>
 --   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  what the event is about
 --   ARGV[…]  the event's fields
 -- Answers how many counts there were.

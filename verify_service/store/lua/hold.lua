@@ -84,7 +84,8 @@ local function credit_here(base, credits, now, wrong)
   return others
 end
 
--- Applies what a resend takes back in this partition; adds to `others` what it takes back elsewhere.
+-- Applies what a resend, or a message that did not arrive, takes back in this partition; adds to `others` what it takes
+-- back elsewhere.
 local function take_back(base, credits, others)
   for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
     if part == base:match('{(%d+)}') then
@@ -100,8 +101,8 @@ end
 -- few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
 -- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
--- or `undo:` and the nonce of a resend whose trial is to be released. A block that was made or lifted comes as {'',
--- 'blocked' or 'lifted', rule, mode}.
+-- or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'', 'blocked' or
+-- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price>'}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = redis.call('GET', KEYS[2]) or '-'
@@ -118,10 +119,13 @@ local function credits(KEYS, ARGV)
       end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
-    elseif fields[4] == 'start' then
+    elseif fields[4] == 'start' or fields[4] == 'failed' then
       for i = 7, #fields - 1, 2 do
         if fields[i] == 'undo' then take_back(base, fields[i + 1], answer) end
       end
+    end
+    if fields[19] == 'way' then
+      answer[#answer + 1] = {'', 'receipt', fields[20], fields[4] .. ' ' .. fields[22] .. ' ' .. fields[24]}
     end
   end
   if last ~= '-' then redis.call('SET', KEYS[2], last, 'PX', 604800000) end

@@ -1,32 +1,44 @@
 -- settle: what became of an outbox entry: acknowledged and deleted together, and written into the timeline. Called by
 -- the dispatcher.
---   KEYS[1]  outbox   ARGV[1]  entry   ARGV[2]  verification id   ARGV[3]  keep_events   ARGV[4]  tenant
+--   KEYS[1]  outbox   ARGV[1]  keep_events   ARGV[2]  the delivery, msgpack: {id, entry, tenant, number, channel, country, …}
+--   ARGV[3]  '' or {due, tag, provider, tried, within, life}, msgpack: it goes another way unless a receipt comes till then
 --   ARGV[…]  four each: at, event, provider, reason
 -- Answers 1, or 0 where the entry had been settled or withdrawn: then nothing is written.
 local function settle(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
-  redis.call('XACK', KEYS[1], 'dispatch', ARGV[1])
-  if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-  local id = ARGV[2]
-  local known = redis.call('EXISTS', base .. 'verification:' .. id) == 1
-  for i = 5, #ARGV, 4 do
-    local at, event, provider, reason = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    if known then note(base, id, at, event, provider, reason) end
-    emit(base, ARGV[3], at, event, id, {'tenant', ARGV[4], 'provider', provider, 'reason', reason})
+  local about = cmsgpack.unpack(ARGV[2])
+  local entry, fields = about[2], nil
+  if ARGV[3] ~= '' then fields = redis.call('XRANGE', KEYS[1], entry, entry) end
+  redis.call('XACK', KEYS[1], 'dispatch', entry)
+  if redis.call('XDEL', KEYS[1], entry) == 0 then return 0 end
+  local due, tag, provider, tried, within, life
+  if fields then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
+  -- On a cluster the receipt may have come between the dispatcher's two calls.
+  if fields and #fields == 1 and redis.call('GET', base .. 'fate:' .. tag) ~= 'delivered' then
+    local kept = {}
+    for i = 1, #fields[1][2], 2 do
+      local name, value = fields[1][2][i], fields[1][2][i + 1]
+      if name ~= 'to' then kept[#kept + 1], kept[#kept + 2] = name, value end
+    end
+    local waiting = cmsgpack.pack({tag, provider, tried, within, about, kept})
+    redis.call('SET', base .. 'waiting:' .. entry, waiting, 'PX', life)
+    redis.call('ZADD', base .. 'waiting', due, entry)
+    redis.call('PEXPIRE', base .. 'waiting', DAY_MS)
+  end
+  for i = 4, #ARGV, 4 do
+    tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], about, ARGV[i + 2], ARGV[i + 3])
   end
   return 1
 end
 
--- report: a receipt that came after the entry was settled. Called by the dispatcher.
---   KEYS[1]  verification:<id>   ARGV[1]  at  ARGV[2]  event  ARGV[3]  provider  ARGV[4]  reason  ARGV[5]  keep_events
--- Answers 1, or 0 for an unknown verification.
+-- report: what is known of a message before it is settled, or came after that. Called by the dispatcher.
+--   KEYS[1]  verification:<id>   ARGV as of `settle`, without ARGV[3]
+-- Answers 1.
 local function report(KEYS, ARGV)
-  local base, id = KEYS[1]:match('^(.-{%d+}:)'), KEYS[1]:match('verification:(.*)$')
-  local tenant = redis.call('HGET', KEYS[1], 'tenant')
-  if not tenant then return 0 end
-  local at = tonumber(ARGV[1])
-  note(base, id, at, ARGV[2], ARGV[3], ARGV[4])
-  emit(base, ARGV[5], at, ARGV[2], id, {'tenant', tenant, 'provider', ARGV[3], 'reason', ARGV[4]})
+  local base = KEYS[1]:match('^(.-{%d+}:)')
+  for i = 3, #ARGV, 4 do
+    tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], cmsgpack.unpack(ARGV[2]), ARGV[i + 2], ARGV[i + 3])
+  end
   return 1
 end
 

@@ -17,7 +17,7 @@ end
 --   {'started'|'resent', id, created_at, expires_at, resend_at, checks_left, sends_left, channel, observed}
 --   {'opted-out'} · {'mismatch'} · {'replayed', <the first form>}
 --   {'cooldown', wait_ms, id, resend_at, expires_at} · {'sends-exhausted', wait_ms, id, expires_at}
---   {'rate-limited'|'blocked', name, wait_ms, observed}
+--   {'rate-limited'|'blocked', name, wait_ms, observed}; the name is `unreachable` where a carrier said so
 -- A refusal leaves its decision record, decision:<id>; so does what an observed limit or rule would have refused, some a
 -- minute.
 local function start(KEYS, ARGV)
@@ -37,7 +37,8 @@ local function start(KEYS, ARGV)
     if replay ~= 'new' then return {'replayed', replay} end
     first = 3
   end
-  local consent, old_id = unpack(redis.call('MGET', base .. 'consent:' .. number .. ':' .. tenant, pointer))
+  local consent, old_id, unreachable = unpack(redis.call('MGET', base .. 'consent:' .. number .. ':' .. tenant, pointer,
+    base .. 'unreachable:' .. number .. ':' .. channel))
   if consent == 'out' then
     record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
     return {'opted-out'}
@@ -59,7 +60,10 @@ local function start(KEYS, ARGV)
     end
   end
   local refusal
-  if old and old.sends >= old.sends_max then
+  local lost = test and 0 or unreachable_for(unreachable, now)
+  if lost > 0 then
+    refusal = {'blocked', 'unreachable', lost, observed}
+  elseif old and old.sends >= old.sends_max then
     -- The wait is until a retry can pass, and that one meets the limits too.
     refusal = {'sends-exhausted', longest_wait(limits, now, old.expires_at - now), old_id, old.expires_at}
   elseif old and old.binding == binding and now < old.resend_at then

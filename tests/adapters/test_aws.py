@@ -1,0 +1,166 @@
+"""What is AWS's alone: topics that are subscribed to, certificates that are fetched, credentials that are found."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.adapters.aws_peer import CERTIFICATE, TOPIC, AwsPeer
+from verify_service.errors import ConfigError, Forged, Unavailable
+from verify_service.model import Callback, Receipt
+from verify_service.providers.aws import AwsCallbacks
+from verify_service.providers.sns import Topics
+
+CONFIRM = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=verify&Token=2336412f37"
+
+
+@pytest.fixture
+def peer() -> Iterator[AwsPeer]:
+    with AwsPeer() as made:
+        yield made
+
+
+def subscription(peer: AwsPeer, **changed: str) -> Callback:
+    """As SNS asks whether a subscription is meant."""
+    fields: dict[str, Any] = {"Type": "SubscriptionConfirmation", "Token": "2336412f37", "SubscribeURL": CONFIRM}
+    return peer.notification("receipts", "You have chosen to subscribe to the topic.", **fields | changed)
+
+
+def test_a_subscription_is_confirmed_by_itself(peer: AwsPeer) -> None:
+    """Whoever subscribes our address to the topic has nothing else to do: the signed question is answered."""
+    assert peer.callbacks().receipts(subscription(peer)) == []
+    assert peer.fetched == [CERTIFICATE, CONFIRM]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"TopicArn": TOPIC.replace("123456789012", "210987654321")},
+        {"SubscribeURL": "https://example.org/?Action=ConfirmSubscription"},
+        {"SubscribeURL": CONFIRM.replace("https", "http")},
+    ],
+    ids=["another account's topic", "another host", "without TLS"],
+)
+def test_nothing_else_is_confirmed(peer: AwsPeer, changed: dict[str, str]) -> None:
+    """Not a stranger's topic, and no address that is not SNS's: we are not sent to visit others."""
+    with pytest.raises(Forged):
+        peer.callbacks().receipts(subscription(peer, **changed))
+    assert set(peer.fetched) <= {CERTIFICATE}
+
+
+def test_a_forged_question_is_not_answered(peer: AwsPeer) -> None:
+    """The signature is checked first."""
+    call = subscription(peer)
+    forged = Callback(call.method, call.url, call.headers, call.body.replace(b"chosen", b"wished"))
+    with pytest.raises(Forged):
+        peer.callbacks().receipts(forged)
+    assert peer.fetched == [CERTIFICATE]
+
+
+def test_an_unsubscription_says_nothing(peer: AwsPeer) -> None:
+    """Its URL would subscribe again, so it is left alone."""
+    assert peer.callbacks().receipts(subscription(peer, Type="UnsubscribeConfirmation")) == []
+    assert peer.fetched == [CERTIFICATE]
+
+
+def test_a_certificate_is_fetched_once(peer: AwsPeer) -> None:
+    """Not with every message."""
+    callbacks = peer.callbacks()
+    for _ in range(3):
+        callbacks.receipts(peer.receipt("m1", "delivered"))
+    assert peer.fetched == [CERTIFICATE]
+
+
+def test_a_topic_of_signature_version_1_is_believed(peer: AwsPeer) -> None:
+    """SHA-1 is what a topic signs with until it is told otherwise."""
+    message = '{"eventType": "TEXT_DELIVERED", "isFinal": true, "messageId": "m1"}'
+    assert peer.callbacks().receipts(peer.notification("receipts", message, SignatureVersion="1")) == [
+        Receipt("m1", "delivered")
+    ]
+
+
+def test_a_subject_is_signed_with_the_rest(peer: AwsPeer) -> None:
+    """Where a message has one."""
+    message = '{"eventType": "TEXT_DELIVERED", "isFinal": true, "messageId": "m1"}'
+    call = peer.notification("receipts", message, Subject="A subject")
+    assert peer.callbacks().receipts(call) == [Receipt("m1", "delivered")]
+    with pytest.raises(Forged):
+        peer.callbacks().receipts(Callback("POST", call.url, {}, call.body.replace(b"A subject", b"B subject")))
+
+
+def test_an_sns_that_cannot_be_asked_is_neither_believed_nor_forged(peer: AwsPeer) -> None:
+    """The call is to be repeated, so it must not be told that it was wrong."""
+
+    def fetch(_: str) -> bytes:
+        raise Unavailable("no connection")
+
+    topics = Topics(frozenset([TOPIC]), peer.clock, fetch)
+    callbacks = AwsCallbacks(peer.settings(), peer.surroundings(), topics)
+    with pytest.raises(Unavailable):
+        callbacks.receipts(peer.receipt("m1", "delivered"))
+
+
+@pytest.mark.parametrize(
+    ("event", "final", "receipt"),
+    [
+        ("TEXT_SUCCESSFUL", False, Receipt("m1")),
+        ("TEXT_SUCCESSFUL", True, Receipt("m1", "delivered")),
+        ("TEXT_TTL_EXPIRED", True, Receipt("m1", "failed", "expired")),
+        ("VOICE_COMPLETED", True, Receipt("m1", "delivered")),
+        ("VOICE_RINGING", False, Receipt("m1")),
+        ("VOICE_NO_ANSWER", True, Receipt("m1", "failed", "no answer")),
+        ("TEXT_OF_TOMORROW", True, Receipt("m1")),
+    ],
+)
+def test_each_event_is_a_receipt(peer: AwsPeer, event: str, final: bool, receipt: Receipt) -> None:
+    """What the carrier has taken is delivered only where AWS will hear no more of it; news of tomorrow are none."""
+    message = f'{{"eventType": "{event}", "isFinal": {str(final).lower()}, "messageId": "m1"}}'
+    assert peer.callbacks().receipts(peer.notification("receipts", message)) == [receipt]
+
+
+def test_without_credentials_nothing_is_sent(peer: AwsPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither the table nor the machine has any, the next in line gets the message."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    provider = peer.provider(access_key=None, secret_key=None)
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message())
+    provider.close()
+    assert (raised.value.reason, peer.asked) == ("NoCredentialsError", 0)
+
+
+def test_the_machines_own_credentials_do(peer: AwsPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 finds them where it always does: a role, a profile, the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", peer.secrets["SECRET"])
+    provider = peer.provider(access_key=None, secret_key=None)
+    provider.send(peer.message())
+    provider.close()
+    assert (len(peer.taken), peer.wrong) == (1, [])
+
+
+def test_half_the_credentials_stop_the_start(peer: AwsPeer) -> None:
+    """A key without its secret is told when the file is put to work."""
+    with pytest.raises(ConfigError, match="go together"):
+        peer.provider(secret_key=None)
+
+
+def test_nobody_is_called_in_a_language_that_no_voice_speaks(peer: AwsPeer) -> None:
+    """Words read out by the rules of another language are noise: the next in line gets the message."""
+    provider = peer.provider()
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message(channel="voice", locale="sw"))
+    provider.close()
+    assert (raised.value.reason, peer.asked) == ("no voice for sw", 0)
+
+
+def test_a_parameter_that_aws_does_not_know_is_not_sent(peer: AwsPeer) -> None:
+    """boto3 refuses it before it goes out: nothing was sent, and the reason shows none of it."""
+    provider = peer.provider()
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message(text=""))
+    provider.close()
+    assert (raised.value.reason, peer.asked) == ("ParamValidationError", 0)

@@ -1,0 +1,100 @@
+"""The email adapter against a real mail server: what an email says of itself, and how connections are kept."""
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from tests.adapters.email_peer import EmailPeer
+from verify_service.adapters import find
+from verify_service.errors import ConfigError, Rejected, Unavailable
+
+
+@pytest.fixture
+def peer() -> Iterator[EmailPeer]:
+    with EmailPeer() as made:
+        yield made
+
+
+def test_an_email_says_what_it_is(peer: EmailPeer) -> None:
+    """From whom, to whom, when, its id, which is the send's, and that no person wrote it."""
+    provider = peer.provider()
+    message = peer.message()
+    receipt = provider.send(message)
+    provider.close()
+    [email] = peer.emails
+    assert email["From"] == "codes@acme.example.org"
+    assert email["Message-ID"] == f"<{message.id}@acme.example.org>" == f"<{receipt.provider_id}>"
+    assert email["Auto-Submitted"] == "auto-generated"
+    assert email.get_content_type() == "text/plain"
+    assert parsedate_to_datetime(email["Date"]).year >= 2026
+
+
+def test_a_brand_goes_before_the_address(peer: EmailPeer) -> None:
+    """Where the route names no sender, the table's `sender` is it, under the tenant's name."""
+    provider = peer.provider()
+    provider.send(peer.message(sender="Söhne & Co"))
+    provider.close()
+    [email] = peer.emails
+    assert email["From"] == "Söhne & Co <other@acme.example.org>"
+
+
+def test_a_connection_is_kept(peer: EmailPeer) -> None:
+    """One login does for messages that follow each other; after a refusal there is a new one."""
+    provider = peer.provider()
+    for _ in range(3):
+        provider.send(peer.message())
+    assert peer.logins == 1
+    peer.how = "rejects"
+    with pytest.raises(Rejected):
+        provider.send(peer.message())
+    peer.how = None
+    provider.send(peer.message())
+    provider.close()
+    assert len(peer.taken) == 4
+    assert peer.logins == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "judgement", "reason"),
+    [
+        ("rejects", Rejected, "address refused (550)"),
+        ("is policy", Unavailable, "address refused (550)"),
+        ("throttles", Unavailable, "address refused (452)"),
+        ("refuses the text", Unavailable, "email refused (554)"),
+        ("denies", Unavailable, "login refused (535)"),
+    ],
+)
+def test_each_reply_is_judged(peer: EmailPeer, how: str, judgement: type[Exception], reason: str) -> None:
+    """A mailbox that is not there rejects; what the server has against us or the moment lets the next one try."""
+    peer.how = how
+    provider = peer.provider()
+    with pytest.raises(judgement) as raised:
+        provider.send(peer.message())
+    provider.close()
+    assert str(raised.value) == reason
+
+
+def test_a_certificate_that_is_not_trusted_gets_neither_password_nor_code(peer: EmailPeer) -> None:
+    """The connection ends before either."""
+    provider = find("email").provider(peer.settings(tls_ca=None), peer.surroundings())
+    with pytest.raises(Unavailable) as raised:
+        provider.send(peer.message())
+    provider.close()
+    assert (raised.value.reason, peer.logins, peer.taken) == ("TLS failed", 0, [])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"password": None}, "username and password are given together"),
+        ({"security": "none"}, 'a password needs security = "starttls" or "tls"'),
+        ({"tls_ca": "/no/such/file"}, "tls_ca: there is no file /no/such/file"),
+    ],
+)
+def test_a_table_that_cannot_work_stops_the_start(peer: EmailPeer, table: dict[str, Any], message: str) -> None:
+    """It is said at once what is wrong."""
+    with pytest.raises(ConfigError) as raised:
+        find("email").provider(peer.settings(**table), peer.surroundings())
+    assert str(raised.value) == message

@@ -1,0 +1,44 @@
+"""What a person asks of a tenant, from the command line: to see what is held of them, to have it erased."""
+
+import click
+import msgspec
+
+from verify_service import settings
+from verify_service.commands.inquiry import to_option
+from verify_service.commands.policies import by_option, reason_option
+from verify_service.model import Number
+from verify_service.people import People
+
+_tenant = click.option("--tenant", default="default", show_default=True, help="For whom it is held.")
+
+
+@click.group()
+def person() -> None:
+    """What is held of one person."""
+
+
+@person.command("export")
+@to_option
+@_tenant
+def export(number: Number, tenant: str) -> None:
+    """Prints all that is held of a number for a tenant, as JSON."""
+    found = msgspec.json.encode(_people().export(tenant, number.e164))
+    click.echo(msgspec.json.format(found, indent=2).decode())
+
+
+@person.command("erase")
+@to_option
+@_tenant
+@reason_option
+@by_option
+def erase(number: Number, tenant: str, reason: str, by: str) -> None:
+    """Forgets a number for a tenant; an opt-out in force stays, as one bare word."""
+    erased = _people().erase(tenant, number.e164, by, reason)
+    click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
+
+
+def _people() -> People:
+    from verify_service.app import remote
+
+    service = remote(settings.read())
+    return People(service.store, service.tagger, service.clock)

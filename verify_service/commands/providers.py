@@ -1,0 +1,90 @@
+"""How the providers do, for operators: their health, what they answer and how fast, what today has cost."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from verify_service import settings
+from verify_service.config import Config, load
+from verify_service.duration import rfc3339
+from verify_service.store.health import State
+
+_SUMS = ("messages", "segments", "delivered", "failed", "price")
+
+
+@click.command("providers")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def providers(as_json: bool) -> None:
+    """Shows each provider on each channel: weight now, answer times, errors, receipts, and today by sender (UTC)."""
+    from verify_service.app import clock_of, store_at_hand
+
+    found = settings.read()
+    config = load(found.config, found.api_key)
+    store = store_at_hand(found)
+    states, today = store.health.states(), store.health.costs(clock_of(found, store).now())
+    shown = [_shown(name, states.get(name), today) for name in _names(config, states, today)]
+    if as_json:
+        click.echo(msgspec.json.encode(shown).decode())
+        return
+    for each in shown:
+        for line in _lines(each):
+            click.echo(line)
+
+
+def _names(config: Config, states: dict[str, State], today: dict[str, dict[str, int]]) -> list[str]:
+    """`<provider>/<channel>`, those of the routes first, as written."""
+    written = [f"{via.provider}/{route.channel}" for route in config.routes for via in route.via]
+    seen = [f"{way.split('/')[0]}/{way.split('/')[2]}" for way in today]
+    return list(dict.fromkeys((*written, *states, *seen)))
+
+
+def _shown(name: str, state: State | None, today: dict[str, dict[str, int]]) -> dict[str, Any]:
+    provider, channel = name.split("/")
+    senders = [
+        {"sender": way.split("/")[1] or None}
+        | {what: sums.get(what, 0) for what in _SUMS}
+        | {"price": sums.get("price", 0) / 1_000_000}
+        for way, sums in sorted(today.items())
+        if (way.split("/")[0], way.split("/")[2]) == (provider, channel)
+    ]
+    return {
+        "provider": provider,
+        "channel": channel,
+        "weight_percent": state.factor if state else 100,
+        "shifted_at": rfc3339(state.changed) if state and state.changed else None,
+        "reason": state.reason if state and state.factor < 100 else None,
+        "p50_ms": state.percentile(0.5) if state else None,
+        "p95_ms": state.percentile(0.95) if state else None,
+        "errors": _share(state.errors, state.tries) if state else None,
+        "receipts": _share(state.came, state.came + state.missing) if state else None,
+        "today": senders,
+    }
+
+
+def _share(part: float, whole: float) -> float | None:
+    """None where too little was seen lately to say."""
+    return round(part / whole, 3) if whole >= 0.5 else None
+
+
+def _lines(each: dict[str, Any]) -> Iterator[str]:
+    why = f" since {each['shifted_at']}: {each['reason']}" if each["reason"] else ""
+    yield f"{each['provider']}  {each['channel']}  {each['weight_percent']} % of its weight{why}"
+    yield (
+        f"    lately: half of the answers within {_ms(each['p50_ms'])}, 95 % within {_ms(each['p95_ms'])}; "
+        f"errors {_percent(each['errors'])}, receipts {_percent(each['receipts'])}"
+    )
+    for day in each["today"]:
+        yield (
+            f"    today by {day['sender'] or 'the brand'}: {day['messages']} messages, "
+            f"{day['segments']} segments, {day['delivered']} delivered, {day['failed']} failed, ${day['price']:.2f}"
+        )
+
+
+def _ms(ms: int | None) -> str:
+    return "—" if ms is None else f"{ms} ms"
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:.0%}"

@@ -1,0 +1,58 @@
+"""A tenant's dead letters from the command line: list, replay."""
+
+import click
+import msgspec
+
+from verify_service import settings
+from verify_service.duration import rfc3339
+from verify_service.store import Store
+
+_tenant = click.option("--tenant", default="default", show_default=True, help="Whose endpoint.")
+
+
+@click.group()
+def webhooks() -> None:
+    """Events for the tenants' own endpoints."""
+
+
+@webhooks.command("dead")
+@_tenant
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def dead(tenant: str, as_json: bool) -> None:
+    """Lists the events that were given up, the newest first, and why."""
+    store, _ = _at_hand()
+    letters = store.webhooks.dead(tenant)
+    shown = [
+        {
+            "at": rfc3339(letter.at),
+            "id": letter.event.id,
+            "event": letter.event.fields["event"],
+            "happened_at": rfc3339(int(letter.event.fields["at"])),
+            "tries": letter.event.tries + 1,
+            "reason": letter.why,
+        }
+        for letter in letters
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode(shown).decode())
+        return
+    for line in shown:
+        click.echo("{at}  {id}  {event} of {happened_at}: {reason}".format(**line))
+    if not shown:
+        click.echo("no dead letter")
+
+
+@webhooks.command("replay")
+@_tenant
+def replay(tenant: str) -> None:
+    """Has all dead letters tried again, oldest first; an endpoint that had answered 410 is on again."""
+    store, now = _at_hand()
+    click.echo(f"{store.webhooks.replay(now, tenant)} events are tried again")
+
+
+def _at_hand() -> tuple[Store, int]:
+    from verify_service.app import clock_of, store_at_hand
+
+    found = settings.read()
+    store = store_at_hand(found)
+    return store, clock_of(found, store).now()

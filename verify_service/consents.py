@@ -1,0 +1,190 @@
+"""Consent: what people answer to the messages they get, and what callers record of it.
+
+STOP to a sender opts a number out for every tenant that the sender serves, START in again; both are answered once a
+day, and so is HELP, which changes nothing.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from verify_service import phone
+from verify_service.codes import KeyRing, Tagger
+from verify_service.config import Config, SenderConfig
+from verify_service.duration import rfc3339
+from verify_service.errors import InvalidNumber
+from verify_service.messages import keyword, tongue
+from verify_service.model import Clock, Frozen, InboundText, Number
+from verify_service.store import Store, partitions
+from verify_service.store.connection import Argument
+from verify_service.store.consents import Said, State
+from verify_service.telemetry import INBOUND
+
+ANSWER_LIFE_MS = 600_000
+_MOST_WORDS = 160
+_STATES: dict[str, State] = {"stop": "out", "start": "in"}
+
+Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+
+
+class Entry(Frozen, frozen=True, omit_defaults=True):
+    """One line of a trail: what was said, when (milliseconds), and where from.
+
+    `source` is `sms` or `whatsapp` for a person's own text, `carrier` where a vendor told us, and else the caller's
+    word. Of a text, `words` is what the person wrote, `sender` the address they wrote to; `note` is the caller's.
+    """
+
+    at: int
+    state: State
+    source: str
+    provider: str | None = None
+    sender: str | None = None
+    words: str | None = None
+    note: str | None = None
+
+
+class Consent(NamedTuple):
+    """A number's consent with one tenant, None where nothing is known, and how it came to be, oldest first."""
+
+    state: State | None
+    trail: tuple[Entry, ...]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class Ledger:
+    """The consents as they are written down. Numbers are E.164; all methods raise StoreUnavailable."""
+
+    def __init__(self, store: Store, tagger: Tagger, clock: Clock) -> None:
+        self._store = store
+        self._tagger = tagger
+        self._clock = clock
+
+    def look(self, tenant: str, number: str) -> Consent:
+        """The consent as it stands."""
+        tag = self._tagger.number(number)
+        state, trail = self._store.consents.read(tag, tenant)
+        return Consent(state, tuple(_decode(self._tagger.unseal(each, _context(tag, tenant))) for each in trail))
+
+    def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> None:
+        """What a caller says of a person's consent. In force at once."""
+        entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
+        self._write(tenant, self._tagger.number(number), entry)
+
+    def opted_out(self, tenant: str, tag: str, provider: str, reason: str) -> None:
+        """A vendor refused a message because the person had opted out there. `tag` is the number's."""
+        if self._store.consents.read(tag, tenant)[0] != "out":
+            entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
+            self._write(tenant, tag, entry)
+
+    def _write(self, tenant: str, tag: str, entry: Entry) -> None:
+        sealed = self._seal(tenant, tag, entry)
+        self._store.consents.write(entry.at, tag, tenant, entry.state, entry.source, sealed)
+
+    def _seal(self, tenant: str, tag: str, entry: Entry) -> bytes:
+        # Under the key that never rotates: a trail must be readable for as long as it is kept.
+        return self._tagger.seal(_encode(entry), _context(tag, tenant))
+
+
+class Consents(Ledger):
+    """The ledger with an ear for what people write."""
+
+    def __init__(self, store: Store, config: Config, keys: KeyRing, tagger: Tagger, clock: Clock) -> None:
+        super().__init__(store, tagger, clock)
+        self._config = config
+        self._keys = keys
+
+    def heard(self, text: InboundText, provider: str, tenants: Iterable[str] | None = None) -> None:
+        """A text from a phone, which came by a provider; one that is told twice counts once.
+
+        It concerns `tenants`, or those that its sender serves. What is no keyword, or from no phone, is passed over.
+        """
+        kind = keyword(text.body)
+        number = _phone(text.from_)
+        INBOUND.labels(provider, kind or "other").inc()
+        if kind is None or number is None:
+            return
+        name, sender = self._sender(text.to, provider)
+        concerned = sorted(tenants or (sender.tenants if sender else ()) or self._config.tenants)
+        now, tag, state = self._clock.now(), self._tagger.number(number.e164), _STATES.get(kind)
+        source = "whatsapp" if sender and sender.type == "whatsapp" else "sms"
+        self._store.deliveries.reachable(tag, [source])
+        words, to = text.body[:_MOST_WORDS], text.to[:64]
+        trails = []
+        if state:
+            entry = Entry(at=now, state=state, source=source, provider=provider, sender=to, words=words)
+            trails = [(tenant, self._seal(tenant, tag, entry)) for tenant in concerned]
+        answer: list[Argument] = []
+        if sender and sender.replies and not text.answered:
+            locale, via = tongue(text.body, number.country), f"{provider}/{name}"
+            answer = [kind, *self._answer(now, kind, number, tag, concerned[0], locale, via, source)]
+        said = Said(self._text_tag(provider, text), tag, state, source, trails, answer)
+        self._store.consents.heard(now, said)
+
+    def _text_tag(self, provider: str, text: InboundText) -> str:
+        """What a repetition is known by; a vendor that gives no ids tells once."""
+        return self._tagger.tag("text", provider, text.from_, text.id or secrets.token_hex(8))
+
+    def _sender(self, address: str, provider: str) -> tuple[str, SenderConfig | None]:
+        """The name of the sender that was written to, and itself; where two have the address, the one of a route by the
+        provider."""
+        named = [(name, each) for name, each in self._config.senders.items() if _bare(each.address) == _bare(address)]
+        used = {(via.provider, via.sender) for route in self._config.routes for via in route.via}
+        named.sort(key=lambda pair: (provider, pair[0]) not in used)
+        return named[0] if named else ("", None)
+
+    def _answer(
+        self, now: int, kind: str, number: Number, tag: str, tenant: str, locale: str, via: str, source: str
+    ) -> list[Argument]:
+        """The outbox entry of an answer."""
+        home = self._store.verifications.partition(tag)
+        fields: dict[str, Argument] = {
+            "id": partitions.new_id("re", home, self._store.link.partitions),
+            "kind": "reply",
+            "text": kind,
+            "via": via,
+            "expires_at": str(now + ANSWER_LIFE_MS),
+            "tenant": tenant,
+            "channel": source,
+            "number": tag,
+            "country": number.country,
+            "locale": locale,
+            "to": self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
+        }
+        return [part for pair in fields.items() for part in pair]
+
+
+def shown(number: str, consent: Consent) -> dict[str, object]:
+    """A consent as people and programs outside see it; `source` and `at` are those of the newest entry."""
+    trail = [msgspec.to_builtins(entry) | {"at": rfc3339(entry.at)} for entry in consent.trail]
+    newest = trail[-1] if trail else {}
+    return {
+        "to": number,
+        "state": consent.state or "unknown",
+        "source": newest.get("source"),
+        "at": newest.get("at"),
+        "trail": trail,
+    }
+
+
+def _context(tag: str, tenant: str) -> str:
+    return f"consent|{tag}|{tenant}"
+
+
+def _phone(address: str) -> Number | None:
+    """The number that a text came from; None for a short code or a name, which no message of ours can have reached."""
+    try:
+        return phone.parse(address, None)
+    except InvalidNumber:
+        return None
+
+
+def _bare(address: str) -> str:
+    """An address without what vendors add to it and leave out of it."""
+    return re.sub(r"^\+|[ ()./-]", "", address.rpartition(":")[2]).lower()

@@ -1,0 +1,71 @@
+"""The ways a message may go, and in what order they are tried."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from verify_service.config import Config
+from verify_service.duration import Duration
+from verify_service.store.outbox import Entry
+
+_dice = random.SystemRandom()
+
+
+class Way(NamedTuple):
+    """One provider with one sender on one channel. A provider is asked in vain after `answer_within`, and a message is
+    not delivered after `receipt_within`; then the next way is tried."""
+
+    provider: str
+    sender: str | None
+    channel: str
+    weight: int = 100
+    answer_within: Duration = Duration("1 second")
+    receipt_within: Duration | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.sender or ''}/{self.channel}"
+
+    @property
+    def health(self) -> str:
+        """What its health is kept under: it is the same for all senders."""
+        return f"{self.provider}/{self.channel}"
+
+
+def plan(config: Config, entry: Entry) -> list[list[Way]]:
+    """The ways that are open to an entry: those of its channel first, then those of each channel that its route falls
+    back on. Ways that it has gone before are closed."""
+    if entry.kind:
+        provider, _, sender = entry.via.partition("/")
+        return [[Way(provider, sender or None, entry.channel)]] if provider in config.providers else []
+    first = config.route(entry.country, entry.channel)
+    plans = []
+    for channel in dict.fromkeys((entry.channel, *(first.fallback if first else ()))):
+        route = config.route(entry.country, channel)
+        if route is None or f"*/*/{channel}" in entry.tried:
+            continue
+        ways = [
+            Way(via.provider, via.sender, channel, via.weight, route.answer_within, route.receipt_within)
+            for via in config.carriers(route, entry.country)
+        ]
+        if left := [way for way in ways if way.name not in entry.tried]:
+            plans.append(left)
+    return plans
+
+
+def order(ways: Sequence[Way], factor: Callable[[Way], int] = lambda _: 100) -> list[Way]:
+    """The order to try them in: drawn by weight, one after the other, where `factor` (0 to 100) says how much of its
+    weight a way deserves now; then those of weight 0 as written; last, those that deserve nothing."""
+    up = [way for way in ways if factor(way)]
+    down = [way for way in ways if not factor(way)]
+    return [*_drawn(up, factor), *_drawn(down, lambda _: 100)]
+
+
+def _drawn(ways: Sequence[Way], factor: Callable[[Way], int]) -> list[Way]:
+    left = [way for way in ways if way.weight]
+    drawn = []
+    while left:
+        chosen = _dice.choices(left, [way.weight * factor(way) for way in left])[0]
+        left.remove(chosen)
+        drawn.append(chosen)
+    return [*drawn, *(way for way in ways if not way.weight)]

@@ -1,0 +1,92 @@
+"""What a person may ask of a tenant: to see what is held of them, and to have it erased."""
+
+from typing import Any
+
+import msgspec
+
+from verify_service.codes import Tagger
+from verify_service.consents import Ledger, shown
+from verify_service.duration import rfc3339
+from verify_service.model import Clock
+from verify_service.store import Store
+from verify_service.store.shapes import Record
+
+
+class People:
+    """Looks and erasures for one tenant and one number in E.164. Every method raises StoreUnavailable."""
+
+    def __init__(self, store: Store, tagger: Tagger, clock: Clock) -> None:
+        self._store = store
+        self._tagger = tagger
+        self._clock = clock
+        self._ledger = Ledger(store, tagger, clock)
+
+    def export(self, tenant: str, number: str) -> dict[str, Any]:
+        """All that is held of the person for the tenant, ready for JSON: consent and its trail, verifications with
+        their timelines, decisions, and the events under the number's pseudonym. Looks through a whole partition.
+
+        What limits have counted is not in it: counts are pseudonyms without a name or a tenant, and end by themselves.
+        """
+        now, tag = self._clock.now(), self._tagger.number(number)
+        ids = self._store.people.verifications(tag, tenant)
+        decisions = [
+            self._store.verifications.decisions.read(now, tenant, each)
+            for each in self._store.people.decisions(tag, tenant)
+        ]
+        return {
+            "tenant": tenant,
+            "at": rfc3339(now),
+            "pseudonym": tag,
+            "consent": shown(number, self._ledger.look(tenant, number)),
+            "verifications": [
+                _timed(record) for each in ids if (record := self._store.verifications.read(now, tenant, each))
+            ],
+            "decisions": [_timed(decision) for decision in decisions if decision],
+            "events": self._events(tenant, tag),
+        }
+
+    def erase(self, tenant: str, number: str, by: str, reason: str) -> int:
+        """Forgets the person for the tenant; answers how many verifications that were.
+
+        What is pending is canceled first, its unsent message withdrawn. An opt-out in force stays as one bare word, to
+        be honoured; so do counts of limits until they end, so that no erasure is a way around one; the events hold
+        pseudonyms only, and one more says who erased and why. Looks through a whole partition a few times.
+        """
+        now, tag = self._clock.now(), self._tagger.number(number)
+        ids = self._store.people.verifications(tag, tenant)
+        for each in ids:
+            self._store.verifications.cancel(now, tenant, each)
+        decisions = self._store.people.decisions(tag, tenant)
+        self._store.people.erase(now, tag, tenant, [*ids, *decisions], by, reason)
+        return len(ids)
+
+    def _events(self, tenant: str, tag: str) -> list[dict[str, Any]]:
+        ids: set[str] = {tag}
+        found = []
+        for event in self._store.events.read(0):
+            if event.get("tenant") == tenant and event.get("number") == tag:
+                ids.add(event["id"])
+            if event["id"] in ids and event.get("tenant", tenant) == tenant:
+                found.append(event)
+        return found
+
+
+_TIMES = ("at", "created_at", "expires_at", "resend_at")
+_HIDDEN = ("number", "sealed_to")
+
+
+def _timed(noun: Any) -> Any:
+    """A noun as JSON has it, its times in RFC 3339."""
+    return _spelt(noun._asdict() if isinstance(noun, Record) else msgspec.to_builtins(noun))
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.to_builtins(value)
+    if isinstance(value, dict):
+        return {
+            name: rfc3339(each) if name in _TIMES else _spelt(each)
+            for name, each in value.items()
+            if name not in _HIDDEN
+        }
+    return [_spelt(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,195 @@
+"""Submits to an SMSC or an aggregator over SMPP 3.4, by a transceiver bind that is kept up (`smpp_bind`).
+
+Texts in the GSM 7-bit alphabet go unpacked (data_coding 0), all others as UCS-2 (8). What is longer than a segment is
+split, and the receipt is asked for with the last segment, whose id is the message's. The SMSC is told to drop what it
+cannot deliver within the code's life.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+from smpplib import consts
+
+from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.duration import Duration
+from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
+from verify_service.model import InboundText, Message, Receipt
+from verify_service.providers.smpp_bind import Account, Answer, Bind, Delivery
+from verify_service.providers.smpp_text import decode, encode
+from verify_service.providers.tls import trusting
+
+Octet = Annotated[int, Meta(ge=0, le=255)]
+
+# What a status says of the message; any other refusal says that it was not sent.
+_REJECTED = frozenset({consts.SMPP_ESME_RINVDSTADR, consts.SMPP_ESME_RINVDSTTON, consts.SMPP_ESME_RINVDSTNPI})
+_UNCERTAIN = frozenset({consts.SMPP_ESME_RSYSERR, consts.SMPP_ESME_RUNKNOWNERR})
+
+# What a receipt says, by its word and by the message_state beside it (SMPP 3.4, appendix B and 5.2.28).
+_STATES = {
+    1: "ENROUTE",
+    2: "DELIVRD",
+    3: "EXPIRED",
+    4: "DELETED",
+    5: "UNDELIV",
+    6: "ACCEPTD",
+    7: "UNKNOWN",
+    8: "REJECTD",
+}
+_FAILED = frozenset({"EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"})
+_RECEIPT = re.compile(rb"\b(id|stat|err):\s*([0-9A-Za-z_.-]+)", re.IGNORECASE)
+_IS_RECEIPT, _TYPES, _HAS_HEADER = 0x04, 0x3C, 0x40
+_RECEIPTED_ID, _STATE, _NETWORK_ERROR = 0x001E, 0x0427, 0x0423
+
+_INTERNATIONAL, _NATIONAL_NETWORK, _ALPHANUMERIC = (1, 1), (3, 0), (5, 0)
+
+
+class SmppSettings(Settings, frozen=True, kw_only=True):
+    """The account with the aggregator, and how its SMSC differs from others; see docs/providers/smpp.md."""
+
+    host: Annotated[str, Meta(min_length=1)]
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 2775
+    tls: bool = False
+    tls_ca: str | None = None
+    system_id: Annotated[str, Meta(min_length=1, max_length=15)]
+    password: Secret
+    system_type: Annotated[str, Meta(max_length=12)] = ""
+    source_ton: Octet | None = None
+    source_npi: Octet | None = None
+    alphabet: Literal["gsm-7", "latin-1"] = "gsm-7"
+    long_messages: Literal["udh", "sar"] = "udh"
+    message_ids: Literal["same", "hex-then-decimal", "decimal-then-hex"] = "same"
+    validity: bool = True
+    permanent_errors: tuple[str, ...] = ()
+    window: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    timeout: Duration = Duration("5 seconds")
+    enquire_every: Duration = Duration("30 seconds")
+
+
+class SmppProvider:
+    """A provider at the other end of a bind."""
+
+    def __init__(self, settings: SmppSettings, around: Surroundings) -> None:
+        """Binds in the background. Raises ConfigError for a password or certificate that cannot be used."""
+        self._settings = settings
+        self._around = around
+        password = around.secret(settings.password)
+        if len(password) > 8:
+            raise ConfigError("an SMPP password has at most 8 characters")
+        account = Account(
+            host=settings.host,
+            port=settings.port,
+            tls=trusting(settings.tls_ca) if settings.tls else None,
+            system_id=settings.system_id,
+            password=password,
+            system_type=settings.system_type,
+            window=settings.window,
+            timeout=settings.timeout.seconds,
+            enquire_every=settings.enquire_every.seconds,
+        )
+        self._bind = Bind(account, self._hear)
+
+    def send(self, message: Message) -> Receipt:
+        answers = self._bind.submit(self._parts(message))
+        _judge(answers)
+        return Receipt(provider_id=self._receipted_id(answers[-1].message_id) or None)
+
+    def close(self) -> None:
+        self._bind.close()
+
+    def _parts(self, message: Message) -> Sequence[Mapping[str, Any]]:
+        """The fields of each submit_sm."""
+        settings = self._settings
+        ton, npi = _kind_of(message.sender)
+        coding, parts = encode(message.body, settings.alphabet, settings.long_messages)
+        common = {
+            "source_addr_ton": ton if settings.source_ton is None else settings.source_ton,
+            "source_addr_npi": npi if settings.source_npi is None else settings.source_npi,
+            "source_addr": message.sender.removeprefix("+"),
+            "dest_addr_ton": _INTERNATIONAL[0],
+            "dest_addr_npi": _INTERNATIONAL[1],
+            "destination_addr": message.to.removeprefix("+"),
+            "data_coding": coding,
+            "validity_period": self._validity(message.expires_at) if settings.validity else None,
+        }
+        last = len(parts) - 1
+        return [common | part | {"registered_delivery": int(index == last)} for index, part in enumerate(parts)]
+
+    def _validity(self, expires_at: int) -> str:
+        """What is left of the code's life as SMPP writes a length of time (7.1.1): YYMMDDhhmmsstnnR."""
+        left = min(max(1, (expires_at - self._around.clock.now()) // 1000), 86_399)
+        return f"000000{left // 3600:02}{left // 60 % 60:02}{left % 60:02}000R"
+
+    def _receipted_id(self, message_id: str) -> str:
+        """An id from an answer as the receipt will have it: some SMSCs answer in one base and report in the other."""
+        try:
+            match self._settings.message_ids:
+                case "hex-then-decimal":
+                    return str(int(message_id, 16))
+                case "decimal-then-hex":
+                    return f"{int(message_id):x}"
+        except ValueError:
+            pass
+        return message_id
+
+    def _hear(self, delivery: Delivery) -> None:
+        if delivery.esm_class & _TYPES == _IS_RECEIPT:
+            if receipt := self._receipt(delivery):
+                self._around.report(receipt)
+        elif delivery.esm_class & _TYPES == 0:
+            has_header = bool(delivery.esm_class & _HAS_HEADER)
+            digits = delivery.source_ton in (0, 1) and delivery.source.isdecimal()
+            self._around.heard(
+                InboundText(
+                    id=secrets.token_hex(16),  # The SMSC gives a text none.
+                    from_=f"+{delivery.source}" if digits else delivery.source,
+                    to=delivery.destination,
+                    body=decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet),
+                )
+            )
+
+    def _receipt(self, delivery: Delivery) -> Receipt | None:
+        """The final word on a message; None for what is on its way, or names no message."""
+        # The first of each: the receipt ends with the beginning of the text, which may say anything.
+        found = reversed(_RECEIPT.findall(delivery.text))
+        said = {key.lower().decode(): value.decode() for key, value in found}
+        tlvs = delivery.tlvs
+        provider_id = tlvs.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1") or said.get("id", "")
+        if self._settings.message_ids != "same":
+            provider_id = provider_id.lower().lstrip("0")
+        state = _STATES.get(tlvs.get(_STATE, b"\0")[0]) or said.get("stat", "").upper()
+        if not provider_id or (state != "DELIVRD" and state not in _FAILED):
+            return None
+        if state == "DELIVRD":
+            return Receipt(provider_id=provider_id, status="delivered")
+        error = said.get("err", "") or str(int.from_bytes(tlvs.get(_NETWORK_ERROR, b"")[1:3]) or "")
+        return Receipt(
+            provider_id=provider_id,
+            status="failed",
+            reason=f"{state} {error}".strip(),
+            permanent=error in self._settings.permanent_errors,
+        )
+
+
+def _judge(answers: Sequence[Answer]) -> None:
+    """Raises what the refusals say. Of a message in parts, some of which were taken, something may arrive."""
+    refusals = [answer for answer in answers if answer.status]
+    if not refusals:
+        return
+    first = refusals[0]
+    if first.status in _UNCERTAIN or len(refusals) < len(answers):
+        raise Uncertain(first.status_name)
+    raise Rejected(first.status_name) if first.status in _REJECTED else Unavailable(first.status_name)
+
+
+def _kind_of(address: str) -> tuple[int, int]:
+    """Type of number and numbering plan of a sender: a number, a short code, or letters."""
+    digits = address.removeprefix("+")
+    if not digits.isdecimal():
+        return _ALPHANUMERIC
+    return _NATIONAL_NETWORK if digits == address and len(digits) <= 8 else _INTERNATIONAL
+
+
+ADAPTER = Adapter(settings=SmppSettings, provider=SmppProvider)

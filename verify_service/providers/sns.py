@@ -1,0 +1,118 @@
+"""Amazon SNS as a topic calls an HTTPS subscriber: whether a message is SNS's own, and saying yes to a subscription.
+
+Written after https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html.
+"""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from verify_service.errors import Forged, Unavailable
+from verify_service.model import Callback, Clock
+from verify_service.providers import http
+
+_HOST = re.compile(r"sns\.[a-z0-9-]{3,30}\.amazonaws\.com(\.cn)?")
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
+_MOST_CERTIFICATES = 16
+_PATIENCE_S = 3.0
+# SNS repeats a call for an hour or so where it was not taken; what was signed long before may be a recording.
+_FRESH_S = 25 * 3600
+# What is signed, in this order, each with its name before it; `Subject` only where there is one.
+_SIGNED = {
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+}
+# The topic says which: its attribute SignatureVersion.
+_HASHES: dict[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
+
+
+def fetch(url: str) -> bytes:
+    """What an HTTPS URL of Amazon's answers. Raises Unavailable where it does not."""
+    endpoint = http.Endpoint(url, _PATIENCE_S)
+    try:
+        answer = endpoint.get()
+    finally:
+        endpoint.close()
+    if not answer.accepts:
+        raise Unavailable(f"HTTP {answer.status} from SNS")
+    return answer.body
+
+
+class Topics:
+    """The topics whose word is taken."""
+
+    def __init__(self, arns: frozenset[str], clock: Clock, get: Callable[[str], bytes] = fetch) -> None:
+        """`get` fetches a certificate, or visits the address that confirms a subscription."""
+        self._arns = arns
+        self._clock = clock
+        self._get = get
+        self._certificates: dict[str, x509.Certificate] = {}
+
+    def read(self, call: Callback) -> str | None:
+        """The message in a call; None where it was about the subscription itself, which is confirmed if it is new.
+
+        Raises Forged for what is not signed by SNS for one of the topics, ValueError for what cannot be read, and
+        Unavailable or Uncertain where SNS cannot be asked for its certificate.
+        """
+        told = http.json(call.body, dict[str, object])
+        fields = {name: value for name, value in told.items() if isinstance(value, str)}
+        kind = fields.get("Type", "")
+        if kind not in _SIGNED:
+            raise ValueError("no message of SNS's")
+        if fields.get("TopicArn") not in self._arns:
+            raise Forged("from a topic that is not ours")
+        self._check(fields, _SIGNED[kind])
+        if kind == "Notification":
+            return fields["Message"]
+        if kind == "SubscriptionConfirmation":
+            self._get(_trusted(fields["SubscribeURL"]))
+        return None
+
+    def _check(self, fields: dict[str, str], signed: tuple[str, ...]) -> None:
+        missing = [name for name in signed if name not in fields and name != "Subject"]
+        algorithm = _HASHES.get(fields.get("SignatureVersion", ""))
+        if missing or algorithm is None:
+            raise Forged("not signed as SNS signs")
+        text = "".join(f"{name}\n{fields[name]}\n" for name in signed if name in fields)
+        key = self._certificate(fields.get("SigningCertURL", "")).public_key()
+        try:
+            signature = base64.b64decode(fields.get("Signature", ""), validate=True)
+            signed_at = datetime.fromisoformat(fields["Timestamp"]).astimezone(UTC)
+        except ValueError:
+            raise Forged("not signed as SNS signs") from None
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise Forged("not SNS's kind of key")
+        try:
+            key.verify(signature, text.encode(), padding.PKCS1v15(), algorithm)
+        except InvalidSignature:
+            raise Forged("no signature of SNS's") from None
+        if abs(signed_at.timestamp() - self._clock.now() / 1000) > _FRESH_S:
+            raise Forged("signed too long ago")
+
+    def _certificate(self, url: str) -> x509.Certificate:
+        """Trusted for where it comes from: TLS to a host of Amazon's. Kept, since SNS names a new one anew."""
+        known = self._certificates.get(url)
+        if known is None:
+            if not _CERTIFICATE.fullmatch(url.removeprefix(f"https://{urlsplit(_trusted(url)).netloc}")):
+                raise Forged("its certificate is not at SNS")
+            known = x509.load_pem_x509_certificate(self._get(url))
+            if len(self._certificates) >= _MOST_CERTIFICATES:
+                self._certificates.clear()
+            self._certificates[url] = known
+        return known
+
+
+def _trusted(url: str) -> str:
+    """The URL, if it leads to SNS by HTTPS and no port or user of a stranger's. Raises Forged."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not _HOST.fullmatch(parts.netloc):
+        raise Forged("it leads elsewhere than to SNS")
+    return url

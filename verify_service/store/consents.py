@@ -1,0 +1,57 @@
+"""Consents: whether a number may be sent to for a tenant, and the sealed trail of how that came to be."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from verify_service.store import partitions
+from verify_service.store.connection import Argument, Call, Link, prefix
+
+State = Literal["in", "out"]
+
+
+class Said(NamedTuple):
+    """A keyword that a person texted, ready to be written down.
+
+    `text` is the tag by which a repetition is known; `state` is None where consent does not change; `trails` are the
+    tenants it concerns, each with the sealed entry of its trail; `answer` is the kind of the answer and the fields of
+    its outbox entry, empty where it is not to be answered.
+    """
+
+    text: str
+    number: str
+    state: State | None
+    source: str
+    trails: Sequence[tuple[str, bytes]]
+    answer: Sequence[Argument] = ()
+
+
+class ConsentStore:
+    """The consents of a store. Numbers are tags; all methods raise StoreUnavailable."""
+
+    def __init__(self, link: Link, keep_events: int) -> None:
+        self._link = link
+        self._keep_events = str(keep_events // link.partitions)
+
+    def heard(self, now: int, said: Said) -> bool:
+        """Writes down what a person said, for every tenant in one step; False where it was heard before."""
+        home = partitions.of_tag(said.number, self._link.partitions)
+        args: list[Argument] = [now, self._keep_events, said.number, said.state or "", said.source, len(said.trails)]
+        args += [part for pair in said.trails for part in pair]
+        return bool(self._link.call(Call(home, "heard", [f"{prefix(home)}heard:{said.text}"], [*args, *said.answer])))
+
+    def write(self, now: int, number: str, tenant: str, state: State, source: str, sealed: bytes) -> None:
+        """Sets a consent and adds the sealed entry to its trail."""
+        home = partitions.of_tag(number, self._link.partitions)
+        args: list[Argument] = [now, self._keep_events, number, tenant, state, source, sealed]
+        self._link.call(Call(home, "consent", [_key(home, number, tenant)], args))
+
+    def read(self, number: str, tenant: str) -> tuple[State | None, list[bytes]]:
+        """The state, None where none is known, and the sealed trail, oldest first: the newest thousand entries."""
+        home = partitions.of_tag(number, self._link.partitions)
+        key = _key(home, number, tenant)
+        state, trail = self._link.call(Call(home, "consent_of", [key, f"{key}:trail"], []))
+        return state.decode() if state else None, trail
+
+
+def _key(home: int, number: str, tenant: str) -> str:
+    return f"{prefix(home)}consent:{number}:{tenant}"

@@ -1,0 +1,120 @@
+"""Receipts: whose message each is about, and what follows from it."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service.model import Receipt
+from verify_service.store import partitions
+from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.telemetry import RECEIPTS, log
+
+# A receipt may come when the code is long dead, and still says what the number is worth.
+KEEP_MS = 86_400_000
+
+_pack = msgspec.msgpack.Encoder().encode
+_receipt = msgspec.msgpack.Decoder(Receipt)
+_log = log("receipts")
+
+
+class Delivery(NamedTuple):
+    """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language, `at`
+    is in milliseconds; `priced` where the provider has said already what it costs."""
+
+    id: str
+    entry: str
+    tenant: str
+    number: str
+    channel: str
+    country: str
+    way: str = ""
+    text: str = ""
+    at: int = 0
+    priced: bool = False
+
+
+_delivery = msgspec.msgpack.Decoder(Delivery)
+
+
+class Deliveries:
+    """The deliveries of a store. All methods raise StoreUnavailable."""
+
+    def __init__(self, link: Link, keep_events: int) -> None:
+        self._link = link
+        self._keep_events = str(keep_events // link.partitions)
+
+    def sent(self, provider: str, provider_id: str, delivery: Delivery, life_ms: int) -> Call:
+        """The call that writes down whose message a provider's id names; it answers an early receipt, for `early`."""
+        tag = tag_of(provider, provider_id)
+        return Call(self._home(tag), "sent", self._keys(tag), [_pack(delivery), life_ms + KEEP_MS])
+
+    def early(self, now: int, provider: str, delivery: Delivery, answer: bytes | None) -> None:
+        """Applies the receipt that `sent` answered, where there was one."""
+        if answer:
+            self._apply(now, provider, delivery, _receipt.decode(answer))
+
+    def received(self, now: int, provider: str, receipt: Receipt) -> str | None:
+        """Applies a receipt: to the timeline, the events, what waits for it, and what is known of the number.
+
+        Answers the verification's id; None where the provider's id of the message is not known (yet): then the receipt
+        is kept for a minute. Late, duplicate and out-of-order ones do no harm: what was delivered stays so, and nothing
+        is said twice. Two round trips at the most.
+        """
+        if receipt.provider_id is None:
+            return None
+        tag = tag_of(provider, receipt.provider_id)
+        args = [receipt.status, _pack(receipt)]
+        found = self._link.call(Call(self._home(tag), "delivery", self._keys(tag), args))
+        if not found:
+            if receipt.status != "accepted":
+                RECEIPTS.labels(provider, "unknown", "", "", "", "").inc()
+            return None
+        delivery = _delivery.decode(found)
+        if receipt.status != "accepted":
+            self._apply(now, provider, delivery, receipt)
+        return delivery.id
+
+    def reachable(self, number: str, channels: Sequence[str]) -> None:
+        """Forgets that no message arrives at a number (its tag): the person has just been heard from."""
+        home = partitions.of_tag(number, self._link.partitions)
+        self._link.command(home, ["DEL", *unreachable_keys(number, channels, self._link.partitions)])
+
+    def _apply(self, now: int, provider: str, delivery: Delivery, receipt: Receipt) -> None:
+        home = partitions.of_id(delivery.id, self._link.partitions)
+        tag = tag_of(provider, receipt.provider_id or "")
+        args: list[Argument] = [
+            now,
+            self._keep_events,
+            _pack(delivery),
+            provider,
+            receipt.status,
+            receipt.reason or "",
+            "1" if receipt.permanent else "",
+            receipt.carrier or "",
+            0 if delivery.priced else round((receipt.price or 0) * 1_000_000),
+        ]
+        told = self._link.call(Call(home, "receipt", [f"{prefix(home)}fate:{tag}"], args)).decode()
+        where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)
+        RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
+        if receipt.status == "failed" and told:
+            _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
+
+    def _home(self, tag: str) -> int:
+        return partitions.of_tag(tag, self._link.partitions)
+
+    def _keys(self, tag: str) -> list[str]:
+        base = prefix(self._home(tag))
+        return [f"{base}delivery:{tag}", f"{base}early:{tag}"]
+
+
+def tag_of(provider: str, provider_id: str) -> str:
+    """What a send is called in the store; a vendor's id says nothing of a person, so it needs no secret."""
+    return hashlib.sha256(f"{provider}\n{provider_id}".encode()).hexdigest()[:32]
+
+
+def unreachable_keys(number: str, channels: Sequence[str], count: int) -> list[str]:
+    """The keys that say that a number (its tag) cannot be reached."""
+    base = prefix(partitions.of_tag(number, count))
+    return [f"{base}unreachable:{number}:{channel}" for channel in channels]

@@ -1,0 +1,157 @@
+-- deliveries: what becomes of a message after a provider took it. What is known of a send lies in the partition of its
+-- provider's id of it; what follows from a receipt, in the number's.
+--   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
+--   early:<tag>         a receipt that came before its send was written down, msgpack
+--   fate:<tag>          failed or delivered: what a receipt has said already
+--   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
+--                       tried, within, the delivery, the fields of its entry but `to`}, msgpack
+--   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
+local EARLY_MS, FATE_MS = 60000, 86400000
+local DAY_MS = 86400000
+-- A message that is moved with less of its life left would come too late.
+local LEAST_LIFE = 1000
+
+local function is_delivered(base, id)
+  return (redis.call('GET', base .. 'timeline:' .. id) or ''):find('\tdelivered\t', 1, true) ~= nil
+end
+
+-- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by way
+-- of the events. Trials of resends are taken back when they start.
+local function undo_of(base, id, record, entry)
+  if not record or record.status ~= 'pending' or record.outbox ~= entry or is_delivered(base, id) then return '' end
+  local undo = ''
+  local credits = record.credits:gsub('[^;]*,watch:[^,;]*:t,[^;]*;', function(credit)
+    undo = undo .. credit
+    return ''
+  end)
+  if undo ~= '' then redis.call('HSET', base .. 'verification:' .. id, 'credits', credits) end
+  return undo
+end
+
+-- One thing that happened to a send: a line of the timeline where there still is one, and an event.
+--   about: the delivery   more: what only receipts say
+local function tell(base, keep, at, event, about, provider, reason, more)
+  local id, record = about[1], nil
+  if event == 'failed' then record = record_of(base .. 'verification:' .. id) end
+  if record or redis.call('EXISTS', base .. 'verification:' .. id) == 1 then note(base, id, at, event, provider, reason) end
+  emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
+    'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
+end
+
+-- Queues a waiting message again, where somebody still waits for its code and it was not sent anew meanwhile. `shut`: no
+-- further try by the same channel. Answers whether it was.
+local function move(base, now, waiting, shut)
+  local tried, about, fields = waiting[3], waiting[5], waiting[6]
+  local key = base .. 'verification:' .. about[1]
+  local record, again = record_of(key), {}
+  if not record or record.status ~= 'pending' or record.expires_at < now + LEAST_LIFE then return false end
+  local to = redis.call('GET', base .. 'to:' .. about[1])
+  -- Another outbox entry: a resend has brought another message meanwhile.
+  if record.outbox ~= about[2] or not to then return false end
+  for i = 1, #fields, 2 do
+    if fields[i] == 'tried' then
+      tried = fields[i + 1] .. ',' .. tried
+    else
+      again[#again + 1], again[#again + 2] = fields[i], fields[i + 1]
+    end
+  end
+  if shut then tried = tried .. ',*/*/' .. about[5] end
+  redis.call('HSET', key, 'outbox', queue(base, 'to', to, 'tried', tried, unpack(again)))
+  return true
+end
+
+local function take_waiting(base, entry)
+  local packed = redis.call('GET', base .. 'waiting:' .. entry)
+  redis.call('ZREM', base .. 'waiting', entry)
+  if not packed then return nil end
+  redis.call('DEL', base .. 'waiting:' .. entry)
+  return cmsgpack.unpack(packed)
+end
+
+-- The first time, for an hour; again while that is remembered, for a day.
+local function mark_unreachable(base, now, number, channel)
+  local key, times = base .. 'unreachable:' .. number .. ':' .. channel, 1
+  local found = redis.call('GET', key)
+  if found then times = tonumber(found:match(' (%d+)$')) + 1 end
+  redis.call('SET', key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 'PX', 2 * DAY_MS)
+end
+
+-- Milliseconds for which nothing is sent to a number by a channel; `found` is the value of unreachable:….
+local function unreachable_for(found, now)
+  return found and math.max(0, tonumber(found:match('^%d+')) - now) or 0
+end
+
+-- sent: writes down whose message a provider's id names. Called by the dispatcher.
+--   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   ARGV[1]  the delivery, msgpack   ARGV[2]  its life in ms
+-- Answers the receipt that came before, or false.
+local function sent(KEYS, ARGV)
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  local early = redis.call('GET', KEYS[2])
+  if early then redis.call('DEL', KEYS[2]) end
+  return early
+end
+
+-- delivery: whose message a receipt is about. Called by whoever gets the receipt.
+--   KEYS as of `sent`   ARGV[1]  status   ARGV[2]  the receipt, msgpack
+-- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written down.
+local function delivery(KEYS, ARGV)
+  local found = redis.call('GET', KEYS[1])
+  if found then return found end
+  if ARGV[1] == 'delivered' then
+    redis.call('SET', KEYS[2], ARGV[2], 'PX', EARLY_MS)
+  elseif ARGV[1] == 'failed' then
+    redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', EARLY_MS)
+  end
+  return false
+end
+
+-- receipt: applies one. Delivered beats everything; what was said before is not said again. Called by whoever gets it.
+--   KEYS[1]  fate:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the delivery, msgpack   ARGV[4]  provider
+--   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add
+-- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
+local function receipt(KEYS, ARGV)
+  local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
+  local now, keep, about, provider, status, reason = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+  local fate = redis.call('GET', KEYS[1])
+  if fate == 'delivered' or fate == status then return '' end
+  redis.call('SET', KEYS[1], status, 'PX', FATE_MS)
+  local entry, number, channel = about[2], about[4], about[5]
+  local permanent = ARGV[7] == '1'
+  local event = status
+  if status == 'delivered' then
+    take_waiting(base, entry)
+    redis.call('DEL', base .. 'unreachable:' .. number .. ':' .. channel)
+  else
+    if permanent then mark_unreachable(base, now, number, channel) end
+    local packed = redis.call('GET', base .. 'waiting:' .. entry)
+    -- Of two providers that took it, the last one's word counts.
+    if packed and cmsgpack.unpack(packed)[1] == tag and move(base, now, take_waiting(base, entry), permanent) then
+      event = 'failed-over'
+    end
+  end
+  tell(base, keep, now, event, about, provider, reason,
+    {'way', about[7], 'permanent', ARGV[7], 'price', ARGV[9], 'carrier', ARGV[8]})
+  return event
+end
+
+-- overdue: sends on what has waited too long for its receipt. Called by the dispatcher.
+--   KEYS[1]  waiting   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  how many at most
+-- Answers {tried, …}: by which way each of them had gone, whether or not it was sent on.
+local function overdue(KEYS, ARGV)
+  local base, now, answer = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), {}
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
+    local waiting = take_waiting(base, entry)
+    if waiting then
+      answer[#answer + 1] = waiting[3]
+      if move(base, now, waiting, false) then
+        tell(base, ARGV[2], now, 'failed-over', waiting[5], waiting[2], 'no receipt within ' .. waiting[4])
+      end
+    end
+  end
+  return answer
+end
+
+register('sent', sent)
+register('delivery', delivery)
+register('receipt', receipt)
+register('overdue', overdue)

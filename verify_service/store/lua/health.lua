@@ -1,0 +1,128 @@
+-- health: how much of its weight each provider deserves, on each of its channels; shared by all dispatchers. Weights shift
+-- away from one that fails, is slow, or whose receipts stay out, and drift back.
+--   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time, so they are recent ones.
+--     factor    percent of its weight           changed   when it last shifted      reason   why it last went down
+--     at        when the sums were made         probed    when one message was last let through, while down
+--     tries, errors                             answers, and those of them that were errors or came too late
+--     failing                                   errors in a row
+--     came, missing, silent                     receipts that say delivered; messages without; those in a row
+--     usual                                     the share of receipts that came in good times
+--     hist                                      answers by time, as HIST_MS
+local TRIES_MS, RECEIPTS_MS, HIST_FADE_MS = 10000, 30000, 60000
+local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
+-- Steps and probes come with the dispatchers' pulses, a second apart and a little less.
+local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
+local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
+
+local function health_of(packed, now)
+  if not packed then
+    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, tries = 0, errors = 0, failing = 0, came = 0,
+      missing = 0, silent = 0, usual = -1, hist = {0}}
+  end
+  local state = cmsgpack.unpack(packed)
+  local gone = math.max(0, now - state.at)
+  for _, field in ipairs({'tries', 'errors'}) do state[field] = state[field] * math.exp(-gone / TRIES_MS) end
+  for _, field in ipairs({'came', 'missing'}) do state[field] = state[field] * math.exp(-gone / RECEIPTS_MS) end
+  for i, n in ipairs(state.hist) do state.hist[i] = n * math.exp(-gone / HIST_FADE_MS) end
+  state.at = now
+  return state
+end
+
+-- What speaks against a provider now, in words; nil where nothing does.
+local function complaint(state)
+  if state.failing >= STREAK then return digits(state.failing) .. ' tries in a row failed or came too late' end
+  if state.tries >= LEAST and state.errors / state.tries >= WORST then
+    return string.format('%.0f %% of tries failed or came too late', 100 * state.errors / state.tries)
+  end
+  if state.usual < 0.5 then return nil end
+  -- So many in a row that chance would take a million messages for it.
+  if state.silent >= math.max(SILENT, -6 / math.log10(math.max(0.001, 1 - state.usual))) then
+    return digits(state.silent) .. ' messages in a row without a receipt that they arrived'
+  end
+  local known = state.came + state.missing
+  if known >= LEAST and state.came / known < 0.6 * state.usual then
+    return string.format('%.0f %% of receipts come, where %.0f %% are usual', 100 * state.came / known, 100 * state.usual)
+  end
+end
+
+local function add_report(state, report)
+  local _, tries, errors, failing, came, missing, silent, hist = unpack(report)
+  state.tries, state.errors = state.tries + tries, state.errors + errors
+  state.failing = failing < tries and failing or state.failing + failing
+  state.came, state.missing = state.came + came, state.missing + missing
+  state.silent = silent < came + missing and silent or state.silent + silent
+  for i, n in ipairs(hist) do state.hist[i] = (state.hist[i] or 0) + n end
+  local known = state.came + state.missing
+  if came + missing > 0 and known >= LEAST then
+    local share, weight = state.came / known, state.usual < 0 and 1 or math.min(1, 0.01 * (came + missing))
+    if state.usual < 0 or share > 0.6 * state.usual then state.usual = state.usual + weight * (share - state.usual) end
+  end
+  -- Down, it comes back by what a message that was let through has shown.
+  local silence = state.reason:find('receipt', 1, true)
+  return silence and came > 0 or not silence and tries > failing
+end
+
+-- pulse: adds what a dispatcher saw since it last asked, lets weights shift, and tells what holds now.
+--   KEYS[1]  health   KEYS[2]  costs:<day>
+--   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  {{name, tries, errors, errors at the end in a row, came, missing, missing
+--            at the end in a row, hist}, …}, msgpack   ARGV[4]  the names of each route, {{name, …}, …}, msgpack
+--   ARGV[5]  {field, amount, …} to add to the day's costs, msgpack
+-- Answers {{name, factor, 1 where one message may be let through}, …}, {{name, from, to, reason}, …}.
+local function pulse(KEYS, ARGV)
+  local base, now = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1])
+  local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
+  for i = 1, #flat, 2 do states[flat[i]] = health_of(flat[i + 1], now) end
+  for _, report in ipairs(cmsgpack.unpack(ARGV[3])) do
+    local name = report[1]
+    states[name] = states[name] or health_of(nil, now)
+    well[name] = add_report(states[name], report)
+  end
+  local bad, helped, names, ours = {}, {}, {}, {}
+  local groups = cmsgpack.unpack(ARGV[4])
+  for name, state in pairs(states) do bad[name] = complaint(state) end
+  for _, group in ipairs(groups) do
+    local good = 0
+    for _, name in ipairs(group) do
+      if not bad[name] then good = good + 1 end
+      if not ours[name] then ours[name], names[#names + 1] = true, name end
+    end
+    for _, name in ipairs(group) do helped[name] = helped[name] or good > 0 end
+  end
+  local rows, shifts = {}, {}
+  for _, name in ipairs(names) do
+    local state = states[name] or health_of(nil, now)
+    local from, to, reason = state.factor, state.factor, bad[name]
+    if reason then
+      -- Where all of a route do badly it is not the provider: then nobody is blamed.
+      if from > 0 and helped[name] and now - state.changed >= STEP_EACH then to = math.max(0, from - STEP) end
+    elseif from == 0 then
+      if well[name] then to = BACK end
+    elseif from < 100 and now - state.changed >= BACK_EACH then
+      to = math.min(100, from + BACK)
+    end
+    if to ~= from then
+      reason = reason or 'does well again'
+      state.factor, state.changed = to, now
+      if to < from then state.reason = reason end
+      -- What comes from now on is what counts: the next messages that are let through, not hundreds of old failures.
+      if to == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
+      shifts[#shifts + 1] = {name, from, to, reason}
+      local provider, channel = name:match('^(.*)/(.*)$')
+      emit(base, ARGV[2], now, 'shifted', '', {'provider', provider, 'channel', channel, 'from', digits(from),
+        'to', digits(to), 'reason', reason})
+    end
+    local probe = 0
+    if state.factor == 0 and now - state.probed >= PROBE_EACH then
+      state.probed, probe = now, 1
+    end
+    rows[#rows + 1] = {name, state.factor, probe}
+    redis.call('HSET', KEYS[1], name, cmsgpack.pack(state))
+  end
+  redis.call('PEXPIRE', KEYS[1], HEALTH_LIFE)
+  local costs = cmsgpack.unpack(ARGV[5])
+  for i = 1, #costs, 2 do redis.call('HINCRBY', KEYS[2], costs[i], costs[i + 1]) end
+  if #costs > 0 then redis.call('PEXPIRE', KEYS[2], COSTS_LIFE) end
+  return {rows, shifts}
+end
+
+register('pulse', pulse)

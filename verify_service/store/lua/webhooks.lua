@@ -1,0 +1,155 @@
+-- Events on their way to the tenants' own endpoints. Each partition hands its events over by itself:
+--   hooks                       hash: `last`, the newest event handed over; `read`, how many the stream had had by then
+--   hooks:<tenant>:due          sorted set: verification ids, by when their oldest event is to be tried (next)
+--   hooks:<tenant>:lane:<id>    list: the events of one verification, packed {position, fields, tries}, oldest first
+--   hooks:<tenant>:dead         list: {position, fields, tries, why, when} of what was given up, newest first
+--   hooks:<tenant>:off          when the endpoint said that it is gone for good
+
+local WAITING_MS = 604800000
+local DEAD_MS = 2592000000
+local DEAD_MOST = 1000
+
+local function hooks_of(base, tenant) return base .. 'hooks:' .. tenant .. ':' end
+
+local function bury(hooks, item, why, now)
+  item[4], item[5] = why, digits(now)
+  redis.call('LPUSH', hooks .. 'dead', cmsgpack.pack(item))
+  redis.call('LTRIM', hooks .. 'dead', 0, DEAD_MOST - 1)
+  redis.call('PEXPIRE', hooks .. 'dead', DEAD_MS)
+end
+
+local function line_up(hooks, id, item, now)
+  redis.call('RPUSH', hooks .. 'lane:' .. id, cmsgpack.pack(item))
+  redis.call('PEXPIRE', hooks .. 'lane:' .. id, WAITING_MS)
+  -- Behind one that waits for its next try: a verification's events go in their order.
+  redis.call('ZADD', hooks .. 'due', 'NX', digits(now), id)
+  redis.call('PEXPIRE', hooks .. 'due', WAITING_MS)
+end
+
+-- How far the events have been handed over, and how many were trimmed away before that. Whoever looks for the first time
+-- begins with what comes from then on.
+local function position_of(stream, key)
+  local found = redis.pcall('XINFO', 'STREAM', stream)
+  local info = {['last-generated-id'] = '0-0', ['entries-added'] = 0, length = 0}
+  for i = 1, #found, 2 do info[found[i]] = found[i + 1] end
+  local added, trimmed = info['entries-added'], info['entries-added'] - info['length']
+  local last, read = unpack(redis.call('HMGET', key, 'last', 'read'))
+  if not last then return info['last-generated-id'], added, 0 end
+  return last, math.max(tonumber(read), trimmed), math.max(0, trimmed - read)
+end
+
+local function hand_over(base, wanted, entry, most, now)
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  local events, name = wanted[fields.tenant], fields.event
+  if name == 'start' then name = fields.refused and 'refused' or 'started' end
+  if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
+  fields.event, fields.credits, fields.undo = name, nil, nil
+  local hooks, item = hooks_of(base, fields.tenant), {entry[1], fields, 0}
+  if redis.call('EXISTS', hooks .. 'off') == 1 then
+    bury(hooks, item, 'the endpoint is off', now)
+  elseif redis.call('ZCARD', hooks .. 'due') >= most and not redis.call('ZSCORE', hooks .. 'due', fields.id) then
+    bury(hooks, item, 'too many were waiting', now)
+  else
+    line_up(hooks, fields.id, item, now)
+  end
+end
+
+-- hooks: hands the newest events over to the tenants that want them, and answers those that are due, each left to the
+-- caller for as long as its lease. Called by the dispatchers.
+--   KEYS[1]  events   KEYS[2]  hooks    ARGV[1]  now   ARGV[2]  how many events at most   ARGV[3]  lease in ms
+--   ARGV[4]  how many verifications may wait for a tenant
+--   ARGV[5]  {{tenant, {event, …}, how many are wanted}, …}, msgpack
+-- Answers {more, lost, {tenant, id, packed}, …}: whether more events wait, how many were trimmed away unseen.
+local function hooks(KEYS, ARGV)
+  local base, now, page = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), tonumber(ARGV[2])
+  local asked, wanted = cmsgpack.unpack(ARGV[5]), {}
+  for _, ask in ipairs(asked) do
+    wanted[ask[1]] = {}
+    for _, event in ipairs(ask[2]) do wanted[ask[1]][event] = true end
+  end
+  local last, read, lost = position_of(KEYS[1], KEYS[2])
+  local entries = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', page)
+  for _, entry in ipairs(entries) do
+    last = entry[1]
+    hand_over(base, wanted, entry, tonumber(ARGV[4]), now)
+  end
+  redis.call('HSET', KEYS[2], 'last', last, 'read', digits(read + #entries))
+  redis.call('PEXPIRE', KEYS[2], WAITING_MS)
+  local answer = {#entries == page and 1 or 0, lost}
+  for _, ask in ipairs(asked) do
+    local own = hooks_of(base, ask[1])
+    if ask[3] > 0 and redis.call('EXISTS', own .. 'off') == 0 then
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', own .. 'due', '-inf', digits(now), 'LIMIT', 0, ask[3])) do
+        local item = redis.call('LINDEX', own .. 'lane:' .. id, 0)
+        if item then
+          redis.call('ZADD', own .. 'due', digits(now + ARGV[3]), id)
+          answer[#answer + 1] = {ask[1], id, item}
+        else
+          redis.call('ZREM', own .. 'due', id)
+        end
+      end
+    end
+  end
+  return answer
+end
+
+-- hooked: what became of a try. Called by the dispatcher that made it.
+--   KEYS[1]  hooks:<tenant>:due    ARGV[1]  now   ARGV[2]  id   ARGV[3]  position of the event
+--   ARGV[4]  'done', 'again' or 'dead'   ARGV[5]  ms until the next try, or why it is given up
+-- Answers 1, or 0 where another has settled it.
+local function hooked(KEYS, ARGV)
+  local own, now, id = KEYS[1]:match('^(.*:)due$'), tonumber(ARGV[1]), ARGV[2]
+  local lane = own .. 'lane:' .. id
+  local head = redis.call('LINDEX', lane, 0)
+  local item = head and cmsgpack.unpack(head)
+  if not item or item[1] ~= ARGV[3] then return 0 end
+  if ARGV[4] == 'again' then
+    item[3] = item[3] + 1
+    redis.call('LSET', lane, 0, cmsgpack.pack(item))
+    redis.call('PEXPIRE', lane, WAITING_MS)
+    redis.call('ZADD', KEYS[1], digits(now + ARGV[5]), id)
+    redis.call('PEXPIRE', KEYS[1], WAITING_MS)
+    return 1
+  end
+  redis.call('LPOP', lane)
+  if ARGV[4] == 'dead' then bury(own, item, ARGV[5], now) end
+  if redis.call('EXISTS', lane) == 1 then
+    redis.call('ZADD', KEYS[1], digits(now), id)
+  else
+    redis.call('ZREM', KEYS[1], id)
+  end
+  return 1
+end
+
+-- hooks_off: the endpoint said that it is gone: nothing more is sent to it. Called by the dispatcher.
+--   KEYS[1]  hooks:<tenant>:off    ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  tenant; '' where the event is told
+--                                                                               elsewhere
+-- Answers 1, or 0 where it was off already.
+local function hooks_off(KEYS, ARGV)
+  if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', DEAD_MS) then return 0 end
+  if ARGV[3] ~= '' then
+    emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'webhook-off', ARGV[3], {'tenant', ARGV[3]})
+  end
+  return 1
+end
+
+-- hooks_replay: dead letters are tried again, oldest first, and an endpoint that was off is on. Called by an operator.
+--   KEYS[1]  hooks:<tenant>:dead    ARGV[1]  now
+-- Answers how many there were.
+local function hooks_replay(KEYS, ARGV)
+  local own, now = KEYS[1]:match('^(.*:)dead$'), tonumber(ARGV[1])
+  redis.call('DEL', own .. 'off')
+  local letters = redis.call('LRANGE', KEYS[1], 0, -1)
+  for i = #letters, 1, -1 do
+    local item = cmsgpack.unpack(letters[i])
+    line_up(own, item[2].id, {item[1], item[2], 0}, now)
+  end
+  redis.call('DEL', KEYS[1])
+  return #letters
+end
+
+register('hooks', hooks)
+register('hooked', hooked)
+register('hooks_off', hooks_off)
+register('hooks_replay', hooks_replay)

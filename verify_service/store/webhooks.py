@@ -1,0 +1,123 @@
+"""Events that wait for the tenants' own endpoints: what is due, what became of a try, what was given up."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service.store.connection import Argument, Call, Link, prefix
+
+PAGE = 500
+# Longer than a try may take: twice the longest timeout.
+LEASE_MS = 45_000
+# Of a tenant, over all partitions: a verification with its events takes about a kilobyte.
+MOST_WAITING = 100_000
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Wanted(NamedTuple):
+    """What a tenant's endpoint is told of, and how many events it can take now."""
+
+    events: Sequence[str]
+    room: int
+
+
+class Due(NamedTuple):
+    """An event whose time has come, with what the stream had of it; `position` is its place there, `tries` those that
+    have failed."""
+
+    partition: int
+    tenant: str
+    id: str
+    position: str
+    fields: Mapping[str, str]
+    tries: int
+
+
+class Letter(NamedTuple):
+    """An event that was given up: why, and when (milliseconds)."""
+
+    event: Due
+    why: str
+    at: int
+
+
+_item = msgspec.msgpack.Decoder(tuple[str, dict[str, str], int])
+_letter = msgspec.msgpack.Decoder(tuple[str, dict[str, str], int, str, str])
+
+
+class WebhookStore:
+    """The waiting events of a store. All methods raise StoreUnavailable."""
+
+    def __init__(self, link: Link, keep_events: int) -> None:
+        self._link = link
+        self._keep_events = str(keep_events // link.partitions)
+
+    def due(self, now: int, wanted: Mapping[str, Wanted]) -> tuple[list[Due], int, bool]:
+        """Events that are to be tried now, oldest of each verification first, left to the caller for `LEASE_MS`; how
+        many were lost to trimming before they were seen; whether more wait to be seen. One round trip."""
+        packed = _pack([(tenant, [*want.events], want.room) for tenant, want in wanted.items()])
+        args: list[Argument] = [now, PAGE, LEASE_MS, MOST_WAITING // self._link.partitions, packed]
+        found: list[Due] = []
+        lost, more = 0, False
+        parts = range(self._link.partitions)
+        calls = [Call(part, "hooks", [f"{prefix(part)}events", f"{prefix(part)}hooks"], args) for part in parts]
+        for part, (page_full, trimmed, *taken) in zip(parts, self._link.burst(calls), strict=True):
+            lost, more = lost + trimmed, more or bool(page_full)
+            for tenant, verification_id, item in taken:
+                position, fields, tries = _item.decode(item)
+                found.append(Due(part, tenant.decode(), verification_id.decode(), position, fields, tries))
+        return found, lost, more
+
+    def done(self, now: int, due: Due) -> None:
+        """The endpoint has it; the next of the same verification is due."""
+        self._settle(now, due, "done", "")
+
+    def again(self, now: int, due: Due, after_ms: int) -> None:
+        """It is to be tried again, and what comes after it waits for it."""
+        self._settle(now, due, "again", after_ms)
+
+    def bury(self, now: int, due: Due, why: str) -> None:
+        """It is given up, and the next of the same verification is due."""
+        self._settle(now, due, "dead", why)
+
+    def turn_off(self, now: int, tenant: str) -> bool:
+        """Nothing more goes to the tenant's endpoint: its events become dead letters. False where it was so before."""
+        calls = [
+            Call(part, "hooks_off", [_key(part, tenant, "off")], [now, self._keep_events, "" if part else tenant])
+            for part in range(self._link.partitions)
+        ]
+        return bool(self._link.burst(calls)[0])
+
+    def dead(self, tenant: str) -> list[Letter]:
+        """What was given up, the newest first: at most a thousand a partition, for thirty days."""
+        letters = []
+        for part in range(self._link.partitions):
+            for packed in self._link.command(part, ["LRANGE", _key(part, tenant, "dead"), 0, -1]):
+                position, fields, tries, why, at = _letter.decode(packed)
+                letters.append(Letter(Due(part, tenant, fields["id"], position, fields, tries), why, int(at)))
+        return sorted(letters, key=lambda letter: -letter.at)
+
+    def replay(self, now: int, tenant: str) -> int:
+        """Has all dead letters tried again, at an endpoint that is on again; answers how many they are."""
+        parts = range(self._link.partitions)
+        calls = [Call(part, "hooks_replay", [_key(part, tenant, "dead")], [now]) for part in parts]
+        return sum(self._link.burst(calls))
+
+    def counts(self, tenants: Sequence[str]) -> tuple[int, int]:
+        """How many verifications have events waiting, and how many dead letters there are."""
+        waiting = dead = 0
+        for part in range(self._link.partitions):
+            for tenant in tenants:
+                waiting += self._link.command(part, ["ZCARD", _key(part, tenant, "due")])
+                dead += self._link.command(part, ["LLEN", _key(part, tenant, "dead")])
+        return waiting, dead
+
+    def _settle(self, now: int, due: Due, outcome: str, more: Argument) -> None:
+        args: list[Argument] = [now, due.id, due.position, outcome, more]
+        self._link.call(Call(due.partition, "hooked", [_key(due.partition, due.tenant, "due")], args))
+
+
+def _key(partition: int, tenant: str, what: str) -> str:
+    return f"{prefix(partition)}hooks:{tenant}:{what}"

@@ -1,0 +1,38 @@
+"""What is known of a person's consent, what a caller says of it, and to forget a person."""
+
+import msgspec
+from flask import Blueprint, Response
+
+from verify_service.consents import shown
+from verify_service.web import bodies
+from verify_service.web.auth import guarded
+from verify_service.web.native import json
+from verify_service.web.parts import parts
+
+consents = Blueprint("consents", __name__, url_prefix="/consents")
+
+_consent = msgspec.json.Decoder(bodies.ConsentBody)
+
+
+@consents.get("/<number>")
+@guarded("read")
+def look(tenant: str, number: str) -> Response:
+    e164 = bodies.real_number(number)
+    return json(shown(e164, parts().consents.look(tenant, e164)))
+
+
+@consents.put("/<number>")
+@guarded("verify")
+def record(tenant: str, number: str) -> Response:
+    """By who starts verifications, since who asks for a code is who collects the consent to it."""
+    body = bodies.read(_consent)
+    e164 = bodies.real_number(number)
+    parts().consents.record(tenant, e164, body.state, body.source, body.note)
+    return json(shown(e164, parts().consents.look(tenant, e164)))
+
+
+@consents.delete("/<number>")
+@guarded("admin")
+def forget(tenant: str, number: str) -> Response:
+    parts().people.erase(tenant, bodies.real_number(number), f"api:{tenant}", "DELETE /consents")
+    return Response(status=204)
