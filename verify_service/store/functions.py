@@ -7,7 +7,10 @@ import redis
 
 # In this order: each may use what stands before it. Of the latter nobody uses anything, so their names end with them:
 # Lua has room for 200 at a time.
-_SHARED = ("common", "limits", "charts", "blocks", "detector", "trials", "deliveries", "start", "hold", "check", "cancel")
+_SHARED = (
+    *("common", "limits", "charts", "blocks", "detector", "trials", "deliveries"),
+    *("start", "hold", "check", "cancel"),
+)
 _ALONE = ("decisions", "settle", "senders", "health", "inbox", "policy", "consents", "webhooks")
 
 
