@@ -9,7 +9,9 @@ local SLOT, SLOTS = 10000, 18
 local ENTERED = {0.04, 0.25, 0.48, 0.64, 0.74, 0.81, 0.855, 0.885, 0.91, 0.93, 0.945, 0.955, 0.965, 0.972, 0.977, 0.982,
   0.986, 0.99}
 local USUAL_DELAY = 2.708
-local HOUR_MS, FLOOR, CEILING, SUSPECT = 3600000, -6, 20, 3
+-- Evidence for people counts so far and no further, less under an attack; evidence for fraud, too; learning ends sooner.
+local FLOOR, HOT_FLOOR, CEILING, SUSPECT = -6, -2, 20, 3
+local HOUR_MS = 3600000
 local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
 local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
 
@@ -91,12 +93,13 @@ end
 local function slowness(country) return math.min(4, math.max(0.7, math.exp(country[DELAY] - USUAL_DELAY))) end
 
 -- Settles the trials that are old enough, under the usual conversion p0; returns the evidence of all, open ones too, and
--- how many are too young to say anything. `slow` is the country's slowness.
-local function settle_chart(chart, rule, p0, now, learn, slow)
+-- how many are too young to say anything. `slow` is the country's slowness; no evidence counts below `lowest`.
+local function settle_chart(chart, rule, p0, now, learn, slow, lowest)
+  chart[WEIGHT] = math.max(lowest, chart[WEIGHT])
   local p1, open = rule.drop * p0, chart.open
   local win, fail = rule.win, math.log((1 - p1) / (1 - p0))
   if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
-    chart[WEIGHT] = math.max(FLOOR, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
+    chart[WEIGHT] = math.max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
     chart[K] = math.min(chart[N], chart[K] + chart[LATE])
     chart[LATE], chart[EXCUSED] = 0, 0
   end
@@ -110,7 +113,7 @@ local function settle_chart(chart, rule, p0, now, learn, slow)
       chart[TOKENS] = chart[TOKENS] - take
       chart[N], chart[K] = chart[N] + take, chart[K] + take * won / sent
     end
-    chart[WEIGHT] = math.min(CEILING, math.max(FLOOR, chart[WEIGHT] + (sent - won) * fail + won * win))
+    chart[WEIGHT] = math.min(CEILING, math.max(lowest, chart[WEIGHT] + (sent - won) * fail + won * win))
     first = first + 3
   end
   if first > 1 then

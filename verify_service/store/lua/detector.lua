@@ -128,7 +128,7 @@ local function watch_judge(key, spec, now)
   -- Conversions an hour: the last quarter's against the last hours'.
   local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
   local slow = slowness(country)
-  local heat = settle_chart(country, rule, usual(of_country), now, not outage, slow)
+  local heat = settle_chart(country, rule, usual(of_country), now, not outage, slow, FLOOR)
   if heat >= rule.country and not outage and not is_quiet(country, now)
     and excessive(country, rule, rule.country_messages, 1, now) then
     country[HOT], hot = now + HOT_MS, true
@@ -136,7 +136,8 @@ local function watch_judge(key, spec, now)
   end
   -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
   local p0 = usual((prefix[K] + 40 * of_country * (hot and 1 or 0.87)) / (prefix[N] + 40))
-  local in_prefix, prefix_waiting = settle_chart(prefix, rule, p0, now, not outage and not hot, slow)
+  local in_prefix, prefix_waiting =
+    settle_chart(prefix, rule, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
   if place >= 0 then
     state.near = neighbours(prefix, place)
   elseif near >= 0 then
@@ -148,7 +149,7 @@ local function watch_judge(key, spec, now)
     block = chart_of(found[3], now)
     block[HOT] = country[HOT]
     age_chart(block, now)
-    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow)
+    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow, FLOOR)
     if state.near ~= nil then
       block[NEAR] = math.min(NEAR_MOST, math.max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
     end
