@@ -147,8 +147,8 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
         "  ip: starts of ip: 100/hour; 500/day, net of approved (enforce)",
         "  ip-wrong-codes: wrong-codes of ip: 60/hour; 200/day (enforce)",
         "  pumping: pumping (enforce)",
-        "  country-budget: budget: $2000/day by country, a day 5 times the usual, 2 times the usual day in all or $40 "
-        "(enforce)",
+        "  country-budget: budget: $2000/day by country, a day 5 times the usual, 50% of the usual messages in all or "
+        "$100 (enforce)",
         "  tenant-budget: budget: $5000/day by tenant, a day 5 times the usual or $200 (enforce)",
         "  chance to guess a code of one number in a day: 2.0e-05 (ceiling 1.0e-04)",
     ]

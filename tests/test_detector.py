@@ -162,6 +162,17 @@ def test_blocks_of_the_same_place_get_longer(store: Store) -> None:
     assert later[prefix].till - later[prefix].at == 7_200_000
 
 
+def test_a_block_rests_once_no_more_start_than_usual_and_wakes_with_the_next_wave(store: Store) -> None:
+    """A long block does not refuse people for hours after the attack; it needs no new evidence for the next one."""
+    place = field(store, block_for='"12 hours"', probe_every=10_000)
+    assert True in place.refused(numbers(60, step=137), every=30)
+    place.bench.clock.advance(4 * HOUR)
+    assert not any(place.refused(numbers(3, first=20_130_000, step=731), every=HOUR))
+    wave = place.refused(numbers(10, first=20_140_000, step=137), every=30)
+    assert wave.index(True) <= 2
+    assert all(wave[2:])
+
+
 def test_a_number_that_converted_a_day_ago_passes_a_block(store: Store) -> None:
     """Trust is ripe after a day, so it cannot be farmed within an attack."""
     place = field(store)

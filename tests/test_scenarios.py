@@ -40,10 +40,10 @@ def test_sequential_pumping_walks_through_blocks(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", ["spread", "spread-completing"])
+@pytest.mark.parametrize("name", ["spread", "spread-completing", "spread-wrong-codes"])
 def test_spread_pumping_is_low_and_slow(name: str, seed: int) -> None:
     """One country, many prefixes, hundreds of addresses, most of a day, few in an hour on any prefix, numbers that are
-    no neighbours; a quarter approved where the attacker completes."""
+    no neighbours; a quarter approved where the attacker completes; a wrong code for each where he enters such."""
     fraud = starts(played(name, seed, per_day=12_000), "pumper")
     prefixes = {parse(event.to or "", None).prefix for event in fraud}
     assert len({parse(event.to or "", None).country for event in fraud}) == 1
@@ -54,7 +54,11 @@ def test_spread_pumping_is_low_and_slow(name: str, seed: int) -> None:
     apart = steps([int(event.to or "") for event in fraud])
     assert sum(step <= 2 for step in apart) < 0.1 * len(apart)
     share = conversion(played(name, seed, per_day=12_000), "pumper")
-    assert share == 0 if name == "spread" else 0.18 < share < 0.32
+    assert 0.18 < share < 0.32 if name == "spread-completing" else share == 0
+    mistyped = {
+        event.id for event in played(name, seed, per_day=12_000) if event.who == "pumper" and event.event == "wrong"
+    }
+    assert len(mistyped) == (len(fraud) if name == "spread-wrong-codes" else 0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

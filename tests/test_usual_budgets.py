@@ -15,7 +15,7 @@ US, GB = "+1415555", "+4474001"
 DAY = 86_400
 
 
-def a_budget(mode: str = "enforce", more: str = "times_all = 0\nat_least = 2", of: str = '"country"') -> str:
+def a_budget(mode: str = "enforce", more: str = "at_least = 2", of: str = '"country"') -> str:
     return (
         f'[[rule]]\nname = "spend"\nkind = "budget"\nof = [{of}]\nallow = "$25/day"\nmode = "{mode}"\n'
         f"times_usual = 3\n{more}\n"
@@ -78,7 +78,7 @@ def test_what_is_usual_bounds_the_day_once_two_days_are_known(store: Store) -> N
     days.bench.clock.advance(-1)
     verdict = shown(days.bench, f"{US}5500")
     assert (verdict.verdict, verdict.evidence["usual"], verdict.evidence["learning"]) == ("refuse", 5, 0)
-    assert "$14.75 of $15.00 spent within a day, the largest of $2.00, 3 times the usual $5.00" in verdict.sentence
+    assert "$14.75 of $15.00 spent within a day, the largest of $2.00 and 3 times the usual $5.00," in verdict.sentence
 
 
 def test_a_first_day_that_was_only_a_part_is_not_usual(store: Store) -> None:
@@ -125,11 +125,12 @@ def test_a_country_without_a_past_has_the_floor(store: Store) -> None:
     assert days.spend(20, GB) == [2]
 
 
-def test_a_country_without_a_past_may_cost_what_is_usual_in_all(store: Store) -> None:
-    """`times_all` leaves room to launch in a country, in proportion to the service."""
-    days = Days(store, a_budget(more="times_all = 2\nat_least = 2"))
+def test_a_country_without_a_past_may_have_a_share_of_what_is_usual_in_all(store: Store) -> None:
+    """`share_of_all` leaves room to launch in a country: of twenty messages a day sixteen, whatever they cost there."""
+    days = Days(store, a_budget(more="share_of_all = 0.8\nat_least = 2"))
     days.spend(5, days=3)
-    assert days.spend(20, GB) == [10]
+    assert days.spend(20, GB) == [8]
+    assert "and 80% of the 20 messages usual in all" in shown(days.bench, f"{US}5500").sentence
 
 
 def test_what_is_only_observed_is_learnt_as_it_was_sent(store: Store) -> None:
@@ -174,6 +175,10 @@ BAD = {
         r"times_usual: bounds a day, and `allow` has none",
     ),
     "no floor": ('allow = "$40/day"\ntimes_usual = 5', r"at_least: the dearest message costs \$0\.5 by \[prices\]"),
+    "a share of nothing": (
+        'allow = "$40/day"\ntimes_usual = 5\nat_least = 40\nshare_of_all = 0.5',
+        r"share_of_all: is a country's share of all countries",
+    ),
     "a floor alone": ('allow = "$40/day"\nat_least = 40', r"at_least: says nothing without times_usual"),
     "less than usual": ('allow = "$40/day"\ntimes_usual = 0.5\nat_least = 40', r"at `\$\.rule\[0\]\.times_usual`"),
 }
@@ -182,5 +187,6 @@ BAD = {
 @pytest.mark.parametrize(("keys", "words"), BAD.values(), ids=BAD)
 def test_a_usual_that_cannot_be_meant_names_the_key(keys: str, words: str) -> None:
     """One line with the rule and what may stand there."""
-    rule = f'[[rule]]\nname = "spend"\nkind = "budget"\nof = ["country"]\n{keys}\n'
+    of = "tenant" if "share_of_all" in keys else "country"
+    rule = f'[[rule]]\nname = "spend"\nkind = "budget"\nof = ["{of}"]\n{keys}\n'
     is_refused(PRICES + rule, words)

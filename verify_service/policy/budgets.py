@@ -29,9 +29,9 @@ class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
         Annotated[float, Meta(ge=1, le=1000)] | None,
         Meta(description="A day costs at most so many times what it usually does."),
     ] = None
-    times_all: Annotated[
-        Annotated[float, Meta(ge=0, le=1000)] | None,
-        Meta(description="Or so many times what a usual day costs in all, if that is more."),
+    share_of_all: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | None,
+        Meta(description="Or, in messages, such a share of a usual day in all countries, if that is more."),
     ] = None
     at_least: Annotated[
         Annotated[float, Meta(gt=0, le=1e8)] | None, Meta(description="Or so many dollars, if that is more.")
@@ -40,10 +40,10 @@ class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
 
     @property
     def relative(self) -> tuple[float, float, int] | None:
-        """(times_usual, times_all, at_least in micro-dollars) where the budget goes by what is usual, else None."""
+        """(times_usual, share_of_all, at_least in micro-dollars) where the budget goes by what is usual, else None."""
         if self.times_usual is None:
             return None
-        return self.times_usual, self.times_all or 0.0, micro(self.at_least or 0.0)
+        return self.times_usual, self.share_of_all or 0.0, micro(self.at_least or 0.0)
 
     @property
     def windows(self) -> tuple[tuple[int, int], ...]:

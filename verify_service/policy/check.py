@@ -90,10 +90,12 @@ def _budgets(policy: Policy) -> Iterator[str]:
 
 def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
     if budget.times_usual is None:
-        for key in ("times_all", "at_least"):
+        for key in ("share_of_all", "at_least"):
             if getattr(budget, key) is not None:
                 yield f"{at}.{key}: says nothing without times_usual; add it, or remove this"
         return
+    if budget.share_of_all is not None and "country" not in budget.of:
+        yield f'{at}.share_of_all: is a country\'s share of all countries; add "country" to `of`, or remove it'
     if DAY_MS not in (ms for _, ms in budget.windows):
         yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
     dearest = max((*policy.prices.values(), policy.price("")))

@@ -11,7 +11,7 @@ from verify_service.policy.statics import StaticVerdict, Word
 
 REFUSALS = frozenset({"opted-out", "unreachable", "cooldown", "sends-exhausted", "checks-exhausted"})
 """What refuses without a limit or a rule of the policy."""
-_MONEY = frozenset({"usual", "usual_in_all", "at_least"})
+_MONEY = frozenset({"usual", "at_least"})
 _UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
 
 
@@ -157,13 +157,13 @@ def _usual(each: Judged) -> str:
         return " (what is usual is known after two days)"
     figures = {name: float(value) for name, value in _in_dollars(each.evidence).items()}
     by_usual = figures["times_usual"] * figures["usual"]
-    by_all = figures["times_all"] * figures["usual_in_all"]
+    by_all = figures["share_of_all"] * figures["messages_in_all"] * each.cost / MICRO
     if max(figures["at_least"], by_usual, by_all) > (each.bound or 0) / MICRO + 0.01:
         return ""
-    return (
-        f", the largest of ${figures['at_least']:,.2f}, {figures['times_usual']:g} times the usual "
-        f"${figures['usual']:,.2f}, and {figures['times_all']:g} times the ${figures['usual_in_all']:,.2f} usual in all"
-    )
+    said = f"${figures['at_least']:,.2f} and {figures['times_usual']:g} times the usual ${figures['usual']:,.2f}"
+    if by_all:
+        said += f" and {figures['share_of_all']:.0%} of the {figures['messages_in_all']:,.0f} messages usual in all"
+    return f", the largest of {said}"
 
 
 def _verb(each: Judged) -> str:

@@ -33,8 +33,8 @@ def lines(policy: Policy) -> Iterator[str]:
 def _usual(budget: Budget) -> str:
     if budget.relative is None:
         return ""
-    times, times_all, _ = budget.relative
-    of_all = f", {times_all:g} times the usual day in all" if times_all else ""
+    times, share, _ = budget.relative
+    of_all = f", {share:.0%} of the usual messages in all" if share else ""
     return f", a day {times:g} times the usual{of_all} or ${budget.at_least:,g}"
 
 

@@ -42,6 +42,18 @@ def spread_completing(service: Service) -> Iterator[Attempt]:
     return _spread(service, rng, rng.uniform(0.22, 0.28))
 
 
+def spread_wrong_codes(service: Service) -> Iterator[Attempt]:
+    """The same by one who wants to be taken for a guesser: a wrong code or three for every message."""
+    rng = service.rng("wrong codes")
+    for attempt in _spread(service, service.rng("spread-wrong-codes"), 0.0):
+        start = attempt[0]
+        at = start.at
+        for _ in range(rng.randint(1, 3)):
+            at += rng.uniform(2, 20)
+            attempt.append(Event(at, "wrong", start.id, True, start.who))
+        yield attempt
+
+
 def _spread(service: Service, rng: Random, completes: float) -> Iterator[Attempt]:
     country = rng.choice(EXPENSIVE)
     every = [prefix for carrier in country.carriers for prefix in carrier.prefixes]

@@ -29,6 +29,7 @@ SCENARIOS = {
     ),
     "spread": Scenario("pumping: low and slow over many prefixes, from thousands of addresses", 4, pumping.spread),
     "spread-completing": Scenario("the same, and a quarter of the codes is entered", 4, pumping.spread_completing),
+    "spread-wrong-codes": Scenario("the same, and wrong codes are entered for all", 4, pumping.spread_wrong_codes),
     "flooding": Scenario("a few users flooded with texts from many addresses", 4, harassment.flooding),
     "guessing": Scenario("a few wrong codes for each of many numbers", 4, harassment.guessing),
     "flash-crowd": Scenario("40 times the traffic of one country for an hour; real users", 4, crowds.flash_crowd),

@@ -12,7 +12,8 @@ local function make_block(base, rule, chart, seen, now)
   for field = TRIED, LOST do block[field] = 0 end
   block[PROBED], block[NEEDED] = 0, seen.needed
   chart.block = block
-  seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}'))) .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
+  seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}')))
+    .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
   seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, block[TILL]
   seen.forgive = rule.forgive
   return seen, again
@@ -31,7 +32,8 @@ end
 -- Whether a blocked place lets this one through, to see whether it converts.
 local function probes(block, rule, now)
   block[TRIED] = block[TRIED] + 1
-  if block[TRIED] < rule.probe_every or now - block[PROBED] < math.min(1800000, 60000 * 2 ^ block[FAILED]) then return false end
+  local pause = math.min(1800000, 60000 * 2 ^ block[FAILED])
+  if block[TRIED] < rule.probe_every or now - block[PROBED] < pause then return false end
   block[TRIED], block[PROBED] = 0, now
   block[FAILED], block[PROBES] = block[FAILED] + 1, block[PROBES] + 1
   return true

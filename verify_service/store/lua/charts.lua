@@ -1,15 +1,18 @@
--- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers. detector.lua
--- says what they are for.
+-- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers.
+-- detector.lua says what they are for.
 --
 -- A chart is packed: how many slots of open trials there are, and whether the place was ever blocked; the fields; the
--- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the last numbers that were used.
+-- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the places of the last
+-- numbers that were used.
 
 local SLOT, SLOTS = 10000, 18
 -- Of those who will enter their code, the share that has, by slots of age, where half of them take 15 seconds.
-local ENTERED = {0.04, 0.25, 0.48, 0.64, 0.74, 0.81, 0.855, 0.885, 0.91, 0.93, 0.945, 0.955, 0.965, 0.972, 0.977, 0.982,
-  0.986, 0.99}
+local ENTERED = {0.04, 0.25, 0.48, 0.64, 0.74, 0.81, 0.855, 0.885, 0.91,
+  0.93, 0.945, 0.955, 0.965, 0.972, 0.977, 0.982, 0.986, 0.99}
 local USUAL_DELAY = 2.708
-local HOUR_MS, FLOOR, CEILING, SUSPECT = 3600000, -6, 20, 3
+-- Evidence for people counts so far and no further, less under an attack; evidence for fraud, too; learning ends sooner.
+local FLOOR, HOT_FLOOR, CEILING, SUSPECT = -6, -2, 20, 3
+local HOUR_MS = 3600000
 local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
 local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
 
@@ -72,7 +75,9 @@ local function age_chart(chart, now)
   chart[SENT], chart[WON], chart[NEAR] = chart[SENT] * two, chart[WON] * two, chart[NEAR] * two
   local days = 0.5 ^ (passed / HALF_BASELINE)
   chart[N], chart[K] = chart[N] * days, chart[K] * days
-  if chart[SLOW] > 0 then chart[FAST], chart[SLOW] = chart[FAST] * math.exp(-hours * 4), chart[SLOW] * math.exp(-hours / 3) end
+  if chart[SLOW] > 0 then
+    chart[FAST], chart[SLOW] = chart[FAST] * math.exp(-hours * 4), chart[SLOW] * math.exp(-hours / 3)
+  end
   local rate = chart[RATE]
   chart[TOKENS] = math.min(math.max(5, 1.5 * rate), chart[TOKENS] + hours * math.max(0.5, 1.5 * rate))
   if hours > 1 then chart.used = nil end
@@ -90,13 +95,14 @@ end
 -- How slowly people of a country enter their codes, 1 being half of them within 15 seconds.
 local function slowness(country) return math.min(4, math.max(0.7, math.exp(country[DELAY] - USUAL_DELAY))) end
 
--- Settles the trials that are old enough, under the usual conversion p0; returns the evidence of all, open ones too, and
--- how many are too young to say anything. `slow` is the country's slowness.
-local function settle_chart(chart, rule, p0, now, learn, slow)
+-- Settles the trials that are old enough, under the usual conversion p0; returns the evidence of all, open ones too,
+-- and how many are too young to say anything. `slow` is the country's slowness; no evidence counts below `lowest`.
+local function settle_chart(chart, rule, p0, now, learn, slow, lowest)
+  chart[WEIGHT] = math.max(lowest, chart[WEIGHT])
   local p1, open = rule.drop * p0, chart.open
   local win, fail = rule.win, math.log((1 - p1) / (1 - p0))
   if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
-    chart[WEIGHT] = math.max(FLOOR, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
+    chart[WEIGHT] = math.max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
     chart[K] = math.min(chart[N], chart[K] + chart[LATE])
     chart[LATE], chart[EXCUSED] = 0, 0
   end
@@ -108,9 +114,9 @@ local function settle_chart(chart, rule, p0, now, learn, slow)
     if learn and sent > 0 and chart[WEIGHT] < SUSPECT then
       local take = math.min(sent, chart[TOKENS])
       chart[TOKENS] = chart[TOKENS] - take
-      chart[N], chart[K] = chart[N] + take, chart[K] + take * won / sent
+      chart[N], chart[K] = chart[N] + take, chart[K] + take * math.min(1, won / sent)
     end
-    chart[WEIGHT] = math.min(CEILING, math.max(FLOOR, chart[WEIGHT] + (sent - won) * fail + won * win))
+    chart[WEIGHT] = math.min(CEILING, math.max(lowest, chart[WEIGHT] + (sent - won) * fail + won * win))
     first = first + 3
   end
   if first > 1 then

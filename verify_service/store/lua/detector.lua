@@ -7,19 +7,20 @@
 -- A trial is one verification, its resends left out. Its likelihood ratio, fraud against the place's usual conversion,
 -- counts at once with what its age says (a code that is 10 s old is no failure yet) and is settled after SLOTS * SLOT.
 -- The chart is the sum of these, floored (CUSUM). A block needs the odds, more volume than usual, and a bill for the
--- fraud above the worth of whom it would refuse wrongly. An attack adds failures; an outage takes conversions away: while
--- a country's conversions are missing there is no new block in it and nothing is learnt.
+-- fraud above the worth of whom it would refuse wrongly. An attack adds failures; an outage takes conversions away:
+-- while a country's conversions are missing there is no new block in it and nothing is learnt.
 --
--- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that is
--- never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the country,
--- the prefix, the block, the tags of number and address, the number's place in its prefix (-1: not known), whether neighbours
--- were seen (1, 0, -1: not known), the price.
+-- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that
+-- is never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the
+-- country, the prefix, the block, the tags of number and address, the number's place in its prefix (-1: not known),
+-- whether neighbours were seen (1, 0, -1: not known), the price.
 
 local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0ihd'
 local HOT_MS = 3 * HOUR_MS
 local TRUST, TRUST_LIFE = '<dff', 7776000000
--- Numbers in a row: a new one is near one of the last USED of its prefix, which happens to NEAR_CHANCE of people's and to
--- NEAR_WALK of those of who walks through a block; both as evidence, of which no more than NEAR_MOST counts.
+-- Numbers in a row: whether one is within NEAR_WINDOW of one of the last USED of its prefix, as 2 in 100 of people's are
+-- and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share more of it for
+-- each trial that is too young to say anything.
 local NEAR_WINDOW, USED, NEAR_MOST = 8, 12, 9
 local NEAR_YES, NEAR_NO, NEAR_SPEED = 3.69, -1.59, 0.006
 local USED_LAYOUT = {}
@@ -63,7 +64,7 @@ local function worth_it(chart, rule, p0, price, waiting, hot)
   return (sent - legitimate) * price >= rule.cost * legitimate
 end
 
--- The log of the odds that a place needs, and the part of the usual volume, after a block there that was lifted by hand.
+-- The evidence that a place needs, and what part of the volume; more of both where a block was lifted by hand.
 local function needs_of(state, level)
   local rule, block = state.rule, state[level].block
   if block and block[RAISED] > state.now then return 1.5 * (level == 2 and rule.prefix or rule.block), 1 end
@@ -107,9 +108,9 @@ end
 -- whether the rule would refuse.
 local function watch_judge(key, spec, now)
   local base = key:sub(1, key:find('}', 1, true) + 1)
-  local packed, name, country_name, prefix_name, block_name, number, ip, place, near, price = struct.unpack(FACTS, spec, 2)
+  local packed, name, of_country, of_prefix, of_block, number, ip, place, near, price = struct.unpack(FACTS, spec, 2)
   local rule, stem = rule_of(packed), base .. 'chart:' .. name .. ':'
-  local keys = {stem .. 'c' .. country_name, stem .. 'p' .. prefix_name, stem .. 'b' .. block_name,
+  local keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block,
     base .. 'known:' .. number, ip ~= '' and base .. 'known:' .. ip or nil}
   local found = redis.call('MGET', unpack(keys))
   local of_ip = found[5]
@@ -124,19 +125,20 @@ local function watch_judge(key, spec, now)
   prefix[HOT] = country[HOT]
   age_chart(prefix, now)
 
-  local of_country = (country[K] + 50 * rule.usual) / (country[N] + 50)
+  local conversion = (country[K] + 50 * rule.usual) / (country[N] + 50)
   -- Conversions an hour: the last quarter's against the last hours'.
   local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
   local slow = slowness(country)
-  local heat = settle_chart(country, rule, usual(of_country), now, not outage, slow)
+  local heat = settle_chart(country, rule, usual(conversion), now, not outage, slow, FLOOR)
   if heat >= rule.country and not outage and not is_quiet(country, now)
     and excessive(country, rule, rule.country_messages, 1, now) then
     country[HOT], hot = now + HOT_MS, true
     prefix[HOT] = country[HOT]
   end
   -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
-  local p0 = usual((prefix[K] + 40 * of_country * (hot and 1 or 0.87)) / (prefix[N] + 40))
-  local in_prefix, prefix_waiting = settle_chart(prefix, rule, p0, now, not outage and not hot, slow)
+  local p0 = usual((prefix[K] + 40 * conversion * (hot and 1 or 0.87)) / (prefix[N] + 40))
+  local in_prefix, prefix_waiting =
+    settle_chart(prefix, rule, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
   if place >= 0 then
     state.near = neighbours(prefix, place)
   elseif near >= 0 then
@@ -148,7 +150,7 @@ local function watch_judge(key, spec, now)
     block = chart_of(found[3], now)
     block[HOT] = country[HOT]
     age_chart(block, now)
-    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow)
+    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow, FLOOR)
     if state.near ~= nil then
       block[NEAR] = math.min(NEAR_MOST, math.max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
     end
@@ -157,8 +159,8 @@ local function watch_judge(key, spec, now)
   end
   state[1], state[2], state[3] = country, prefix, block
 
-  -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known to
-  -- be on many of its places, a quarter.
+  -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known
+  -- to be on many of its places, a quarter.
   state.part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
   state.hot, state.outage, state.p0 = hot, outage, p0
   state.of_prefix, state.of_block = in_prefix, in_block
@@ -219,13 +221,17 @@ end
 local function watch_verdict(state)
   local rule = state.rule
   local verdict = state.blocked and (rule.enforced and 'refuse' or 'observe') or 'pass'
-  local said = {name = rule.name, kind = 'pumping', mode = rule.enforced and 'enforce' or 'observe', verdict = verdict, wait = 0}
+  local mode = rule.enforced and 'enforce' or 'observe'
+  local said = {name = rule.name, kind = 'pumping', mode = mode, verdict = verdict, wait = 0}
   if state.trusted then
     said.evidence = {trusted = 1}
     return said
   end
   -- The place that is blocked, or the one that is nearest to it.
-  local level = state.level or (state[3] and state.of_block / needs_of(state, 3) > state.of_prefix / needs_of(state, 2) and 3 or 2)
+  local level = state.level or 2
+  if state[3] and not state.level and state.of_block / needs_of(state, 3) > state.of_prefix / needs_of(state, 2) then
+    level = 3
+  end
   local seen = seen_at(state, level)
   said.key, said.count, said.bound = seen.place, math.exp(math.max(0, seen.evidence)), math.exp(seen.needed)
   said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0, odds = said.count,

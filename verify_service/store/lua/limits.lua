@@ -6,10 +6,10 @@
 -- Both are `limits`' strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
 -- A budget is a limit whose hit has a cost: it counts micro-dollars in place of hits, always by the counter. One that
 -- knows what is usual bounds its day by that too; it keeps there, beside the buckets,
---   usual, day, over  what a day costs by its own past; the day that is being counted; what was let pass above the bound,
---                     where it is only observed
+--   usual, messages  what a day costs by its own past, and how many messages that is
+--   day, over        the day that is being counted; what was let pass above the bound, where it is only observed
 -- and for all of the same budget (of the same tenant, where it goes by tenant), in the same slot
---   usual:<name>[:<tenant tag>]   hash: since (its first start), usual (the sum)
+--   usual:<name>[:<tenant tag>]   hash: since (its first start), messages (the sum)
 
 local LOG_MAX = 32
 local DAY_MS, USUAL_LIFE = 86400000, 32 * 86400000
@@ -17,7 +17,7 @@ local DAY_MS, USUAL_LIFE = 86400000, 32 * 86400000
 -- it counts for twice the usual at most: an attack does not make itself usual.
 local LEARN_MS, EVEN_DAYS, DAY_SHARE, DAY_MOST = 2 * DAY_MS, 10, 1 - 0.5 ^ (1 / 7), 2
 
--- A limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual, times_all, at_least,
+-- A limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual, share_of_all, at_least,
 -- ':<tenant tag>' or ''} or nothing}, with what its key's life follows from.
 local function limit_of(spec, key)
   local limit = {key = key, name = spec[1], enforced = spec[2], net = spec[3], windows = spec[4], life = 0, log = 0,
@@ -67,8 +67,8 @@ end
 local function all_of(limit)
   if not limit.all then
     limit.all_key = limit.key:match('^(.-{%d+}:)') .. 'usual:' .. limit.name .. limit.relative[4]
-    local since, usual = unpack(redis.call('HMGET', limit.all_key, 'since', 'usual'))
-    limit.all = {since = tonumber(since), usual = tonumber(usual) or 0}
+    local since, messages = unpack(redis.call('HMGET', limit.all_key, 'since', 'messages'))
+    limit.all = {since = tonumber(since), messages = tonumber(messages) or 0}
   end
   return limit.all
 end
@@ -92,14 +92,14 @@ end
 
 -- The most that a day may cost where `most` is written for it. What is usual in all is looked up only where that decides.
 local function day_bound(limit, most, now)
-  local times, times_all, at_least = unpack(limit.relative)
+  local times, share_of_all, at_least = unpack(limit.relative)
   limit.usual = usual_of(limit, now)
   local own = math.max(at_least, times * limit.usual)
   local enough = own >= most or counter_wait(limit.counts, own, DAY_MS, now, limit.cost) == 0
   if enough and not limit.explained then return math.min(own, most) end
   local all = all_of(limit)
   if not all.since or now - all.since < LEARN_MS then return most end
-  return math.min(most, math.floor(math.max(own, times_all * all.usual)))
+  return math.min(most, math.floor(math.max(own, share_of_all * all.messages * limit.cost)))
 end
 
 -- Milliseconds until a hit can pass every window of the limit; 0 where it can now. Two reads at most, however many
@@ -132,11 +132,13 @@ end
 
 -- Ends the days before this one for a budget, with the first start of the day, right after `wait_of`.
 local function begin_day(limit, now)
-  local all, today, hash = all_of(limit), math.floor(now / DAY_MS), limit.key .. ':n'
-  redis.call('HSET', hash, 'usual', digits(limit.usual), 'day', digits(today))
-  redis.call('HDEL', hash, 'over')
+  all_of(limit)
+  local messages = limit.usual / limit.cost
+  redis.call('HSET', limit.key .. ':n', 'usual', digits(limit.usual), 'messages', messages,
+    'day', digits(math.floor(now / DAY_MS)))
+  redis.call('HDEL', limit.key .. ':n', 'over')
   redis.call('HSETNX', limit.all_key, 'since', digits(now))
-  redis.call('HINCRBY', limit.all_key, 'usual', digits(limit.usual - (limit.counts.usual or 0)))
+  redis.call('HINCRBYFLOAT', limit.all_key, 'messages', messages - (limit.counts.messages or 0))
   redis.call('PEXPIRE', limit.all_key, USUAL_LIFE)
 end
 
@@ -223,9 +225,9 @@ local function verdict_of(limit, now)
   shown.verdict = wait == 0 and 'pass' or limit.enforced and 'refuse' or 'observe'
   shown.key, shown.cost = limit.key:match('([^:]*)$'), limit.cost
   if limit.relative and shown.window == DAY_MS then
-    local times, times_all, at_least = unpack(limit.relative)
+    local times, share_of_all, at_least = unpack(limit.relative)
     local all = all_of(limit)
-    shown.evidence = {usual = limit.usual, times_usual = times, usual_in_all = all.usual, times_all = times_all,
+    shown.evidence = {usual = limit.usual, times_usual = times, messages_in_all = all.messages, share_of_all = share_of_all,
       at_least = at_least, learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
   end
   return shown

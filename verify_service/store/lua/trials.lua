@@ -1,5 +1,5 @@
--- trials: what became of the starts that a detector counted: approved, taken back, mistyped. Where a trial is counted in
--- another partition, the dispatcher passes it on.
+-- trials: what became of the starts that a detector counted: approved, taken back, mistyped. Where a trial is counted
+-- in another partition, the dispatcher passes it on.
 
 local function parts_of(watch)
   local base = watch:sub(1, watch:find('}', 1, true) + 1)
@@ -23,7 +23,9 @@ local function watch_undo(key, nonce, at)
       if place and chart.open[place + 1] > 0 then
         chart.open[place + 1] = chart.open[place + 1] - 1
         for _, field in ipairs({SENT, SIX}) do chart[field] = math.max(0, chart[field] - 1) end
-        if math.floor(at / HOUR_MS) == math.floor(chart[AT] / HOUR_MS) then chart[THIS] = math.max(0, chart[THIS] - 1) end
+        if math.floor(at / HOUR_MS) == math.floor(chart[AT] / HOUR_MS) then
+          chart[THIS] = math.max(0, chart[THIS] - 1)
+        end
         save_chart(keys[i], kind, chart)
       end
     end
