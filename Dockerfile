@@ -3,6 +3,8 @@
 #   docker build --tag verify-service .
 #   docker run --env-file verify.env --publish 8080:8080 verify-service
 #   docker run --env-file verify.env --no-healthcheck verify-service dispatch
+#
+# With what the providers aws and smpp need: docker build --build-arg LIBRARIES=vendors --tag verify-service .
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -12,8 +14,10 @@ WORKDIR /src
 # The locked libraries first: these layers stay when only the code has changed. /opt/verify is all that goes on, so
 # neither pip nor what builds the package is there for an intruder to use.
 COPY requirements requirements
+ARG LIBRARIES=run
 RUN python -m venv --without-pip /opt/verify \
-    && pip --python /opt/verify/bin/python install --require-hashes --only-binary :all: -r requirements/run.txt \
+    && pip --python /opt/verify/bin/python install --require-hashes --only-binary :all: \
+        -r "requirements/${LIBRARIES}.txt" \
     && pip install --require-hashes --only-binary :all: -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE openapi.yaml ./
 COPY verify_service verify_service

@@ -37,6 +37,7 @@ SLOW_S = 3.0
 RECEIPT_AFTER_S = 0.1
 PER_SECOND = 100
 LEFT_S = 20.0
+WELL_S = 2.5
 
 
 class Carrier:
@@ -191,12 +192,12 @@ via = [{{ provider = "a", sender = "short", weight = 1 }}, {{ provider = "b", we
 
 
 def bad_hour(folder: Path, per_second: int, seconds: float, modes: Sequence[Mode] = MODES) -> list[Phase]:
-    """A phase for each mode of provider a, under an even load; each begins with all weights as the route has them."""
+    """A phase for each mode of provider a, under an even load; each begins when both have done well for a while."""
     phases = []
     with inside(folder) as place, (hour := Hour(place, FAILOVER)).at_work(folder):
         for mode in modes:
             place.store.link.client().delete("vs:{0}:health")
-            time.sleep(1.5)  # until both dispatchers have learnt that
+            hour.load("both do well", per_second, WELL_S)
             hour.carriers["a"].mode = mode
             phases.append(hour.load(f"a {mode}", per_second, seconds))
             hour.carriers["a"].mode = "well"

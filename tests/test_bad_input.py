@@ -55,7 +55,7 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("/start", {}, "to"),
     ("/start", {"to": None}, "to"),
     ("/start", {"to": ""}, "to"),
-    ("/start", {"to": "+" + "1" * 32}, "to"),
+    ("/start", {"to": "+" + "1" * 254}, "to"),
     ("/start", {**START, "phone": "x"}, "phone"),
     ("/start", {**START, "To": TO}, "To"),
     *(("/start", {**START, "region": value}, "region") for value in ("us", "USA", "", "U1", "XX", "ZZ", "US\n")),

@@ -1,5 +1,8 @@
 """Where a message goes when a provider is slow, when its receipt does not come, or when it says failed."""
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +11,12 @@ from itertools import count
 
 import pytest
 
-from tests.conftest import a_start
+from tests.conftest import a_start, make_bench
 from tests.dispatching import ACCEPTED, TWO, Post, Scripted, raising
 from tests.live import until
+from tests.test_policy_live import clean
+from tests.vendor import vendor_at_work
+from verify_service import codes
 from verify_service.errors import Rejected, Unavailable
 from verify_service.model import Message, Receipt, Start
 from verify_service.phone import parse
@@ -284,3 +290,53 @@ def test_an_answer_to_a_keyword_goes_once_by_its_own_way(post: Post) -> None:
     assert (b.asked[0].to, b.asked[0].code) == (TO, "")
     told = [(event["event"], event.get("provider"), event.get("reason")) for event in post.bench.store.events.read(0)]
     assert sorted(map(str, told)) == sorted(map(str, [("failed", "a", "down"), ("sent", "b", None)]))
+
+
+def test_a_missing_receipt_is_missed_whoever_sent_the_message(post: Post) -> None:
+    """A dispatcher that is killed with -9 after a provider took a message takes nothing with it: another one sends it
+    by the next way when its receipt stays out, with the same code."""
+    ring = f"k1:{codes.new_key()}"
+    post.bench = make_bench(post.bench.store, keys=ring)
+    post.bench.clock.ms = time.time_ns() // 1_000_000
+
+    def take() -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, b'{"id": "m1"}'
+
+    with vendor_at_work() as a, vendor_at_work() as b:
+        a.answer = b.answer = take
+        config = post.folder / "verify.toml"
+        config.write_text(
+            f"""
+            [providers.a]
+            kind = "webhook"
+            url = "{a.url}"
+            secret = "env:HOOK"
+            [providers.b]
+            kind = "webhook"
+            url = "{b.url}"
+            secret = "env:HOOK"
+            [[routes]]
+            via = [{{ provider = "a", weight = 1 }}, {{ provider = "b", weight = 0 }}]
+            receipt_within = "3 seconds"
+            """
+        )
+        env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_KEYS": ring, "VERIFY_TAG_KEY": codes.new_key()}
+        env |= {"VERIFY_CONFIG": str(config), "HOOK": f"whsec_{codes.new_key()}"}
+        first = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)
+        try:
+            started = post.bench.service.start("default", a_start(TO))
+            soon(post, started.id, ("sent", "a", None))
+        finally:
+            first.kill()
+            first.wait()
+        assert b.requests == []
+        second = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)
+        try:
+            late = ("failed-over", "a", "no receipt within 3 seconds")
+            soon(post, started.id, ("sent", "a", None), late, ("sent", "b", None))
+        finally:
+            second.kill()
+            second.wait()
+    assert (len(a.requests), len(b.requests)) == (1, 1)
+    bodies = [json.loads(body)["body"] for _, body in a.requests + b.requests]
+    assert all(post.bench.code(started.id) in body for body in bodies)

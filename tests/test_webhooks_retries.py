@@ -132,6 +132,20 @@ def test_what_a_dead_dispatcher_held_is_told_by_another_after_its_lease(hooked: 
     assert told(vendor) == ["started", "wrong", "approved"]
 
 
+def test_what_is_on_its_way_at_the_end_is_waited_for(hooked: Hooked, vendor: Vendor) -> None:
+    """A dispatcher that is stopped takes the answers it waits for, so that a deploy repeats nothing."""
+
+    def slowly() -> tuple[int, dict[str, str], bytes]:
+        time.sleep(0.5)
+        return 200, {}, b""
+
+    vendor.answer = slowly
+    with hooked.telling({"default": to(vendor, "approved")}):
+        hooked.life()
+        until(lambda: len(vendor.requests) == 1)
+    assert hooked.bench.store.webhooks.counts(["default"]) == (0, 0)
+
+
 def test_a_killed_dispatcher_loses_no_event(tmp_path: Path, vendor: Vendor) -> None:
     """`kill -9` in the middle, three times: each event arrives at least once, and once by its id; a verification's
     events arrive in their order."""

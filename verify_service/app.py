@@ -18,7 +18,7 @@ from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.optouts import Heeding
-from verify_service.dispatch.webhooks import Webhooks
+from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
 from verify_service.model import Clock, InboundText
@@ -181,10 +181,13 @@ def dispatch(stop: threading.Event) -> None:
     """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints."""
     configure_logs()
     base = Foundation(settings.read())
+    webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
+    beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
     if base.config.webhooks:
-        webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
-        threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True).start()
+        beside.start()
     dispatcher(base).run(stop)
+    if beside.is_alive():
+        beside.join(2 * DRAIN_S)
 
 
 def dispatcher(base: Foundation) -> Dispatcher:
@@ -200,20 +203,17 @@ def dispatcher(base: Foundation) -> Dispatcher:
             clock=base.clock,
             callbacks=base.config.callbacks(provider),
             report=made.report(provider),
-            heard=_listener(consents, provider),
+            heard=_listener(made, consents, provider),
             inbox=base.inbox,
         )
         providers[provider] = Heeding(adapter.provider(table, around), provider, consents, base.tagger)
     return made
 
 
-def _listener(consents: Consents, provider: str) -> Callable[[InboundText], None]:
+def _listener(made: Dispatcher, consents: Consents, provider: str) -> Callable[[InboundText], None]:
     """What an adapter calls with a text that came over its own connection."""
 
     def heard(text: InboundText) -> None:
-        try:
-            consents.heard(text, provider)
-        except StoreUnavailable as error:
-            _log.warning("text lost", provider=provider, reason=error.reason)
+        made.soon(lambda: consents.heard(text, provider))
 
     return heard

@@ -119,8 +119,9 @@ class Tagger:
         return _mac(self._key, kind.encode(), *(value.encode() for value in values)).hex()[:20]
 
     def number(self, e164: str) -> str:
-        """The pseudonym of a number: the same in every key, pointer and event."""
-        return self.tag("number", e164)
+        """The pseudonym of a number or email address: the same in every key, pointer and event, however an address is
+        written in upper and lower case."""
+        return self.tag("number", e164.lower())
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """AES-256-GCM, bound to its context; the nonce travels with it."""

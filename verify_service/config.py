@@ -235,6 +235,10 @@ def build(file: _File, api_key: str | None) -> Config:
                     f"routes[{index}]: the sender {via.sender} is alphanumeric, and carriers in "
                     f"{' and '.join(sorted(named))} refuse those; use a short code, toll-free or 10DLC number there"
                 )
+        if "email" in route.fallback or (route.channel == "email" and route.fallback):
+            raise ConfigError(f"routes[{index}].fallback: an email address has no phone, and a number no email")
+        if route.channel == "email" and "*" not in route.countries:
+            raise ConfigError(f"routes[{index}].countries: an email address has no country; leave them out")
         for country in route.countries:
             if country != "*" and not re.fullmatch("[A-Z]{2}", country):
                 raise ConfigError(f"routes[{index}].countries: {country!r} is not an ISO 3166 code or *")

@@ -35,9 +35,10 @@ class InboxMessage(Frozen, frozen=True, rename={"from_": "from"}):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of scripted behaviour. `to` is a number or a pattern with *; the first rule that fits acts."""
+    """One line of scripted behaviour. `to` is a number, an email address or a pattern with *; the first rule
+    that fits acts."""
 
-    to: Annotated[str, Meta(pattern=r"^(\*|\+[0-9]{1,15}\*?)\Z")]
+    to: Annotated[str, Meta(pattern=r"^(\*|\+[0-9]{1,15}\*?|[A-Za-z0-9.+_*-]{1,64}@[A-Za-z0-9.*-]{1,253})\Z")]
     do: Deed
     provider: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] | None = None
     times: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
@@ -101,7 +102,7 @@ class Inbox:
     def rule_for(self, rules: tuple[Rule, ...], provider: str, to: str) -> Rule | None:
         """The first rule that fits and has a use left, which this takes."""
         for index, rule in enumerate(rules):
-            fits = rule.provider in (None, provider) and fnmatch.fnmatchcase(to, rule.to)
+            fits = rule.provider in (None, provider) and fnmatch.fnmatchcase(to.lower(), rule.to.lower())
             if fits and (rule.times is None or self._store.inbox.take(index)):
                 return rule
         return None

@@ -1,6 +1,6 @@
 """What a security team asks about starts: why one was refused, what would become of one, and to forget a number."""
 
-from verify_service import phone
+from verify_service import recipient
 from verify_service.codes import Tagger
 from verify_service.errors import NotFound
 from verify_service.model import Clock, Number
@@ -55,5 +55,5 @@ class Inquiry:
     def unlock(self, e164: str, by: str, reason: str) -> int:
         """Forgets what limits have counted of a number; answers how many counts. In force at once, attributed in the
         events. Raises InvalidNumber."""
-        tag = self._tagger.number(phone.parse(e164, None).e164)
+        tag = self._tagger.number(recipient.parse(e164, None).e164)
         return self._decisions.unlock(self._clock.now(), tag, by, reason)

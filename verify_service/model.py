@@ -42,7 +42,8 @@ class Tenant(Frozen, frozen=True):
 
 
 class Number(Frozen, frozen=True):
-    """A phone number that may be sent to. `e164` starts with '+'; `line_type` is phonenumbers' name in kebab-case."""
+    """Whom a code may be sent to: a phone number. `e164` starts with '+'; `line_type` is phonenumbers' name in
+    kebab-case. An email address in its place has the line type `email`, and neither country nor prefix."""
 
     e164: str
     country: str
@@ -50,9 +51,13 @@ class Number(Frozen, frozen=True):
     line_type: str
 
     @property
+    def is_email(self) -> bool:
+        return self.line_type == "email"
+
+    @property
     def range(self) -> str:
-        """E.164 without its last three digits: what an export may show of a number."""
-        return self.e164[:-3]
+        """What an export may show: E.164 without its last three digits; of an email address its domain, with the @."""
+        return self.e164[self.e164.rindex("@") :] if self.is_email else self.e164[:-3]
 
 
 class Start(Frozen, frozen=True):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from verify_service import codes, phone
+from verify_service import codes, recipient
 from verify_service.config import CHANNELS, Config
 from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.inquiry import Inquiry
@@ -82,7 +82,7 @@ class Service:
             self._verifications.decisions.refuse(now, gone)
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
-            raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}")
+            raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}".removesuffix(" to "))
         nonce = secrets.token_hex(16)
         kid = self._keys.newest
         code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
@@ -133,7 +133,7 @@ class Service:
             if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
             place: str | tuple[str, str] = (
-                self._tagger.number(phone.parse(where.to, where.region).e164),
+                self._tagger.number(recipient.parse(where.to, where.region).e164),
                 where.purpose,
             )
         else:
@@ -190,12 +190,13 @@ class Service:
 
     def parse_start(self, fields: "StartFields") -> Start:
         """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
-        channel = "sms" if fields.channel is None else fields.channel
-        if channel not in CHANNELS:
-            raise InvalidRequest("channel", f"no route carries {channel}; this service has {', '.join(CHANNELS)}")
+        if fields.channel is not None and fields.channel not in CHANNELS:
+            known = ", ".join(CHANNELS)
+            raise InvalidRequest("channel", f"no route carries {fields.channel}; this service has {known}")
+        number = recipient.parse(fields.to, fields.region)
         return Start(
-            number=phone.parse(fields.to, fields.region),
-            channel=channel,
+            number=number,
+            channel=recipient.channel(number, fields.channel),
             purpose="login" if fields.purpose is None else fields.purpose,
             locale=fields.locale,
             ip=fields.ip,

@@ -53,6 +53,7 @@ class HttpPeer(Peer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.saying = Reply(200, b"")
         self.over = threading.Event()
         self.asked = 0
         self.connections: set[Any] = set()
@@ -61,6 +62,7 @@ class HttpPeer(Peer):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 peer.connections.add(self.client_address)
@@ -143,6 +145,8 @@ class HttpPeer(Peer):
                 self._go_on(out, b" ")
             case "answers in no encoding":
                 self._reply(handler, Reply(200, b'{"sid": "\xff\xfe", "messages": "\xc3\x28"}'))
+            case "says":
+                self._reply(handler, self.saying)
             case "answers with other JSON":
                 self._reply(handler, Reply(200, b'[{"a": ' + b"[" * 3_000 + b"]" * 3_000 + b"}]"))
             case _:

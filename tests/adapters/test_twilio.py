@@ -82,12 +82,14 @@ def test_without_an_api_key_the_account_signs_in(peer: Recorder) -> None:
 
 
 def test_a_messaging_service_may_be_the_sender(peer: Recorder) -> None:
-    """A sender whose address begins with MG leaves the choice of a number to Twilio."""
+    """A sender whose address is a service's SID leaves the choice of a number to Twilio; a name may begin alike."""
     provider = peer.provider()
     provider.send(peer.message(sender="MG" + "0" * 32))
+    provider.send(peer.message(sender="MGM Resorts"))
     provider.close()
-    [(_, told)] = peer.seen
-    assert (told["MessagingServiceSid"], "From" in told) == ("MG" + "0" * 32, False)
+    (_, service), (_, name) = peer.seen
+    assert (service["MessagingServiceSid"], "From" in service) == ("MG" + "0" * 32, False)
+    assert (name["From"], "MessagingServiceSid" in name) == ("MGM Resorts", False)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,15 @@ def test_the_whatsapp_template_is_chosen_by_language(peer: Recorder, locale: str
     provider.send(peer.message(channel="whatsapp", locale=locale))
     provider.close()
     assert peer.seen[0][1]["ContentSid"] == sid
+
+
+def test_an_answer_by_whatsapp_needs_no_template(peer: Recorder) -> None:
+    """Who wrote STOP may be answered in words."""
+    provider = peer.provider(content={})
+    provider.send(peer.message(channel="whatsapp", code="", text="You get no more codes."))
+    provider.close()
+    [(_, told)] = peer.seen
+    assert (told["To"], told["Body"]) == ("whatsapp:+4915112345678", "You get no more codes.")
 
 
 def test_without_a_template_nothing_is_sent_by_whatsapp(peer: Recorder) -> None:

@@ -8,15 +8,17 @@ import msgspec
 
 from verify_service.errors import ConfigError
 
+_PSEUDONYMS = ["number", "range", "country", "line_type"]
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 JUDGED = frozenset({"start", "approved", "wrong", "canceled"})
 """What can change a decision; every other event is read over."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One line. `at` is seconds since the epoch, `price` US dollars; `to` (E.164) or, in an export, the pseudonym
-    `number` with `range`, `country` and `line_type`, and then `ip` and `network` are pseudonyms as well. `refused` is
-    what refused a start when it was live, `near` ("1" or "0") whether its number's neighbours were in use."""
+    """One line. `at` is seconds since the epoch, `price` US dollars; `to` (E.164 or an email address) or, in an export,
+    the pseudonym `number` with `range`, `line_type` and, of a phone, `country`, and then `ip` and `network` are
+    pseudonyms as well. `refused` is what refused a start when it was live, `near` ("1" or "0") whether its number's
+    neighbours were in use."""
 
     at: float
     event: str
@@ -91,9 +93,10 @@ def _check(event: Event) -> None:
     if event.event != "start":
         return
     if event.to is not None:
-        if not _E164.fullmatch(event.to):
-            raise ValueError("`to` is a number in E.164: a + and 7 to 15 digits")
+        if "@" not in event.to and not _E164.fullmatch(event.to):
+            raise ValueError("`to` is a number in E.164, a + and 7 to 15 digits, or an email address")
         return
-    missing = [name for name in ("number", "range", "country", "line_type") if getattr(event, name) is None]
+    needed = ["number", "range", "line_type"] if event.line_type == "email" else _PSEUDONYMS
+    missing = [name for name in needed if getattr(event, name) is None]
     if missing:
         raise ValueError(f"a start has `to`, or number, range, country, line_type as an export has: no `{missing[0]}`")

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
-from verify_service import phone
+from verify_service import phone, recipient
 from verify_service.backtest.record import Event
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import InvalidNumber
@@ -46,7 +46,7 @@ class Steps:
             number, tag = _pseudonymous(event), event.number or ""
         else:
             try:
-                number = phone.parse(event.to or "", None)
+                number = recipient.parse(event.to or "", None)
             except InvalidNumber:
                 return Asked(None, "invalid-number", (), "ZZ")
             tag = self._tagger.number(number.e164)
@@ -113,6 +113,8 @@ def _facts(event: Event, number: Number | None) -> dict[str, str | None]:
 
 def _pseudonymous(event: Event) -> Number:
     """The number of an export's start, as far as it is known: its last three digits are not."""
+    if event.line_type == recipient.EMAIL:
+        return Number(event.range or "@", "", "", recipient.EMAIL)
     first = (event.range or "") + "000"
     return Number(first, event.country or "ZZ", phone.prefix_of(first), event.line_type or "")
 

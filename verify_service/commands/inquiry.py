@@ -6,7 +6,7 @@ import sys
 import click
 import msgspec
 
-from verify_service import phone, settings
+from verify_service import recipient, settings
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.duration import rfc3339
 from verify_service.errors import Problem
@@ -19,7 +19,7 @@ _COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
 
 def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> Number:
     try:
-        return phone.parse(value, None)
+        return recipient.parse(value, None)
     except Problem as error:
         raise click.BadParameter(error.detail) from None
 

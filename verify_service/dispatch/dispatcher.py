@@ -7,6 +7,7 @@ sent twice shows the same code. While its dispatcher lives, nobody else sends it
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -92,7 +93,8 @@ class Dispatcher:
         takers.append(self._thread("pulse", self._beat_pulse, stop, pause=PULSE_S))
         if any(route.receipt_within for route in self._config.routes):
             takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
-        hearer = self._thread("hear", self._hear, self._drained)
+        hearer = threading.Thread(target=self._hear, name="hear", daemon=True)
+        hearer.start()
         keeper = self._thread("keep", self._keep, self._drained, pause=BEAT_S)
         stop.wait()
         deadline = time.monotonic() + DRAIN_S
@@ -102,10 +104,12 @@ class Dispatcher:
             time.sleep(0.01)
         self._journeys.lanes.close()
         self._settler.close(max(0.1, deadline - time.monotonic()))
-        self._drained.set()
         self._heard.put(None)
-        hearer.join(BEAT_S)
+        hearer.join(max(0.1, deadline - time.monotonic()))
+        self._drained.set()
         keeper.join(BEAT_S)
+        with suppress(StoreUnavailable):
+            self._beat_pulse()
         for provider in self._providers.values():
             provider.close()
 
@@ -222,15 +226,19 @@ class Dispatcher:
         self._everywhere(move)
 
     def _hear(self) -> None:
-        act = self._heard.get()
-        while act is not None:
-            try:
-                act()
-                return
-            except StoreUnavailable:
-                if self._drained.wait(AGAIN_S):
-                    _log.warning("what a vendor said is lost: the store does not answer")
-                    return
+        """Does what vendors say, one after the other, and the next one only when the store has it."""
+        while act := self._heard.get():
+            while not self._done(act) and not self._drained.wait(AGAIN_S):
+                pass
+
+    def _done(self, act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except StoreUnavailable:
+            return False
+        except Exception:
+            _log.exception("unexpected error", thread="hear")
+        return True
 
     def _everywhere(self, work: Callable[[int], None]) -> None:
         """Does the work in every partition; one that is silent keeps it from no other, and is reported at the end."""

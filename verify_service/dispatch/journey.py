@@ -15,24 +15,22 @@ from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch import outgoing
 from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.job import Job, Try, event, site
+from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
+from verify_service.dispatch.turns import Turns
 from verify_service.dispatch.ways import order, plan
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
 from verify_service.store.outbox import Entry, Sent, Settlement
-from verify_service.telemetry import QUEUE_SECONDS, SEND_SECONDS, SENDS, log
+from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SENDS, log
 
 FRESH_S = 0.25
 AGAIN_S = 0.2
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-# A sender's line: while there is another way, nobody waits longer; who misses the turn by so much takes another place;
-# and a code that arrives with less of its life left is of no use.
-LINE_S = 1.0
+# Who misses a sender's turn by so much takes another one.
 MISSED_S = 0.1
-USEFUL_MS = 3_000
 AT_ONCE_S = 0.005
 
 _log = log("dispatch")
@@ -54,7 +52,7 @@ class Journeys:
     ) -> None:
         """`leave` is told of an entry that another dispatcher is to take."""
         self._outbox = store.outbox
-        self._senders = store.senders
+        self._turns = Turns(store.senders, config)
         self._config = config
         self._keys = keys
         self._clock = clock
@@ -122,11 +120,11 @@ class Journeys:
 
     def _end(self, job: Job, provider: str | None, reason: str) -> None:
         job.done = True
-        self._settler.settle(Settlement(job.entry, [event(self._now(), "failed", provider, reason)]))
+        self._settler.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)]))
 
     def _note(self, attempt: Try, name: TimelineName, reason: str, sent: Sent | None = None) -> None:
         """Into the timeline beside what settles the job."""
-        line = event(self._now(), name, attempt.way.provider, reason)
+        line = event(time_of(self._clock), name, attempt.way.provider, reason)
         self._settler.settle(Settlement(attempt.job.entry, [line], attempt.way.channel, sent, late=True))
 
     # What happens to a job.
@@ -203,29 +201,23 @@ class Journeys:
     def _has_turn(self, attempt: Try, message: Message, now: int) -> bool:
         """Whether its sender may send it now; if not, it comes back when it is its turn, or goes another way."""
         job, way = attempt.job, attempt.way
-        per_second = self._config.senders[way.sender].per_second if way.sender else None
-        if not way.sender or per_second is None:
-            return True
         if attempt.turn is not None and time.monotonic() - attempt.turn <= MISSED_S:
             return True
-        life = message.expires_at - now - USEFUL_MS if message.expires_at else 60_000
-        most = life if job.patient else min(life, round(LINE_S * 1000))
-        cost = 1 if way.channel == "voice" else message.segments
-        wait = self._senders.reserve(way.sender, per_second, cost, most)
+        wait = self._turns.take(way, message, now, patient=job.patient)
         if wait is None:
             with job.lock:
                 attempt.over = True
                 job.open -= 1
                 job.crowded.append(way)
                 if job.left or not job.patient:
-                    self._note(attempt, "failed-over", f"{way.sender} has no room for {most / 1000:g} s")
+                    most = self._turns.most_ms(message, now, patient=job.patient) / 1000
+                    self._note(attempt, "failed-over", f"{way.sender} has no room for {most:g} s")
                 self._go_on(job)
             return False
-        attempt.turn = time.monotonic() + wait
         if wait <= AT_ONCE_S:
             time.sleep(wait)
             return True
-        attempt.waits = True
+        attempt.turn, attempt.waits = time.monotonic() + wait, True
         self.in_line.add(attempt)
         self.lanes.later(wait, partial(self._submit, attempt))
         return False
@@ -262,13 +254,16 @@ class Journeys:
         job, way = attempt.job, attempt.way
         (self._pulse.late if attempt.overtaken else self._pulse.answered)(way, seconds)
         self._pulse.sent(way, message.segments, receipt)
-        now = self._now()
+        text = outgoing.text_name(job.entry, self._config, message.locale)
+        if receipt.status != "accepted":
+            where = (job.entry.country, receipt.carrier or "", way.channel, text)
+            RECEIPTS.labels(way.provider, receipt.status, *where).inc()
+        now = time_of(self._clock)
         with job.lock:
             first, job.done, attempt.over = not job.done, True, True
             job.open -= 1
         sent = None
         if receipt.status == "accepted" and receipt.provider_id:
-            text = f"{job.entry.purpose} {message.locale}"
             sent = Sent(way.provider, receipt.provider_id, way.name, text, receipt.price is not None)
         if not first:
             self._note(attempt, "sent", f"took it too, after {seconds:.1f} s", sent)
@@ -299,10 +294,3 @@ class Journeys:
             # The next in line is under way already where this one was overtaken.
             if not attempt.overtaken or not job.open:
                 self._go_on(job)
-
-    def _now(self) -> int:
-        """For the timeline: a virtual clock whose store is silent must not keep a sent message from being settled."""
-        try:
-            return self._clock.now()
-        except StoreUnavailable:
-            return time.time_ns() // 1_000_000

@@ -4,6 +4,7 @@ from verify_service import messages
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch.ways import Way
+from verify_service.messages.composing import TRANSACTIONS
 from verify_service.model import Message
 from verify_service.store.outbox import Entry
 
@@ -48,3 +49,11 @@ def compose(entry: Entry, config: Config, keys: KeyRing, now: int, way: Way) -> 
         locale=text.locale,
         subject=text.subject,
     )
+
+
+def text_name(entry: Entry, config: Config, locale: str) -> str:
+    """What a message's text is called where it is counted: a handful of names, whatever callers call their purposes."""
+    if entry.kind:
+        return f"{entry.kind}-{entry.text} {locale}"
+    known = entry.purpose in TRANSACTIONS or any(of == entry.purpose for of, *_ in config.own.templates)
+    return f"{entry.purpose if known else 'default'} {locale}"

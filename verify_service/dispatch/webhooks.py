@@ -6,6 +6,7 @@ is slow or away delays nobody else's. What a dead dispatcher held is due again a
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 
@@ -24,6 +25,7 @@ from verify_service.telemetry import WEBHOOKS, log
 THREADS = 16
 PAUSE_S = 0.25
 AGAIN_S = 0.5
+DRAIN_S = 5.0
 # After each failure; three days in all. Standard Webhooks' own example, with a day at the end.
 BACKOFF_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.2
@@ -54,7 +56,10 @@ class Webhooks:
         }
 
     def run(self, stop: threading.Event) -> None:
-        """Delivers until `stop` is set. What is on its way then is not waited for: it comes again, with the same id."""
+        """Delivers until `stop` is set, and waits some seconds for the answers to what is on its way.
+
+        What is not answered by then comes again from another dispatcher, with the same id.
+        """
         silent = False
         while not stop.is_set():
             self._wake.clear()
@@ -73,6 +78,9 @@ class Webhooks:
                 # A thread that dies in silence would stop all webhooks; say so and go on.
                 _log.exception("unexpected error")
                 stop.wait(AGAIN_S)
+        deadline = time.monotonic() + DRAIN_S
+        while any(courier.room < THREADS for courier in self._couriers.values()) and time.monotonic() < deadline:
+            time.sleep(0.01)
         for courier in self._couriers.values():
             courier.close()
 

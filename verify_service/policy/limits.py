@@ -172,8 +172,8 @@ def facts_of(
         "device": device,
         "ip": counted,
         "network": network,
-        "prefix": number.prefix if number else None,
-        "country": number.country if number else None,
+        "prefix": (number.prefix or None) if number else None,
+        "country": (number.country or None) if number else None,
         "line_type": number.line_type if number else None,
     }
 

@@ -104,8 +104,8 @@ class Policy(Section, frozen=True):
     rule: tuple[Rule, ...] = ()
 
     def price(self, country: str) -> float:
-        """What a message to the country costs, in US dollars."""
-        return self.prices.get(country, self.prices.get("default", DEFAULT_PRICE))
+        """What a message to the country costs, in US dollars; to none, as an email is, nothing."""
+        return self.prices.get(country, self.prices.get("default", DEFAULT_PRICE)) if country else 0.0
 
     @property
     def budgets(self) -> tuple[Budget, ...]:

@@ -65,7 +65,8 @@ class Statics:
         if allowed:
             verdicts.append(StaticVerdict("allow-list", "allow-list", "enforce", "pass", {"entry": allowed}))
         else:
-            verdicts.append(self._country(number))
+            if number.country:
+                verdicts.append(self._country(number))
             if self._block:
                 evidence = {"entry": blocked} if blocked else {}
                 verdicts.append(
@@ -139,6 +140,8 @@ def sentence(name: str, verdict: Word, evidence: dict[str, str]) -> str:
     """What a static rule says of a start, in English."""
     would = {"refuse": "is refused", "observe": "would be refused", "pass": "may be sent to"}[verdict]
     match name:
+        case "line-types" if evidence["line_type"] == "email":
+            return f"An email address {would}."
         case "line-types":
             return f"A {evidence['line_type']} number {would}."
         case "countries":

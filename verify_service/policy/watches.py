@@ -33,9 +33,10 @@ class Watches:
 
         `tag` is the number's. The carrier prefix and the number without its last four digits stand in clear in the keys
         of the charts. Of an export, whose numbers have no last digits, `facts` says in `near` what the live rule saw of
-        neighbours: "1", "0" or nothing.
+        neighbours: "1", "0" or nothing. Email addresses have no neighbours and cost nobody anything: they are not
+        watched.
         """
-        if not self._rules:
+        if not self._rules or number.is_email:
             return []
         place, near = self._place(number), -1
         if "near" in facts:

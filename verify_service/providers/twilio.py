@@ -8,6 +8,7 @@ https://www.twilio.com/docs/usage/security (signatures) and https://www.twilio.c
 import base64
 import hmac
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
@@ -70,6 +71,7 @@ _VOICES = {
     "tr": "Polly.Filiz",
     "zh": "Polly.Zhiyu",
 }
+_SERVICE = re.compile("MG[0-9a-fA-F]{32}")
 _SHORTEST_S, _LONGEST_S = 1, 14_400  # a ValidityPeriod
 _SEGMENTS = {str(count): count for count in range(1, 11)}  # "0" where a Messaging Service has yet to choose a sender
 
@@ -112,15 +114,15 @@ class TwilioProvider:
     def send(self, message: Message) -> Receipt:
         if message.channel == "voice":
             return self._post("Calls", self._call(message))
-        parameters = {"ValidityPeriod": str(_validity(message))}
-        if message.channel == "whatsapp":
-            parameters |= {"To": f"whatsapp:{message.to}", **self._template(message)}
-        else:
-            parameters |= {"To": message.to, "Body": message.body}
-        if message.sender.startswith("MG"):
+        whatsapp = message.channel == "whatsapp"
+        prefix = "whatsapp:" if whatsapp else ""
+        parameters = {"To": prefix + message.to, "ValidityPeriod": str(_validity(message))}
+        # To who has just written, an answer goes as it is; a code comes unasked, and so by a template.
+        parameters |= self._template(message) if whatsapp and message.code else {"Body": message.body}
+        if _SERVICE.fullmatch(message.sender):
             parameters["MessagingServiceSid"] = message.sender
         else:
-            parameters["From"] = f"whatsapp:{message.sender}" if message.channel == "whatsapp" else message.sender
+            parameters["From"] = prefix + message.sender
         return self._post("Messages", parameters)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from flask import request
 from msgspec import Meta
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from verify_service import phone
+from verify_service import recipient
 from verify_service.consents import Source
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
@@ -21,7 +21,8 @@ from verify_service.store.consents import State
 from verify_service.web.problems import MOST_BYTES
 
 # Python's `$` also matches before a final newline; `\Z` does not.
-To = Annotated[str, Meta(min_length=1, max_length=32)]
+To = Annotated[str, Meta(min_length=1, max_length=254)]
+Address = Annotated[str, Meta(min_length=1, max_length=32)]
 Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
 Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*\Z")]
@@ -94,8 +95,8 @@ class ClockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /fake/inbound: a text from a phone."""
 
-    from_: To
-    to: To
+    from_: Address
+    to: Address
     body: Annotated[str, Meta(min_length=1, max_length=1600)]
 
 
@@ -114,7 +115,7 @@ _FORMS = {
     "app_hash": "the 11 characters of an Android app hash",
     "origin": "a host name, such as login.example.com",
     "code": "4 to 10 of the digits 0-9 and nothing else",
-    "to": "a number in E.164, such as +14155550123, or a pattern of it with *",
+    "to": "a number in E.164, such as +14155550123, an email address, or a pattern of either with *",
     "provider": "the name of a provider: lower-case letters, digits and hyphens",
     "body": "text without control characters",
     "source": "1 to 32 lower-case letters, digits and hyphens, such as web-form",
@@ -256,9 +257,15 @@ def path_number(to: str, field: str = "to") -> str:
     return number
 
 
-def real_number(to: str) -> str:
-    """A number in a path that exists in its country's plan, as E.164 has it. Raises InvalidNumber."""
+def path_recipient(to: str) -> str:
+    """A number in a path as `path_number` takes it, or an email address. Raises InvalidNumber."""
+    return recipient.parse(to, None).e164 if "@" in to else path_number(to)
+
+
+def real_recipient(to: str) -> str:
+    """A number in a path that exists in its country's plan, as E.164 has it, or an email address. Raises
+    InvalidNumber."""
     try:
-        return phone.parse(path_number(to, "number"), None).e164
+        return recipient.parse(to if "@" in to else path_number(to), None).e164
     except InvalidNumber as error:
         raise InvalidNumber(error.members["reason"], error.detail, "number") from None

@@ -17,7 +17,7 @@ _consent = msgspec.json.Decoder(bodies.ConsentBody)
 @consents.get("/<number>")
 @guarded("read")
 def look(tenant: str, number: str) -> Response:
-    e164 = bodies.real_number(number)
+    e164 = bodies.real_recipient(number)
     return json(shown(e164, parts().consents.look(tenant, e164)))
 
 
@@ -26,7 +26,7 @@ def look(tenant: str, number: str) -> Response:
 def record(tenant: str, number: str) -> Response:
     """By who starts verifications, since who asks for a code is who collects the consent to it."""
     body = bodies.read(_consent)
-    e164 = bodies.real_number(number)
+    e164 = bodies.real_recipient(number)
     parts().consents.record(tenant, e164, body.state, body.source, body.note)
     return json(shown(e164, parts().consents.look(tenant, e164)))
 
@@ -34,5 +34,5 @@ def record(tenant: str, number: str) -> Response:
 @consents.delete("/<number>")
 @guarded("admin")
 def forget(tenant: str, number: str) -> Response:
-    parts().people.erase(tenant, bodies.real_number(number), f"api:{tenant}", "DELETE /consents")
+    parts().people.erase(tenant, bodies.real_recipient(number), f"api:{tenant}", "DELETE /consents")
     return Response(status=204)

@@ -44,7 +44,7 @@ def _all(tenant: str) -> Response:
 @fake.get("/inbox/<to>")
 @guarded("verify")
 def messages(tenant: str, to: str) -> Response:
-    return _messages(tenant, bodies.path_number(to))
+    return _messages(tenant, bodies.path_recipient(to))
 
 
 @fake.delete("/inbox")
@@ -57,7 +57,7 @@ def empty(tenant: str) -> Response:
 @fake.delete("/state/<to>")
 @guarded("verify")
 def forget(tenant: str, to: str) -> Response:
-    _inbox().forget(tenant, bodies.path_number(to))
+    _inbox().forget(tenant, bodies.path_recipient(to))
     return Response(status=204)
 
 

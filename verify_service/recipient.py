@@ -1,0 +1,44 @@
+"""Whom a code is for, as a caller writes it: a phone number, or an email address, where there is an @ in it."""
+
+from functools import lru_cache
+
+from email_validator import EmailNotValidError, validate_email
+
+from verify_service import phone
+from verify_service.errors import InvalidNumber, InvalidRequest
+from verify_service.model import Number
+
+EMAIL = "email"
+
+
+def parse(to: str, region: str | None) -> Number:
+    """The recipient. A number is what `phone.parse` takes.
+
+    An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
+    comments or IP address. The mailbox must be ASCII and stays as it was written, though upper and lower case make no
+    difference to whose it is (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
+    """
+    if "@" not in to:
+        return phone.parse(to, region)
+    if region is not None:
+        raise InvalidRequest("region", "goes with a national number, not with an email address")
+    return _email(to)
+
+
+def channel(number: Number, asked: str | None) -> str:
+    """The channel that was asked for, or the recipient's own. Raises InvalidRequest where it does not lead there."""
+    found = asked if asked is not None else EMAIL if number.is_email else "sms"
+    if (found == EMAIL) != number.is_email:
+        takes = "an email address takes email alone" if number.is_email else "email needs an email address in `to`"
+        raise InvalidRequest("channel", takes)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _email(to: str) -> Number:
+    try:
+        found = validate_email(to, check_deliverability=False, allow_smtputf8=False, strict=True)
+    except EmailNotValidError:
+        # Its own words may quote the address.
+        raise InvalidNumber("not-a-number", "This is no email address that a code could be sent to.") from None
+    return Number(e164=found.ascii_email or "", country="", prefix="", line_type=EMAIL)
