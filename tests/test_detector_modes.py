@@ -1,5 +1,8 @@
 """The detector of pumping while it watches, when its mode changes, and what it says of itself."""
 
+import itertools
+import struct
+
 import pytest
 
 from tests.conftest import make_bench
@@ -112,3 +115,20 @@ def test_explain_says_how_far_a_place_is_from_a_block_in_the_policys_own_units(s
     assert (verdict.evidence["an_hour"], verdict.evidence["needed_an_hour"]) == (4, 9)
     assert f"the odds for fraud are {verdict.count:,.0f} to 1" in verdict.sentence
     assert "a block needs 1,000 to 1 and 9.0 starts an hour" in verdict.sentence
+
+
+def test_what_a_chart_keeps_of_numbers_has_no_order_and_is_unrelated_under_another_key(store: Store) -> None:
+    """Neighbours can be told as such, and nothing else: no offset turns what is kept into numbers."""
+    kept = []
+    for _ in range(2):
+        place = field(store)
+        place.refused(numbers(6, step=16), every=60)
+        part = place.bench.store.verifications.partition(place.bench.tagger.tag("country", "TN"))
+        packed = store.link.command(part, ["GET", f"vs:{{{part}}}:chart:{place.rule}:p216201"])
+        kept.append(struct.unpack("<12I", packed[-48:]))
+    assert not set(kept[0]) & set(kept[1])
+    for tags in kept:
+        assert len(set(tags)) == 12
+        steps = [after - before for before, after in itertools.pairwise(tags[1::2])]
+        assert len(set(steps)) == 5
+        assert min(map(abs, steps)) > 1000

@@ -12,8 +12,8 @@ from verify_service.policy.limits import Hit
 from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import Policy
 
-# Of a start: the number's place, whether neighbours were seen, the price; FACTS in detector.lua.
-_FIGURES = struct.Struct("<ihd")
+# The tags, whether neighbours were seen, the price: the end of FACTS in detector.lua.
+_FIGURES = struct.Struct("<IIhd")
 _NEAR: dict[str | None, int] = {"1": 1, "0": 0}
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -32,18 +32,17 @@ class Watches:
         """What the rules watch of a start: all of it lies in the partition of the number's country.
 
         `tag` is the number's. The carrier prefix and the number without its last four digits stand in clear in the keys
-        of the charts. Of an export, whose numbers have no last digits, `facts` says in `near` what the live rule saw of
-        neighbours: "1", "0" or nothing. Email addresses have no neighbours and cost nobody anything: they are not
-        watched.
+        of the charts, numbers under tags. Of an export, whose numbers have no last digits, `facts` says in `near` what
+        the live rule saw of neighbours: "1", "0" or nothing. Email addresses have no neighbours and cost nobody
+        anything: they are not watched.
         """
         if not self._rules or number.is_email:
             return []
-        place, near = self._place(number), -1
-        if "near" in facts:
-            place, near = -1, _NEAR.get(facts["near"], -1)
         ip = facts.get("ip")
         names = (number.country, number.prefix[1:], number.e164[1:-4], tag, self._tagger.tag("ip", ip) if ip else "")
-        packed = b"".join(map(_short, names)) + _FIGURES.pack(place, near, self._price(number.country))
+        packed = b"".join(map(_short, names)) + _FIGURES.pack(
+            *self._nearness(number, tag, facts), self._price(number.country)
+        )
         owner = self._tagger.tag("country", number.country)
         where = ":".join(names)
         return [
@@ -51,11 +50,11 @@ class Watches:
             for name, enforced, spec in self._rules
         ]
 
-    def _place(self, number: Number) -> int:
-        """Where a number stands among those of its prefix: neighbours stay neighbours, but by how much all are moved is
-        a secret, so that what the charts keep tells no number."""
-        moved = int(self._tagger.tag("place", number.prefix)[:8], 16)
-        return (int(number.e164[-8:]) + moved) % 100_000_000
+    def _nearness(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> tuple[int, int, int]:
+        """Short tags of a number and of the sixteen numbers that it is one of; or what is known without them."""
+        if "near" in facts:
+            return 0, 0, _NEAR.get(facts["near"], -1)
+        return int(tag[:8], 16), int(self._tagger.tag("sixteen", str(int(number.e164[1:]) // 16))[:8], 16), 2
 
 
 def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str | int | float]) -> str:

@@ -2,7 +2,7 @@
 -- detector.lua says what they are for.
 --
 -- A chart is packed: how many slots of open trials there are, and whether the place was ever blocked; the fields; the
--- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the places of the last
+-- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags of the last
 -- numbers that were used.
 
 local SLOT, SLOTS = 10000, 18

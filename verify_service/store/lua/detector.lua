@@ -12,19 +12,18 @@
 --
 -- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that
 -- is never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the
--- country, the prefix, the block, the tags of number and address, the number's place in its prefix (-1: not known),
--- whether neighbours were seen (1, 0, -1: not known), the price.
+-- country, the prefix, the block, the tags of number and address, short tags of the number and of the sixteen that it is
+-- one of, whether neighbours were seen (1, 0, -1: not known, 2: the tags tell), the price.
 
-local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0ihd'
+local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0IIhd'
 local HOT_MS = 3 * HOUR_MS
 local TRUST, TRUST_LIFE = '<dff', 7776000000
--- Numbers in a row: whether one is within NEAR_WINDOW of one of the last USED of its prefix, as 2 in 100 of people's are
--- and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share more of it for
--- each trial that is too young to say anything.
-local NEAR_WINDOW, USED, NEAR_MOST = 8, 12, 9
-local NEAR_YES, NEAR_NO, NEAR_SPEED = 3.69, -1.59, 0.006
+-- Numbers in a row: whether one is of the same sixteen as another of the last USED of its prefix, as 2 in 100 of people's
+-- are and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share more of it
+-- for each trial that is too young to say anything. Tags have no order: they say that two are near, not where.
+local USED, NEAR_MOST, NEAR_YES, NEAR_NO, NEAR_SPEED = 12, 9, 3.69, -1.59, 0.006
 local USED_LAYOUT = {}
-for count = 1, USED do USED_LAYOUT[count] = '<' .. ('I'):rep(count) end
+for count = 1, USED do USED_LAYOUT[count] = '<' .. ('II'):rep(count) end
 
 local rule_packed, rule_kept
 local function rule_of(packed)
@@ -42,14 +41,13 @@ local function trusted(packed, rule, now)
 end
 
 -- Whether a number close to this one was among the last that were used.
-local function neighbours(prefix, place)
+local function neighbours(prefix, own, sixteen)
   local used = prefix.used
   if not used then return false end
-  local count = #used / 4
+  local count = #used / 8
   local last = {struct.unpack(USED_LAYOUT[count], used)}
-  for i = 1, count do
-    local apart = last[i] - place
-    if apart ~= 0 and apart <= NEAR_WINDOW and apart >= -NEAR_WINDOW then return true end
+  for i = 1, 2 * count, 2 do
+    if last[i + 1] == sixteen and last[i] ~= own then return true end
   end
   return false
 end
@@ -108,13 +106,14 @@ end
 -- whether the rule would refuse.
 local function watch_judge(key, spec, now)
   local base = key:sub(1, key:find('}', 1, true) + 1)
-  local packed, name, of_country, of_prefix, of_block, number, ip, place, near, price = struct.unpack(FACTS, spec, 2)
+  local packed, name, of_country, of_prefix, of_block, number, ip, own, sixteen, near, price =
+    struct.unpack(FACTS, spec, 2)
   local rule, stem = rule_of(packed), base .. 'chart:' .. name .. ':'
   local keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block,
     base .. 'known:' .. number, ip ~= '' and base .. 'known:' .. ip or nil}
   local found = redis.call('MGET', unpack(keys))
   local of_ip = found[5]
-  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip, place = place}
+  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip}
   if trusted(found[4], rule, now) or trusted(of_ip, rule, now) then
     state.trusted = true
     return state
@@ -139,8 +138,8 @@ local function watch_judge(key, spec, now)
   local p0 = usual((prefix[K] + 40 * conversion * (hot and 1 or 0.87)) / (prefix[N] + 40))
   local in_prefix, prefix_waiting =
     settle_chart(prefix, rule, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
-  if place >= 0 then
-    state.near = neighbours(prefix, place)
+  if near == 2 then
+    state.near, state.used = neighbours(prefix, own, sixteen), struct.pack('<II', own, sixteen)
   elseif near >= 0 then
     state.near = near == 1
   end
@@ -209,9 +208,9 @@ local function watch_admit(state, nonce)
     flag = 'l'
   else
     count_volume(state)
-    local slot, prefix, place = math.floor(now / SLOT), state[2], state.place
+    local slot, prefix = math.floor(now / SLOT), state[2]
     for level = 1, #state do open_trial(state[level], slot) end
-    if place >= 0 then prefix.used = (prefix.used or ''):sub(-4 * USED + 4) .. struct.pack('<I', place) end
+    if state.used then prefix.used = (prefix.used or ''):sub(-8 * USED + 8) .. state.used end
     save_charts(state)
   end
   return credit_of(state.key:sub(1, -2) .. flag, nonce, now), flag == 't'
