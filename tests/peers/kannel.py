@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.live import free_port, until
 
 BEARERBOX, SMSBOX, FAKESMSC = "/usr/sbin/bearerbox", "/usr/sbin/smsbox", "/usr/lib/kannel/test/fakesmsc"
-PASSWORD, CALLBACK_KEY = "s3cret", "callback-key"
+PASSWORD, CALLBACK_KEY = "s3cret", "callback-key-of-ours"
 _GOT = re.compile(r"Got message \d+: <(\S+) (\+\d+) text (.*)>")
 
 _CONFIG = """
