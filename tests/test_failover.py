@@ -213,6 +213,24 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
     assert b.asked == []
 
 
+def test_what_arrives_late_by_one_way_goes_by_no_further_one(post: Post) -> None:
+    """A receipt of the first provider that comes after the second was asked ends the search all the same."""
+    providers = {name: taking(name) for name in "abc"}
+    with post.dispatching(providers, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        soon(post, started.id, ("sent", "a", None))
+        post.bench.clock.advance(20)
+        late = ("failed-over", "a", "no receipt within 20 seconds")
+        soon(post, started.id, ("sent", "a", None), late, ("sent", "b", None))
+        post.bench.clock.advance(1)
+        receipt = Receipt(provider_id="a1", status="delivered")
+        post.bench.store.deliveries.received(post.bench.clock.now(), "a", receipt)
+        post.bench.clock.advance(30)
+        time.sleep(0.6)  # two looks at what is overdue
+        assert went(post, started.id)[2:] == [("sent", "b", None), ("delivered", "a", None)]
+    assert providers["c"].asked == []
+
+
 def test_a_receipt_that_says_failed_sends_it_on_at_once(post: Post) -> None:
     """By the next provider of the same channel; the failure of the last one is final."""
     providers = {name: taking(name) for name in "abc"}
