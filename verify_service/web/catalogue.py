@@ -115,7 +115,8 @@ _ALL: Final = (
         "invalid-number",
         "This is not a number that can be verified",
         422,
-        "The number cannot get a code. `reason` says why: `not-a-number` (it cannot be read as one), "
+        "The number cannot get a code. `reason` says why: `not-a-number` (it cannot be read as one, nor as an email "
+        "address where there is an @ in it), "
         "`impossible` (no such number can exist in its country), or `line-type` (a kind of line that is "
         "never texted, such as premium rate, toll-free or pager). Nothing was counted or sent.",
         "Send E.164, as `+14155550123`, or the national form together with `region`, as `US`. Use ASCII "
