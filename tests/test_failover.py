@@ -357,3 +357,24 @@ def test_a_missing_receipt_is_missed_whoever_sent_the_message(post: Post) -> Non
     assert (len(a.requests), len(b.requests)) == (1, 1)
     bodies = [json.loads(body)["body"] for _, body in a.requests + b.requests]
     assert all(post.bench.code(started.id) in body for body in bodies)
+
+
+def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Post) -> None:
+    """A slow provider that takes the message after the next one had: its receipts find the message, and its failure
+    sends nobody on, since the other's receipt may still come."""
+    providers = {name: taking(name) for name in "abc"}
+    late = Receipt(provider_id="late")
+    with hanging(providers["a"], lambda: late) as release, post.dispatching(providers, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        soon(post, started.id, ("failed-over", "a", "no answer within 1 second"), ("sent", "b", None))
+        release.set()
+        eventually(lambda: len(went(post, started.id)) == 3, "the late answer")
+        post.bench.clock.advance(1)
+        receive = post.bench.store.deliveries.received
+        failed = Receipt(provider_id="late", status="failed", reason="carrier busy")
+        assert receive(post.bench.clock.now(), "a", failed) == started.id
+        assert went(post, started.id)[3:] == [("failed", "a", "carrier busy")]
+        post.bench.clock.advance(19)
+        overdue = ("failed-over", "b", "no receipt within 20 seconds")
+        eventually(lambda: went(post, started.id)[4:] == [overdue, ("sent", "a", None)], "the way without a receipt")
+    assert providers["c"].asked == []

@@ -189,7 +189,7 @@ class Outbox:
         for part, limit, nonce, at in foreign:
             if not part and limit == b"receipt":
                 event, permanent, price = at.decode().split(" ")
-                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price)))
+                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0)))
                 continue
             if not part:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()

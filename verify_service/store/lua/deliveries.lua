@@ -111,7 +111,7 @@ end
 
 -- receipt: applies one. Delivered beats everything; what was said before is not said again. Called by whoever gets it.
 --   KEYS[1]  fate:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the delivery, msgpack   ARGV[4]  provider
---   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add
+--   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add, or ''
 -- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
