@@ -3,6 +3,8 @@
 import base64
 import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import urllib3
 
 from tests.conftest import ManualClock
 from tests.contract import LocalClient, contract, judge
-from tests.live import until
+from tests.live import free_port, until
+from tests.test_policy_live import clean
 from tests.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
+from verify_service.codes import new_key
+from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Callback, InboundText, Receipt
 from verify_service.providers.webhook import WebhookCallbacks
@@ -213,3 +218,23 @@ def _tell(url: str, what: str, told: list[Any]) -> None:
     headers = Signer(SECRET).headers("c", body)
     answer = urllib3.request("POST", f"{url}/providers/hook/{what}", body=body, headers=headers, retries=False)
     assert (answer.status, answer.data) == (200, b"")
+
+
+def test_a_web_role_without_a_vendors_secret_says_so_in_one_line(tmp_path: Path) -> None:
+    """It could believe no callback, so it does not start: exit status 2, and which provider and secret."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[providers.hook]\nkind = "webhook"\nurl = "https://x.example"\nsecret = "env:HOOK_SECRET"\n')
+    env = {"VERIFY_CONFIG": str(file), "VERIFY_KEYS": f"k1:{new_key()}", "VERIFY_TAG_KEY": new_key()}
+    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "verify_service", "web", "--port", str(free_port())],
+            env={**clean(), **env, "VERIFY_REDIS_URL": server.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "verify-service: providers.hook: secret env:HOOK_SECRET: the environment has no HOOK_SECRET"
+    )

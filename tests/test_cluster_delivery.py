@@ -84,7 +84,7 @@ def test_receipts_find_their_messages_wherever_they_lie(spread: Store, tmp_path:
         for to in others:
             landline = Receipt(provider_id=places[to], status="failed", permanent=True)
             assert spread.deliveries.received(bench.clock.now(), "b", landline) == ids[to]
-            with pytest.raises(Blocked, match="unreachable"):
+            with pytest.raises(Blocked, match="never arrive"):
                 bench.service.start("default", a_start(to))
     until(lambda: sum("a/sms" in name for name in spread.health.states()) == 1, "the health of a")
 

@@ -109,6 +109,7 @@ def test_a_sender_that_names_no_tenants_serves_all(person: Phone) -> None:
     assert set(person.states().values()) == {"out"}
     person.writes("UNSTOP", to="somewhere else")
     assert set(person.states().values()) == {"in"}
+    assert person.consents.look("default", TO).state == "in"  # Whom VERIFY_API_KEY speaks for is in no file.
 
 
 def test_the_trail_says_what_was_said_when_where_and_by_whom_it_came(person: Phone) -> None:

@@ -10,8 +10,9 @@ from tests.conftest import Bench, make_bench
 from tests.live import BASE, everything, until
 from tests.test_cli import run
 from verify_service import config, recipient
-from verify_service.errors import ConfigError, InvalidNumber, Problem, RateLimited
+from verify_service.errors import Blocked, ConfigError, InvalidNumber, Problem, RateLimited
 from verify_service.model import Start
+from verify_service.policy import file as policy_file
 from verify_service.store import Store
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, start_server
 
@@ -253,3 +254,39 @@ def test_recorded_emails_can_be_judged_again(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert (told["starts"], told["admitted"]) == (3, 2)
     assert told["by_rule"]["invalid-number"]["refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "refused", "evidence"),
+    [
+        ("ann@example.org", {"Ann@example.org"}, "the email address"),
+        ("@example.org", {"Ann@example.org", "bob@example.org"}, "@example.org"),
+        ("@example.com", set(), ""),
+    ],
+)
+def test_a_list_names_addresses_and_domains(store: Store, entry: str, refused: set[str], evidence: str) -> None:
+    """The block-list takes an address, or a domain for all of them; a record shows no more than the domain."""
+    bench = make_bench(store, f'{BASE}\n[block]\nnumbers = ["{entry}"]')
+    blocked = set()
+    for address in ("Ann@example.org", "bob@example.org", "bob@sub.example.org"):
+        try:
+            bench.service.start("default", to(address))
+        except Blocked as problem:
+            blocked.add(address)
+            told = bench.service.inquiry.decision("default", problem.members["decision"])
+            assert f"({evidence})" in told.sentence
+    assert blocked == refused
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("Ann@example.org", "is not written in lower case and ASCII, as ann@example.org"),
+        ("@bücher.example", "is not written in lower case and ASCII, as @xn--bcher-kva.example"),
+        ("@localhost", "This is no email address that a code could be sent to."),
+    ],
+)
+def test_a_list_says_how_an_address_is_written(entry: str, fault: str) -> None:
+    """An entry that could never match is refused, with its right form."""
+    with pytest.raises(ConfigError, match=fault):
+        policy_file.parse(f'{BASE}\n[block]\nnumbers = ["{entry}"]', "policy.toml")

@@ -214,6 +214,24 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
     assert b.asked == []
 
 
+def test_what_arrives_late_by_one_way_goes_by_no_further_one(post: Post) -> None:
+    """A receipt of the first provider that comes after the second was asked ends the search all the same."""
+    providers = {name: taking(name) for name in "abc"}
+    with post.dispatching(providers, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        soon(post, started.id, ("sent", "a", None))
+        post.bench.clock.advance(20)
+        late = ("failed-over", "a", "no receipt within 20 seconds")
+        soon(post, started.id, ("sent", "a", None), late, ("sent", "b", None))
+        post.bench.clock.advance(1)
+        receipt = Receipt(provider_id="a1", status="delivered")
+        post.bench.store.deliveries.received(post.bench.clock.now(), "a", receipt)
+        post.bench.clock.advance(30)
+        time.sleep(0.6)  # two looks at what is overdue
+        assert went(post, started.id)[2:] == [("sent", "b", None), ("delivered", "a", None)]
+    assert providers["c"].asked == []
+
+
 def test_a_receipt_that_says_failed_sends_it_on_at_once(post: Post) -> None:
     """By the next provider of the same channel; the failure of the last one is final."""
     providers = {name: taking(name) for name in "abc"}
@@ -340,3 +358,24 @@ def test_a_missing_receipt_is_missed_whoever_sent_the_message(post: Post) -> Non
     assert (len(a.requests), len(b.requests)) == (1, 1)
     bodies = [json.loads(body)["body"] for _, body in a.requests + b.requests]
     assert all(post.bench.code(started.id) in body for body in bodies)
+
+
+def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Post) -> None:
+    """A slow provider that takes the message after the next one had: its receipts find the message, and its failure
+    sends nobody on, since the other's receipt may still come."""
+    providers = {name: taking(name) for name in "abc"}
+    late = Receipt(provider_id="late")
+    with hanging(providers["a"], lambda: late) as release, post.dispatching(providers, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        soon(post, started.id, ("failed-over", "a", "no answer within 1 second"), ("sent", "b", None))
+        release.set()
+        eventually(lambda: len(went(post, started.id)) == 3, "the late answer")
+        post.bench.clock.advance(1)
+        receive = post.bench.store.deliveries.received
+        failed = Receipt(provider_id="late", status="failed", reason="carrier busy")
+        assert receive(post.bench.clock.now(), "a", failed) == started.id
+        assert went(post, started.id)[3:] == [("failed", "a", "carrier busy")]
+        post.bench.clock.advance(19)
+        overdue = ("failed-over", "b", "no receipt within 20 seconds")
+        eventually(lambda: went(post, started.id)[4:] == [overdue, ("sent", "a", None)], "the way without a receipt")
+    assert providers["c"].asked == []

@@ -130,6 +130,17 @@ def test_it_comes_back_by_a_probe_and_drifts_to_its_full_weight(watch: Watch) ->
     assert watch.reasons[-1] == "a/sms 90 100 does well again"
 
 
+def test_once_back_it_is_not_blamed_for_the_messages_that_had_been_let_through(watch: Watch) -> None:
+    """Failed probes do not weigh on the first good seconds."""
+    for _ in range(6):
+        watch.second(report("a/sms", errors=3), report("b/sms", ok=3))
+    for _ in range(10):
+        watch.second(report("a/sms", errors=1), report("b/sms", ok=3), seconds=2)
+    for _ in range(9):
+        watch.second(report("a/sms", ok=2), report("b/sms", ok=3))
+        assert watch.factors["a/sms"] == 10
+
+
 def test_receipts_that_stay_out_are_missed_where_they_used_to_come(watch: Watch) -> None:
     """A provider whose receipts came and come no more is down in seconds, and back with a message that arrives; one
     that never gave any is left alone."""
@@ -148,10 +159,11 @@ def test_receipts_that_stay_out_are_missed_where_they_used_to_come(watch: Watch)
 
 
 def test_every_shift_is_an_event(watch: Watch) -> None:
-    """With provider, channel, both weights and the reason, in the recorded traffic."""
+    """With provider, channel, both weights and the reason, in the recorded traffic, where each event has an id."""
     watch.second(report("a/sms", errors=3), report("b/sms", ok=1))
     [event] = [each for each in watch.store.events.read(0) if each["event"] == "shifted"]
-    assert {name: event[name] for name in ("provider", "channel", "from", "to", "reason")} == {
+    assert {name: event[name] for name in ("id", "provider", "channel", "from", "to", "reason")} == {
+        "id": "a/sms",
         "provider": "a",
         "channel": "sms",
         "from": "100",

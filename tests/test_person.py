@@ -224,3 +224,24 @@ def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
         timeout=60,
         check=False,
     )
+
+
+def test_a_phones_keyword_is_answered_in_the_fake_inbox(tmp_path: Path) -> None:
+    """Where the sender is configured, the answer to HELP arrives once, from it, without a code; STOP and START work as
+    with a real provider."""
+    file = (
+        '[senders.short]\ntype = "short-code"\naddress = "43721"\n'
+        '[[routes]]\nvia = [{ provider = "fake-a", sender = "short" }]\n'
+    )
+    with contract(tmp_path, file) as live:
+        to = a_number()
+        for _ in range(2):
+            live.inbox.text(to, "43721", "help")
+        [answer] = live.inbox.messages(to, wait=10)
+        assert (answer["from"], answer["code"], answer["verification_id"][:3]) == ("43721", "", "re_")
+        live.inbox.text(to, "43721", "Stop")
+        assert live.default.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
+        live.inbox.text(to, "43721", "START")
+        until(lambda: len(live.inbox.messages(to)) == 3)
+        started = live.default.start(to)
+        assert live.default.check(id=started["id"], code=live.inbox.code(to))["approved"]

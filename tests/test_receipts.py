@@ -122,6 +122,7 @@ def test_a_number_that_no_message_reaches_is_left_alone_for_an_hour(post: Post) 
     with pytest.raises(Blocked) as refused:
         service.start("default", a_start(TO))
     assert refused.value.members["rule"] == "unreachable"
+    assert refused.value.detail == "A carrier says that messages by this channel never arrive at this number."
     decision = service.inquiry.decision("default", refused.value.members["decision"])
     assert decision.sentence == "A carrier says that messages never arrive at this number; again in 3540 s."
     assert [verdict.count for verdict in decision.judged if verdict.name == "number"] == [1]

@@ -1,28 +1,32 @@
 """What tenants' own endpoints are told: signed, in order, at least once, and never by one at another's cost."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
+from tests.cluster import POLICY, Cluster, begin, numbers_where, port_of
 from tests.conftest import Bench, a_start, make_bench
 from tests.crowd import numbers
-from tests.hooked import SECRETS, TO, Hooked, to, told, tries
+from tests.hooked import ALL, SECRETS, TO, Hooked, to, told, tries
 from tests.live import until
 from tests.vendor import Vendor, vendor_at_work
 from verify_service import config
 from verify_service.dispatch import webhooks
 from verify_service.dispatch.webhooks import Webhooks
 from verify_service.embedded import EmbeddedValkey
-from verify_service.errors import ConfigError, RateLimited
+from verify_service.errors import ConfigError, RateLimited, StoreUnavailable
 from verify_service.store import Store
+from verify_service.store.webhooks import LEASE_MS, Wanted
 
 
 @pytest.fixture
@@ -152,6 +156,33 @@ def test_on_a_cluster_every_partitions_events_arrive(spread: Store, vendor: Vend
     assert {json.loads(body)["data"]["id"] for _, body in vendor.requests} == ids
 
 
+def test_on_a_cluster_a_dead_primary_delays_its_own_events_alone(tmp_path: Path) -> None:
+    """While a third of the partitions is silent, what lies in the others is due, after one lease at the most."""
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start()
+        store = Store(cluster.url)
+        store.prepare()
+        bench = make_bench(store, POLICY)
+        store.webhooks.due(bench.clock.now(), {})
+        doomed = cluster.nodes[0]
+        dead = {part for part in range(32) if port_of(store, part) == doomed.port}
+        ids = {begin(bench, to).id for to in itertools.islice(numbers_where(bench, lambda part: part not in dead), 10)}
+        found: set[str] = set()
+        doomed.kill()
+
+        def all_found() -> bool:
+            bench.clock.advance(LEASE_MS / 1000)
+            with suppress(StoreUnavailable):
+                due, _, _ = store.webhooks.due(bench.clock.now(), {"default": Wanted(ALL, 100)})
+                found.update(each.id for each in due)
+            return found == ids
+
+        until(all_found, 60)
+    finally:
+        cluster.stop()
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
@@ -168,6 +199,15 @@ def test_a_webhook_that_cannot_be_used_is_refused(tmp_path: Path, lines: str, wo
     file = tmp_path / "verify.toml"
     file.write_text(f'[providers.a]\nkind = "fake"\n[tenants.acme.webhook]\n{lines}\n')
     with pytest.raises(ConfigError, match=words):
+        config.load(file, None)
+
+
+def test_a_sender_serves_tenants_that_there_are(tmp_path: Path) -> None:
+    """A STOP must not be for a tenant whose name is misspelt."""
+    file = tmp_path / "verify.toml"
+    sender = '[senders.short]\ntype = "short-code"\naddress = "43721"\ntenants = ["default", "acne"]\n'
+    file.write_text(f'[providers.a]\nkind = "fake"\n[tenants.acme]\n{sender}')
+    with pytest.raises(ConfigError, match=r"senders\.short\.tenants: there is no \[tenants\.acne\]"):
         config.load(file, None)
 
 

@@ -167,14 +167,16 @@ def wsgi() -> WSGIApplication:
 
 def callbacks(base: Foundation) -> dict[str, Callbacks]:
     """Those of each provider whose vendor calls us. Raises ConfigError."""
-    return {
-        name: adapter.callbacks(
-            table,
-            Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=base.config.callbacks(name)),
-        )
-        for name, (_, adapter, table) in base.config.providers.items()
-        if adapter.callbacks
-    }
+    made = {}
+    for name, (_, adapter, table) in base.config.providers.items():
+        if adapter.callbacks:
+            where = base.config.callbacks(name)
+            around = Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=where)
+            try:
+                made[name] = adapter.callbacks(table, around)
+            except ConfigError as error:
+                raise ConfigError(f"providers.{name}: {error}") from None
+    return made
 
 
 def dispatch(stop: threading.Event) -> None:

@@ -59,11 +59,12 @@ def run(host: str, port: int, workers: int) -> None:
 def web(host: str, port: int, workers: int, quiet: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
-        from verify_service.app import Foundation
+        from verify_service.app import Foundation, callbacks
         from verify_service.serve import address, check_free, serve
 
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
         base.live()
+        callbacks(base)
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)

@@ -244,6 +244,10 @@ def build(file: _File, api_key: str | None) -> Config:
                 raise ConfigError(f"routes[{index}].countries: {country!r} is not an ISO 3166 code or *")
         if not any(via.weight for via in route.via):
             raise ConfigError(f"routes[{index}]: every weight is 0, so nothing would be sent")
+    for name, sender in file.senders.items():
+        for tenant in sender.tenants:
+            if tenant not in file.tenants and tenant != "default":
+                raise ConfigError(f"senders.{name}.tenants: there is no [tenants.{tenant}]")
     fake = [name for name, provider in providers.items() if provider.adapter.fake]
     real = [name for name in providers if name not in fake]
     if fake and real and not file.allow_fake:

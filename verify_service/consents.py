@@ -111,7 +111,9 @@ class Consents(Ledger):
         if kind is None or number is None:
             return
         name, sender = self._sender(text.to, provider)
-        concerned = sorted(tenants or (sender.tenants if sender else ()) or self._config.tenants)
+        # `default` is whom VERIFY_API_KEY speaks for, which a dispatcher may not have been given.
+        served = (sender.tenants if sender else ()) or (*self._config.tenants, "default")
+        concerned = sorted(set(tenants or served))
         now, tag, state = self._clock.now(), self._tagger.number(number.e164), _STATES.get(kind)
         source = "whatsapp" if sender and sender.type == "whatsapp" else "sms"
         self._store.deliveries.reachable(tag, [source])
@@ -123,7 +125,8 @@ class Consents(Ledger):
         answer: list[Argument] = []
         if sender and sender.replies and not text.answered:
             locale, via = tongue(text.body, number.country), f"{provider}/{name}"
-            answer = [kind, *self._answer(now, kind, number, tag, concerned[0], locale, via, source)]
+            by = next((tenant for tenant in concerned if tenant in self._config.tenants), concerned[0])
+            answer = [kind, *self._answer(now, kind, number, tag, by, locale, via, source)]
         said = Said(self._text_tag(provider, text), tag, state, source, trails, answer)
         self._store.consents.heard(now, said)
 

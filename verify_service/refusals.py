@@ -57,7 +57,10 @@ def refusal(refused: Refused, decision: str, allows: Mapping[str, str]) -> Probl
 
 
 def blocked(rule: str, decision: str) -> Blocked:
-    """The problem of a refusal by a rule."""
+    """The problem of a refusal by a rule, or by what a carrier said of the number."""
+    if rule == "unreachable":
+        said = "A carrier says that messages by this channel never arrive at this number."
+        return Blocked(said, rule=rule, decision=decision)
     return Blocked(f"The rule `{rule}` refuses this start.", rule=rule, decision=decision)
 
 

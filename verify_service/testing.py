@@ -129,9 +129,15 @@ class VerifyInbox:
         """The code in the newest message to a number. Raises AssertionError where none comes in time.
 
         After a first call it waits for a newer message than the one it has told of, and tells of that one again only
-        where none comes in time: so the second login in a test never gets the first one's code.
+        where none comes in time: so the second login in a test never gets the first one's code. An answer to STOP,
+        START or HELP has no code, and is passed over.
         """
-        found = self.messages(to, wait=wait, after=after or self._told.get(to)) or self.messages(to, after=after)
+        deadline = time.monotonic() + wait
+        seen = after or self._told.get(to)
+        found: list[dict[str, Any]] = []
+        while not found and (new := self.messages(to, wait=max(0.0, deadline - time.monotonic()), after=seen)):
+            seen, found = new[0]["id"], [message for message in new if message["code"]]
+        found = found or [message for message in self.messages(to, after=after) if message["code"]]
         if not found:
             raise AssertionError(f"no message to {to} within {wait:g} s")
         self._told[to] = found[0]["id"]

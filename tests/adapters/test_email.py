@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adapters.email_peer import EmailPeer
+from tests.adapters.email_peer import PASSWORD, USERNAME, EmailPeer
+from tests.live import until
 from verify_service.adapters import find
 from verify_service.errors import ConfigError, Rejected, Unavailable
+from verify_service.testing import VerifyClient, start_server
 
 
 @pytest.fixture
@@ -98,3 +101,37 @@ def test_a_table_that_cannot_work_stops_the_start(peer: EmailPeer, table: dict[s
     with pytest.raises(ConfigError) as raised:
         find("email").provider(peer.settings(**table), peer.surroundings())
     assert str(raised.value) == message
+
+
+def test_a_login_by_email(peer: EmailPeer, tmp_path: Path) -> None:
+    """`verify-service run` with a mail server: the code arrives where it should, and no log or metric shows whose."""
+    file = tmp_path / "verify.toml"
+    file.write_text(
+        f"""
+        [providers.mail]
+        kind = "email"
+        host = "127.0.0.1"
+        port = {peer.port}
+        tls_ca = "{peer.certificate}"
+        username = "{USERNAME}"
+        password = "env:MAIL_PASSWORD"
+        sender = "codes@acme.example.org"
+        """
+    )
+    running = start_server(tmp_path / "state", {"VERIFY_CONFIG": str(file), "MAIL_PASSWORD": PASSWORD}, workers=1)
+    client = VerifyClient(running.server)
+    try:
+        started = client.start("Zora@Example.org")
+        until(lambda: peer.emails)
+        [email] = peer.emails
+        assert (email["To"], email["From"]) == ("Zora@example.org", "Verify <codes@acme.example.org>")
+        code = str(email.get_content())[:6]
+        assert email["Subject"] == "Your Verify code"
+        assert client.check(to="zora@example.org", code=code)["id"] == started["id"]
+        until(lambda: "sent" in [line["event"] for line in client.status(started["id"])["timeline"]])
+        _, _, metrics = client.request("GET", "/metrics")
+    finally:
+        client.close()
+        assert running.stop() == 0
+    for shown in (running.log.read_text("utf-8"), metrics):
+        assert "zora" not in shown.lower()

@@ -14,6 +14,8 @@ import pytest
 
 from tests.adapters.smsc import (
     BIND,
+    DELIVER,
+    DELIVER_RESP,
     ENQUIRE,
     ENQUIRE_RESP,
     NACK,
@@ -409,6 +411,27 @@ def test_a_text_from_a_phone_is_heard(smsc: Smsc, text: bytes, coding: int, esm_
     [found] = heard.texts
     assert (found.from_, found.to, found.body) == ("+14155550123", "43721", body)
     assert found.id
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 0),
+        (b"\0\x01\x01+14155550123", 0x65),
+        (b"\0\x01\x01" + b"1\0" + b"\0\0" + b"2\0" + bytes(9), 0),
+        (b"\0\x01\x01" + b"1\0" + b"\0\0" + b"2\0" + bytes([4, 0, 0, 0, 0, 0, 0, 0, 0]) + tlv(0x0427, b""), 0),
+        (b"\0\x01\x01" + b"1\0" + b"\0\0" + b"2\0" + bytes([0x40, 0, 0, 0, 0, 0, 0, 0, 200]) + b"\xff", 0),
+    ],
+    ids=["nothing", "half an address", "no text", "an empty state", "less text than it says"],
+)
+def test_a_delivery_that_says_little_is_answered_once(smsc: Smsc, body: bytes, status: int) -> None:
+    """It costs neither the bind nor a repetition: taken, or refused for good where it cannot be read."""
+    with bound(smsc) as provider:
+        until(lambda: smsc.binds)
+        smsc.write(DELIVER, 0, 7, body)
+        until(lambda: (DELIVER_RESP, status, 7) in smsc.seen)
+        assert provider.send(MESSAGE).provider_id == "m1"
+    assert len(smsc.binds) == 1
 
 
 def test_tls_is_checked_against_the_authority(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.live import until
 from verify_service.embedded import free_port
 
 BEARERBOX, SMSBOX, FAKESMSC = "/usr/sbin/bearerbox", "/usr/sbin/smsbox", "/usr/lib/kannel/test/fakesmsc"
-PASSWORD, CALLBACK_KEY = "s3cret", "callback-key"
+PASSWORD, CALLBACK_KEY = "s3cret", "callback-key-of-ours"
 _GOT = re.compile(r"Got message \d+: <(\S+) (\+\d+) text (.*)>")
 
 _CONFIG = """

@@ -220,8 +220,8 @@ class Dispatcher:
             ways = None
             while ways is None or len(ways) == OVERDUE_MOST:
                 ways = self._outbox.overdue(part, now, OVERDUE_MOST)
-                for way in ways:
-                    self._pulse.missing(way)
+                for way, entered in ways:
+                    self._pulse.overdue(way, entered)
 
         self._everywhere(move)
 

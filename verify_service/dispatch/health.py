@@ -96,13 +96,10 @@ class Pulse:
             with self._lock:
                 self._costs[f"{came.way}:price"] += came.price
 
-    def missing(self, way: str) -> None:
-        """No receipt came within its time."""
+    def overdue(self, way: str, entered: bool) -> None:
+        """No receipt came within its time. A message whose code was `entered` has arrived."""
         provider, _, channel = way.split("/")
-        with self._lock:
-            seen = self._seen[f"{provider}/{channel}"]
-            seen.missing += 1
-            seen.silent += 1
+        self._arrived(f"{provider}/{channel}", entered)
 
     def beat(self, now: int) -> None:
         """Tells and learns. Raises StoreUnavailable: then what was seen is lost, of no use later; costs are not."""
@@ -139,8 +136,12 @@ class Pulse:
         """A number that cannot be reached is not the provider's fault."""
         with self._lock:
             self._costs[f"{way}:{'delivered' if delivered else 'failed'}"] += 1
+        self._arrived(name, delivered or permanent)
+
+    def _arrived(self, name: str, arrived: bool) -> None:
+        with self._lock:
             seen = self._seen[name]
-            if delivered or permanent:
+            if arrived:
                 seen.came += 1
                 seen.silent = 0
             else:

@@ -19,7 +19,7 @@ from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.dispatch.turns import Turns
-from verify_service.dispatch.ways import order, plan
+from verify_service.dispatch.ways import Plans, order
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
@@ -54,6 +54,7 @@ class Journeys:
         self._outbox = store.outbox
         self._turns = Turns(store.senders, config)
         self._config = config
+        self._plans = Plans(config)
         self._keys = keys
         self._clock = clock
         self._providers = providers
@@ -66,7 +67,7 @@ class Journeys:
 
     def job(self, entry: Entry, *, fresh: bool) -> Job:
         """An entry ready to set out; `fresh`: it was started just now."""
-        return Job(entry, plan(self._config, entry), time.monotonic() + FRESH_S if fresh else 0.0)
+        return Job(entry, self._plans.of(entry), time.monotonic() + FRESH_S if fresh else 0.0)
 
     def begin(self, job: Job) -> None:
         """Sets out."""
@@ -215,7 +216,8 @@ class Journeys:
                 self._go_on(job)
             return False
         if wait <= AT_ONCE_S:
-            time.sleep(wait)
+            if wait:
+                time.sleep(wait)
             return True
         attempt.turn, attempt.waits = time.monotonic() + wait, True
         self.in_line.add(attempt)

@@ -32,30 +32,46 @@ class Way(NamedTuple):
         return f"{self.provider}/{self.channel}"
 
 
-def plan(config: Config, entry: Entry) -> list[list[Way]]:
-    """The ways that are open to an entry: those of its channel first, then those of each channel that its route falls
-    back on. Ways that it has gone before are closed."""
-    if entry.kind:
-        provider, _, sender = entry.via.partition("/")
-        return [[Way(provider, sender or None, entry.channel)]] if provider in config.providers else []
-    first = config.route(entry.country, entry.channel)
-    plans = []
-    for channel in dict.fromkeys((entry.channel, *(first.fallback if first else ()))):
-        route = config.route(entry.country, channel)
-        if route is None or f"*/*/{channel}" in entry.tried:
-            continue
-        ways = [
-            Way(via.provider, via.sender, channel, via.weight, route.answer_within, route.receipt_within)
-            for via in config.carriers(route, entry.country)
+class Plans:
+    """The ways of all routes, looked up once for each country and channel."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known: dict[tuple[str, str], list[list[Way]]] = {}
+
+    def of(self, entry: Entry) -> list[list[Way]]:
+        """The ways that are open to an entry: those of its channel first, then those of each channel that its route
+        falls back on. Ways that it has gone before are closed."""
+        if entry.kind:
+            provider, _, sender = entry.via.partition("/")
+            return [[Way(provider, sender or None, entry.channel)]] if provider in self._config.providers else []
+        place = (entry.country, entry.channel)
+        if place not in self._known:
+            self._known[place] = self._look_up(*place)
+        if not entry.tried:
+            return self._known[place]
+        left = [
+            [way for way in group if way.name not in entry.tried and f"*/*/{way.channel}" not in entry.tried]
+            for group in self._known[place]
         ]
-        if left := [way for way in ways if way.name not in entry.tried]:
-            plans.append(left)
-    return plans
+        return [group for group in left if group]
+
+    def _look_up(self, country: str, channel: str) -> list[list[Way]]:
+        first = self._config.route(country, channel)
+        groups = []
+        for each in dict.fromkeys((channel, *(first.fallback if first else ()))):
+            if route := self._config.route(country, each):
+                within = (route.answer_within, route.receipt_within)
+                carriers = self._config.carriers(route, country)
+                groups.append([Way(via.provider, via.sender, each, via.weight, *within) for via in carriers])
+        return groups
 
 
 def order(ways: Sequence[Way], factor: Callable[[Way], int] = lambda _: 100) -> list[Way]:
     """The order to try them in: drawn by weight, one after the other, where `factor` (0 to 100) says how much of its
     weight a way deserves now; then those of weight 0 as written; last, those that deserve nothing."""
+    if len(ways) == 1:
+        return list(ways)
     up = [way for way in ways if factor(way)]
     down = [way for way in ways if not factor(way)]
     return [*_drawn(up, factor), *_drawn(down, lambda _: 100)]

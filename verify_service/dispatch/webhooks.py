@@ -110,7 +110,10 @@ class _Courier:
     ) -> None:
         self.events = config.events
         self._tenant = tenant
-        self._endpoint = Endpoint(config.url, config.timeout.seconds, {"content-type": "application/json"})
+        try:
+            self._endpoint = Endpoint(config.url, config.timeout.seconds, {"content-type": "application/json"})
+        except ValueError:
+            raise ConfigError(f"tenants.{tenant}.webhook.url: cannot be read as a URL") from None
         self._signer = signer
         self._store = store
         self._clock = clock

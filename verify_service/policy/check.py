@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from verify_service import phone
+from verify_service import phone, recipient
 from verify_service.errors import ConfigError, Problem
 from verify_service.hints import nearest
 from verify_service.policy.base import DAY_MS
@@ -128,8 +128,12 @@ def _country(at: str, country: str) -> Iterator[str]:
 def _entries(name: str, entries: Entries) -> Iterator[str]:
     for number in sorted(entries.numbers):
         try:
-            if phone.parse(number, None).e164 != number:
-                yield f"{name}.numbers: {number!r} is not written in E.164"
+            # A domain alone stands for all of its mailboxes.
+            found = recipient.parse(f"any{number}" if number.startswith("@") else number, None)
+            written = found.range if number.startswith("@") else found.e164.lower()
+            if written != number:
+                form = f"in lower case and ASCII, as {written}" if found.is_email else "in E.164"
+                yield f"{name}.numbers: {number!r} is not written {form}"
         except Problem as error:
             yield f"{name}.numbers: {number!r}: {error}"
     for prefix in sorted(entries.prefixes):

@@ -60,7 +60,9 @@ class Countries(Section, frozen=True):
 class Entries(Section, frozen=True):
     """An allow- or block-list."""
 
-    numbers: Annotated[frozenset[str], Meta(description="Numbers in E.164.")] = frozenset()
+    numbers: Annotated[frozenset[str], Meta(description="Numbers in E.164, email addresses, or an @ and a domain.")] = (
+        frozenset()
+    )
     prefixes: Annotated[frozenset[str], Meta(description="Beginnings of numbers in E.164, such as +4477.")] = (
         frozenset()
     )

@@ -116,12 +116,20 @@ class _List:
 
     def match(self, e164: str, ip: str | None) -> str | None:
         """Which entry names the start: what of it may stand in a record."""
-        if e164 in self._numbers:
-            return "the number"
+        if self._numbers and "@" in e164:
+            entry = self._email(e164.lower())
+        else:
+            entry = "the number" if e164 in self._numbers else None
+        if entry:
+            return entry
         if self._prefixes and e164.startswith(self._prefixes):
             prefix = next(prefix for prefix in self._prefixes if e164.startswith(prefix))
             return prefix if len(prefix) <= len(e164) - _HIDDEN_DIGITS else "the number"
         return self._network(_normal(ip)) if ip is not None and self._networks else None
+
+    def _email(self, address: str) -> str | None:
+        domain = address[address.rindex("@") :]
+        return domain if domain in self._numbers else "the email address" if address in self._numbers else None
 
     def _network(self, address: _Address) -> str | None:
         for (version, shift), starts in self._networks.items():

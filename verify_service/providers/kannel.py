@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from verify_service.adapters import Adapter, Secret, Settings, Surroundings
 from verify_service.duration import Duration
-from verify_service.errors import Forged, Rejected, Uncertain
+from verify_service.errors import ConfigError, Forged, Rejected, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
 from verify_service.providers import http
 
@@ -28,6 +28,7 @@ _STATE, _ERROR = re.compile(r"\bstat:([A-Z]+)"), re.compile(r"(?:\berr:|^NACK/)(
 # %C of a text: what %b is written in.
 _CHARSETS = {"UTF-8": "utf-8", "UTF-16BE": "utf-16-be", "ISO-8859-1": "latin-1", "WINDOWS-1252": "cp1252"}
 _MOST_FIELDS = 20
+_KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 
 
 class KannelSettings(Settings, frozen=True, kw_only=True):
@@ -119,10 +120,12 @@ class KannelCallbacks:
 
 
 class _Seal:
-    """What makes a call believable; with no `callback_secret` nothing does."""
+    """What makes a call believable; with no `callback_secret` nothing does. Raises ConfigError for a weak one."""
 
     def __init__(self, settings: KannelSettings, around: Surroundings) -> None:
         self.key = around.secret(settings.callback_secret) if settings.callback_secret else ""
+        if settings.callback_secret and not _KEY.fullmatch(self.key):
+            raise ConfigError("`callback_secret` needs 16 or more letters and digits, for it stands in a URL")
         self._name = around.name
 
     def of(self, message_id: str) -> str:

@@ -17,7 +17,8 @@ from verify_service.adapters import Adapter, Secret, Settings, Surroundings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import InboundText, Message, Receipt
-from verify_service.providers.smpp_bind import Account, Answer, Bind, Delivery
+from verify_service.providers.smpp_bind import Account, Answer, Bind
+from verify_service.providers.smpp_pdu import Delivery
 from verify_service.providers.smpp_text import decode, encode
 from verify_service.providers.tls import trusting
 
@@ -159,7 +160,7 @@ class SmppProvider:
         provider_id = tlvs.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1") or said.get("id", "")
         if self._settings.message_ids != "same":
             provider_id = provider_id.lower().lstrip("0")
-        state = _STATES.get(tlvs.get(_STATE, b"\0")[0]) or said.get("stat", "").upper()
+        state = _STATES.get((tlvs.get(_STATE) or b"\0")[0]) or said.get("stat", "").upper()
         if not provider_id or (state != "DELIVRD" and state not in _FAILED):
             return None
         if state == "DELIVRD":

@@ -5,7 +5,6 @@ SMSC delivers is told and then acknowledged, silence is asked after, and a bind 
 import asyncio
 import math
 import ssl
-import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -14,20 +13,15 @@ from typing import Any, NamedTuple
 
 from smpplib import consts, smpp
 from smpplib.client import SimpleSequenceGenerator
-from smpplib.command import DeliverSM
 
 from verify_service.errors import Unavailable, Uncertain
+from verify_service.providers.smpp_pdu import Delivery, delivery, read, response, status_name
 
 _AGAIN_S = 1.0
 _LEAVE_S = 1.0
-_HEADER = struct.Struct(">LLLL")
-_MOST_BYTES = 65_536
 _IS_ANSWER = 0x80000000
 _GENERIC_NACK, _SUBMIT_SM_RESP, _DELIVER_SM = 0x80000000, 0x80000004, 0x00000005
 _UNBIND, _ENQUIRE_LINK = 0x00000006, 0x00000015
-_STATUSES = {
-    value: name.removeprefix("SMPP_") for name, value in vars(consts).items() if name.startswith("SMPP_ESME_R")
-}
 
 
 class Account(NamedTuple):
@@ -52,19 +46,7 @@ class Answer(NamedTuple):
 
     @property
     def status_name(self) -> str:
-        return _STATUSES.get(self.status, f"0x{self.status:08X}")
-
-
-class Delivery(NamedTuple):
-    """What an SMSC delivered: a receipt or a text. `tlvs` are the optional parameters by their tags."""
-
-    esm_class: int
-    source: str
-    source_ton: int
-    destination: str
-    data_coding: int
-    text: bytes
-    tlvs: Mapping[int, bytes]
+        return status_name(self.status)
 
 
 class Bind:
@@ -131,15 +113,15 @@ class Bind:
         try:
             async with asyncio.timeout(account.timeout):
                 writer.write(self._bind_pdu())
-                _, status, _, _ = await _read(reader)
+                _, status, _, _ = await read(reader)
             if status:
-                raise _Refused(f"bind refused ({Answer(status, '').status_name})")
+                raise _Refused(f"bind refused ({status_name(status)})")
             self._writer, self._why = writer, ""
             self._tried.set()
             enquiring = self._loop.create_task(self._enquire(writer))
             try:
                 while True:
-                    self._take(writer, *await _read(reader))
+                    self._take(writer, *await read(reader))
             finally:
                 enquiring.cancel()
         finally:
@@ -212,21 +194,27 @@ class Bind:
                 failed = status or consts.SMPP_ESME_RUNKNOWNERR if command == _GENERIC_NACK else status
                 _settle(answer, Answer(failed, message_id.decode("latin-1")))
         elif command == _DELIVER_SM:
-            task = self._loop.create_task(self._tell(writer, sequence, _delivery(pdu)))
+            task = self._loop.create_task(self._tell(writer, sequence, pdu))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
         elif command == _ENQUIRE_LINK:
-            writer.write(_response("enquire_link_resp", sequence))
+            writer.write(response("enquire_link_resp", sequence))
         elif command == _UNBIND:
-            writer.write(_response("unbind_resp", sequence))
+            writer.write(response("unbind_resp", sequence))
             raise _Refused("unbound by the SMSC")
         else:
-            writer.write(_response("generic_nack", sequence, consts.SMPP_ESME_RINVCMDID))
+            writer.write(response("generic_nack", sequence, consts.SMPP_ESME_RINVCMDID))
 
-    async def _tell(self, writer: asyncio.StreamWriter, sequence: int, delivery: Delivery) -> None:
-        """Acknowledges once it is told: what is not, the SMSC delivers again."""
-        await self._loop.run_in_executor(self._teller, self._hear, delivery)
-        writer.write(_response("deliver_sm_resp", sequence))
+    async def _tell(self, writer: asyncio.StreamWriter, sequence: int, pdu: bytes) -> None:
+        """Acknowledges once it is told: what is not, the SMSC delivers again. What cannot be read is refused for good,
+        for otherwise it would come for ever."""
+        try:
+            told = delivery(pdu)
+        except Exception:
+            writer.write(response("deliver_sm_resp", sequence, consts.SMPP_ESME_RX_P_APPN))
+            return
+        await self._loop.run_in_executor(self._teller, self._hear, told)
+        writer.write(response("deliver_sm_resp", sequence))
 
     async def _leave(self) -> None:
         with suppress(TimeoutError):
@@ -239,49 +227,6 @@ class Bind:
 
 class _Refused(Exception):
     """The SMSC's own word that there is no bind."""
-
-
-class _Deliver(DeliverSM):
-    """A deliver_sm whose optional parameters are read whatever they are: vendors have their own."""
-
-    def __init__(self) -> None:
-        super().__init__("deliver_sm", need_sequence=False)
-        self.tlvs: dict[int, bytes] = {}
-
-    def parse_optional_params(self, data: bytes) -> None:
-        while len(data) >= 4:
-            tag, length = struct.unpack_from(">HH", data)
-            self.tlvs[tag] = data[4 : 4 + length]
-            data = data[4 + length :]
-
-
-def _delivery(data: bytes) -> Delivery:
-    pdu = _Deliver()
-    pdu.parse(data)
-    return Delivery(
-        esm_class=pdu.esm_class or 0,
-        source=(pdu.source_addr or b"").decode("latin-1"),
-        source_ton=pdu.source_addr_ton or 0,
-        destination=(pdu.destination_addr or b"").decode("latin-1"),
-        data_coding=pdu.data_coding or 0,
-        text=pdu.short_message or pdu.tlvs.get(consts.OPTIONAL_PARAMS["message_payload"], b""),
-        tlvs=pdu.tlvs,
-    )
-
-
-async def _read(reader: asyncio.StreamReader) -> tuple[int, int, int, bytes]:
-    """The next PDU: command, status, sequence, and all its bytes."""
-    header = await reader.readexactly(_HEADER.size)
-    length, command, status, sequence = _HEADER.unpack(header)
-    if not _HEADER.size <= length <= _MOST_BYTES:
-        raise ValueError("a PDU of a length that none has")
-    return command, status, sequence, header + await reader.readexactly(length - _HEADER.size)
-
-
-def _response(command: str, sequence: int, status: int = consts.SMPP_ESME_ROK) -> bytes:
-    pdu = smpp.make_pdu(command, status=status)
-    pdu.sequence = sequence
-    return bytes(pdu.generate())
 
 
 def _settle(answer: "asyncio.Future[Answer | None]", found: Answer | None) -> None:

@@ -93,7 +93,7 @@ class Deliveries:
             receipt.reason or "",
             "1" if receipt.permanent else "",
             receipt.carrier or "",
-            0 if delivery.priced else round((receipt.price or 0) * 1_000_000),
+            round(receipt.price * 1_000_000) if receipt.price and not delivery.priced else "",
         ]
         told = self._link.call(Call(home, "receipt", [f"{prefix(home)}fate:{tag}"], args)).decode()
         where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)

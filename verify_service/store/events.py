@@ -75,10 +75,12 @@ def _event(flat: list[bytes]) -> dict[str, Any]:
     event: dict[str, Any] = {}
     for i in range(0, len(flat), 2):
         name, value = flat[i].decode(), flat[i + 1].decode()
+        if not value or name in _HIDDEN:
+            continue
         if name in _NUMERIC:
             event[name] = int(value) / _NUMERIC[name]
         elif name in _WHOLE:
             event[name] = int(value)
-        elif value and name not in _HIDDEN:
+        else:
             event[name] = value.split(",") if name in _LISTS else value
     return event

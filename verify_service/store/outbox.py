@@ -165,11 +165,12 @@ class Outbox:
             return Call(entry.partition, "report", [f"{base}verification:{entry.id}"], args)
         return Call(entry.partition, "settle", [f"{base}outbox"], args)
 
-    def overdue(self, partition: int, now: int, most: int) -> list[str]:
-        """Queues again what has waited too long for its receipt; answers by which way each had gone."""
+    def overdue(self, partition: int, now: int, most: int) -> list[tuple[str, bool]]:
+        """Queues again what has waited too long for its receipt; answers by which way each had gone, and whether its
+        code was entered all the same."""
         args: list[Argument] = [now, self._keep_events, most]
         ways = self._link.call(Call(partition, "overdue", [f"{prefix(partition)}waiting"], args))
-        return [way.decode() for way in ways]
+        return [(way.decode().removeprefix("+"), way.startswith(b"+")) for way in ways]
 
     def is_wanted(self, entry: Entry) -> bool:
         """Whether the verification still waits for this entry's code: not ended, and not given another code since."""
@@ -188,7 +189,7 @@ class Outbox:
         for part, limit, nonce, at in foreign:
             if not part and limit == b"receipt":
                 event, permanent, price = at.decode().split(" ")
-                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price)))
+                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0)))
                 continue
             if not part:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()

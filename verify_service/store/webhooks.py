@@ -1,10 +1,11 @@
 """Events that wait for the tenants' own endpoints: what is due, what became of a try, what was given up."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Argument, Call, Link, prefix
 
 PAGE = 500
@@ -53,22 +54,44 @@ class WebhookStore:
     def __init__(self, link: Link, keep_events: int) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self._apart = False
 
     def due(self, now: int, wanted: Mapping[str, Wanted]) -> tuple[list[Due], int, bool]:
         """Events that are to be tried now, oldest of each verification first, left to the caller for `LEASE_MS`; how
-        many were lost to trimming before they were seen; whether more wait to be seen. One round trip."""
+        many were lost to trimming before they were seen; whether more wait to be seen. One round trip; what lies in a
+        partition that is silent waits for it."""
         packed = _pack([(tenant, [*want.events], want.room) for tenant, want in wanted.items()])
         args: list[Argument] = [now, PAGE, LEASE_MS, MOST_WAITING // self._link.partitions, packed]
         found: list[Due] = []
         lost, more = 0, False
         parts = range(self._link.partitions)
         calls = [Call(part, "hooks", [f"{prefix(part)}events", f"{prefix(part)}hooks"], args) for part in parts]
-        for part, (page_full, trimmed, *taken) in zip(parts, self._link.burst(calls), strict=True):
+        for part, answer in self._answers(calls):
+            page_full, trimmed, *taken = answer
             lost, more = lost + trimmed, more or bool(page_full)
             for tenant, verification_id, item in taken:
                 position, fields, tries = _item.decode(item)
                 found.append(Due(part, tenant.decode(), verification_id.decode(), position, fields, tries))
         return found, lost, more
+
+    def _answers(self, calls: Sequence[Call]) -> list[tuple[int, Any]]:
+        """Each partition's answer, in one burst. Where one is silent, all are asked apart until it is back: a burst
+        that fails has taken from the others what nobody then delivers until its lease ends."""
+        if not self._apart:
+            self._apart = len(calls) > 1
+            answers = list(zip((call.partition for call in calls), self._link.burst(calls), strict=True))
+            self._apart = False
+            return answers
+        answers, silent = [], None
+        for call in calls:
+            try:
+                answers.append((call.partition, self._link.call(call)))
+            except StoreUnavailable as error:
+                silent = error
+        self._apart = silent is not None
+        if silent and not answers:
+            raise silent
+        return answers
 
     def done(self, now: int, due: Due) -> None:
         """The endpoint has it; the next of the same verification is due."""

@@ -40,10 +40,12 @@ _ALL: Final = (
         "unauthorized",
         "No valid API key",
         401,
-        "The request carries no API key, or one that this service does not know.",
+        "The request carries no API key, or one that this service does not know; or, on a vendor's callback, not the "
+        "signature of that vendor.",
         "Send `Authorization: Bearer <api key>`. Under `verify-service run` the key lies in the file "
         "`api-key` of the state folder; elsewhere `verify-service apikey new` makes one and prints the "
-        "digest to configure.",
+        "digest to configure. For a callback, compare the secret and `public_url` in verify.toml with what the "
+        "vendor was given.",
     ),
     Problem(
         "forbidden",
@@ -113,7 +115,8 @@ _ALL: Final = (
         "invalid-number",
         "This is not a number that can be verified",
         422,
-        "The number cannot get a code. `reason` says why: `not-a-number` (it cannot be read as one), "
+        "The number cannot get a code. `reason` says why: `not-a-number` (it cannot be read as one, nor as an email "
+        "address where there is an @ in it), "
         "`impossible` (no such number can exist in its country), or `line-type` (a kind of line that is "
         "never texted, such as premium rate, toll-free or pager). Nothing was counted or sent.",
         "Send E.164, as `+14155550123`, or the national form together with `region`, as `US`. Use ASCII "
@@ -158,9 +161,10 @@ _ALL: Final = (
         "Refused by a rule of the policy",
         403,
         "A rule of the security team's policy refused this start. `rule` names it, and `decision` is the "
-        "id under which its evidence is kept. No message was sent.",
+        "id under which its evidence is kept. No message was sent. The rule `unreachable` is a carrier's "
+        "word: messages by this channel never arrive at this number.",
         "Do not retry. If the person is genuine, hand the `decision` to your security team, who can look "
-        "it up and lift the block.",
+        "it up and lift the block. Where the number is `unreachable`, offer another channel or number.",
     ),
     Problem(
         "opted-out",

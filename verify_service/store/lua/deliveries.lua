@@ -4,21 +4,24 @@
 --   early:<tag>         a receipt that came before its send was written down, msgpack
 --   fate:<tag>          failed or delivered: what a receipt has said already
 --   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
---                       tried, within, the delivery, the fields of its entry but `to`}, msgpack
+--                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent}, msgpack
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
 local EARLY_MS, FATE_MS = 60000, 86400000
 local DAY_MS = 86400000
 -- A message that is moved with less of its life left would come too late.
 local LEAST_LIFE = 1000
 
-local function is_delivered(base, id)
-  return (redis.call('GET', base .. 'timeline:' .. id) or ''):find('\tdelivered\t', 1, true) ~= nil
+local function is_delivered(base, id, since)
+  for at in (redis.call('GET', base .. 'timeline:' .. id) or ''):gmatch('(%d+)\tdelivered\t') do
+    if tonumber(at) >= since then return true end
+  end
+  return false
 end
 
 -- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by way
 -- of the events. Trials of resends are taken back when they start.
 local function undo_of(base, id, record, entry)
-  if not record or record.status ~= 'pending' or record.outbox ~= entry or is_delivered(base, id) then return '' end
+  if not record or record.status ~= 'pending' or record.outbox ~= entry or is_delivered(base, id, 0) then return '' end
   local undo = ''
   local credits = record.credits:gsub('[^;]*,watch:[^,;]*:t,[^;]*;', function(credit)
     undo = undo .. credit
@@ -38,12 +41,11 @@ local function tell(base, keep, at, event, about, provider, reason, more)
     'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
 end
 
--- Queues a waiting message again, where somebody still waits for its code and it was not sent anew meanwhile. `shut`: no
--- further try by the same channel. Answers whether it was.
-local function move(base, now, waiting, shut)
+-- Queues a waiting message again, where somebody still waits for its code, none of its ways has delivered it late, and it
+-- was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it was.
+local function move(base, now, record, waiting, shut)
   local tried, about, fields = waiting[3], waiting[5], waiting[6]
-  local key = base .. 'verification:' .. about[1]
-  local record, again = record_of(key), {}
+  local again, since = {}, 0
   if not record or record.status ~= 'pending' or record.expires_at < now + LEAST_LIFE then return false end
   local to = redis.call('GET', base .. 'to:' .. about[1])
   -- Another outbox entry: a resend has brought another message meanwhile.
@@ -53,10 +55,12 @@ local function move(base, now, waiting, shut)
       tried = fields[i + 1] .. ',' .. tried
     else
       again[#again + 1], again[#again + 2] = fields[i], fields[i + 1]
+      if fields[i] == 'since' then since = tonumber(fields[i + 1]) end
     end
   end
+  if is_delivered(base, about[1], since) then return false end
   if shut then tried = tried .. ',*/*/' .. about[5] end
-  redis.call('HSET', key, 'outbox', queue(base, 'to', to, 'tried', tried, unpack(again)))
+  redis.call('HSET', base .. 'verification:' .. about[1], 'outbox', queue(base, 'to', to, 'tried', tried, unpack(again)))
   return true
 end
 
@@ -107,7 +111,7 @@ end
 
 -- receipt: applies one. Delivered beats everything; what was said before is not said again. Called by whoever gets it.
 --   KEYS[1]  fate:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the delivery, msgpack   ARGV[4]  provider
---   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add
+--   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add, or ''
 -- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
@@ -125,8 +129,9 @@ local function receipt(KEYS, ARGV)
     if permanent then mark_unreachable(base, now, number, channel) end
     local packed = redis.call('GET', base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
-    if packed and cmsgpack.unpack(packed)[1] == tag and move(base, now, take_waiting(base, entry), permanent) then
-      event = 'failed-over'
+    if packed and cmsgpack.unpack(packed)[1] == tag then
+      local record = record_of(base .. 'verification:' .. about[1])
+      if move(base, now, record, take_waiting(base, entry), permanent) then event = 'failed-over' end
     end
   end
   tell(base, keep, now, event, about, provider, reason,
@@ -136,14 +141,16 @@ end
 
 -- overdue: sends on what has waited too long for its receipt. Called by the dispatcher.
 --   KEYS[1]  waiting   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  how many at most
--- Answers {tried, …}: by which way each of them had gone, whether or not it was sent on.
+-- Answers {way, …}: by which way each of them had gone, whether or not it was sent on; with a '+' before it where its code
+-- was entered, so that it must have arrived.
 local function overdue(KEYS, ARGV)
   local base, now, answer = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), {}
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
     local waiting = take_waiting(base, entry)
     if waiting then
-      answer[#answer + 1] = waiting[3]
-      if move(base, now, waiting, false) then
+      local record = record_of(base .. 'verification:' .. waiting[5][1])
+      answer[#answer + 1] = (record and record.status == 'approved' and '+' or '') .. waiting[3]
+      if move(base, now, record, waiting, false) then
         tell(base, ARGV[2], now, 'failed-over', waiting[5], waiting[2], 'no receipt within ' .. waiting[4])
       end
     end

@@ -104,11 +104,12 @@ local function pulse(KEYS, ARGV)
       reason = reason or 'does well again'
       state.factor, state.changed = to, now
       if to < from then state.reason = reason end
-      -- What comes from now on is what counts: the next messages that are let through, not hundreds of old failures.
-      if to == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
+      -- Down, the next messages that are let through are what counts, not hundreds of old failures; up again, not those
+      -- of the messages that had been let through before.
+      if to == 0 or from == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
       shifts[#shifts + 1] = {name, from, to, reason}
       local provider, channel = name:match('^(.*)/(.*)$')
-      emit(base, ARGV[2], now, 'shifted', '', {'provider', provider, 'channel', channel, 'from', digits(from),
+      emit(base, ARGV[2], now, 'shifted', name, {'provider', provider, 'channel', channel, 'from', digits(from),
         'to', digits(to), 'reason', reason})
     end
     local probe = 0

@@ -15,11 +15,13 @@ local function settle(KEYS, ARGV)
   if fields then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
   -- On a cluster the receipt may have come between the dispatcher's two calls.
   if fields and #fields == 1 and redis.call('GET', base .. 'fate:' .. tag) ~= 'delivered' then
-    local kept = {}
+    local kept, again = {}, false
     for i = 1, #fields[1][2], 2 do
       local name, value = fields[1][2][i], fields[1][2][i + 1]
       if name ~= 'to' then kept[#kept + 1], kept[#kept + 2] = name, value end
+      again = again or name == 'since'
     end
+    if not again then kept[#kept + 1], kept[#kept + 2] = 'since', ARGV[4] end
     local waiting = cmsgpack.pack({tag, provider, tried, within, about, kept})
     redis.call('SET', base .. 'waiting:' .. entry, waiting, 'PX', life)
     redis.call('ZADD', base .. 'waiting', due, entry)

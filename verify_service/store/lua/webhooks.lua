@@ -74,8 +74,11 @@ local function hooks(KEYS, ARGV)
     last = entry[1]
     hand_over(base, wanted, entry, tonumber(ARGV[4]), now)
   end
-  redis.call('HSET', KEYS[2], 'last', last, 'read', digits(read + #entries))
-  redis.call('PEXPIRE', KEYS[2], WAITING_MS)
+  -- A look that finds nothing writes nothing: there are several a second.
+  if #entries > 0 or lost > 0 or redis.call('PTTL', KEYS[2]) < WAITING_MS / 2 then
+    redis.call('HSET', KEYS[2], 'last', last, 'read', digits(read + #entries))
+    redis.call('PEXPIRE', KEYS[2], WAITING_MS)
+  end
   local answer = {#entries == page and 1 or 0, lost}
   for _, ask in ipairs(asked) do
     local own = hooks_of(base, ask[1])
