@@ -14,12 +14,12 @@ import urllib3
 
 from tests.conftest import ManualClock
 from tests.contract import LocalClient, contract, judge
-from tests.live import free_port, until
+from tests.live import until
 from tests.test_policy_live import clean
 from tests.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
-from verify_service.embedded import EmbeddedValkey
+from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Callback, InboundText, Receipt
 from verify_service.providers.webhook import WebhookCallbacks

@@ -149,7 +149,7 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
         "  pumping: pumping (enforce)",
         "  country-budget: budget: $2000/day by country, a day 5 times the usual, 50% of the usual messages in all or "
         "$100 (enforce)",
-        "  tenant-budget: budget: $5000/day by tenant, a day 5 times the usual or $200 (enforce)",
+        "  tenant-budget: budget: $5000/day by tenant, a day 20 times the usual or $1,000 (enforce)",
         "  chance to guess a code of one number in a day: 2.0e-05 (ceiling 1.0e-04)",
     ]
 

@@ -369,7 +369,7 @@ def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Pos
         started = post.bench.service.start("default", a_start(TO))
         soon(post, started.id, ("failed-over", "a", "no answer within 1 second"), ("sent", "b", None))
         release.set()
-        eventually(lambda: len(went(post, started.id)) == 3, "the late answer")
+        until(lambda: len(went(post, started.id)) == 3, "the late answer")
         post.bench.clock.advance(1)
         receive = post.bench.store.deliveries.received
         failed = Receipt(provider_id="late", status="failed", reason="carrier busy")
@@ -377,5 +377,5 @@ def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Pos
         assert went(post, started.id)[3:] == [("failed", "a", "carrier busy")]
         post.bench.clock.advance(19)
         overdue = ("failed-over", "b", "no receipt within 20 seconds")
-        eventually(lambda: went(post, started.id)[4:] == [overdue, ("sent", "a", None)], "the way without a receipt")
+        until(lambda: went(post, started.id)[4:] == [overdue, ("sent", "a", None)], "the way without a receipt")
     assert providers["c"].asked == []

@@ -178,7 +178,7 @@ def test_on_a_cluster_a_dead_primary_delays_its_own_events_alone(tmp_path: Path)
                 found.update(each.id for each in due)
             return found == ids
 
-        until(all_found, 60)
+        until(all_found, "all to be found")
     finally:
         cluster.stop()
 

@@ -82,7 +82,7 @@ def _budgets(policy: Policy) -> Iterator[str]:
             yield f"{at}.allow: two windows are of the same length; keep the smaller one"
         if len(set(budget.of)) != len(budget.of):
             yield f"{at}.of: a dimension stands twice"
-        cheapest = min((*policy.prices.values(), policy.price("")))
+        cheapest = min((*policy.prices.values(), policy.default_price))
         if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
             yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
         yield from _usual(at, budget, policy)
@@ -98,7 +98,7 @@ def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
         yield f'{at}.share_of_all: is a country\'s share of all countries; add "country" to `of`, or remove it'
     if DAY_MS not in (ms for _, ms in budget.windows):
         yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
-    dearest = max((*policy.prices.values(), policy.price("")))
+    dearest = max((*policy.prices.values(), policy.default_price))
     if (budget.at_least or 0) < dearest:
         yield f"{at}.at_least: the dearest message costs ${dearest:g} by [prices]; without a past, none would fit"
 

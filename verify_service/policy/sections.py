@@ -107,7 +107,12 @@ class Policy(Section, frozen=True):
 
     def price(self, country: str) -> float:
         """What a message to the country costs, in US dollars; to none, as an email is, nothing."""
-        return self.prices.get(country, self.prices.get("default", DEFAULT_PRICE)) if country else 0.0
+        return self.prices.get(country, self.default_price) if country else 0.0
+
+    @property
+    def default_price(self) -> float:
+        """What a message costs to a country that has no price of its own, in US dollars."""
+        return self.prices.get("default", DEFAULT_PRICE)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
