@@ -44,6 +44,7 @@ WEIGHTS = Gauge(
 )
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+SENDER_FULL = Counter("verify_sender_full", "Messages that a sender had no room for in time.", ["sender"])
 WEBHOOKS = Counter(
     "verify_webhooks",
     "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
