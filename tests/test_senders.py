@@ -44,17 +44,6 @@ def timed() -> tuple[Scripted, list[float]]:
     return Scripted(act), times
 
 
-def busiest_second(times: list[float]) -> int:
-    """The most calls in any second, wherever it begins."""
-    ordered = sorted(times)
-    most = first = 0
-    for last, end in enumerate(ordered):
-        while end - ordered[first] >= 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def test_places_in_a_line_are_a_tenth_slower_than_the_sender(post: Post) -> None:
     """100 a second are told apart by 11.1 ms a segment, over all connections to the store; a place that is further away
     than the caller can wait is not taken, and costs nobody anything."""
