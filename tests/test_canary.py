@@ -183,6 +183,9 @@ def _live(canary: Canary) -> None:
     ask("POST", "/fake/inbound", {"from": CAROL, "to": "+14155550100", "body": f"STOP {CAROL}"})
     ask("POST", "/fake/inbound", {"from": CAROL, "to": "+14155550100", "body": "STOP"})
     ask("POST", "/start", {"to": CAROL})
+    ask("GET", f"/consents/{CAROL}")
+    ask("PUT", f"/consents/{CAROL}", {"state": "out", "source": "call-centre", "note": "asked by phone"})
+    ask("DELETE", f"/consents/{CAROL}")
     _nonsense(ask, code)
 
 
@@ -205,6 +208,9 @@ def _nonsense(ask: Callable[..., tuple[int, Any]], code: str) -> None:
         f"/start/{ALICE}?code={code}",
         f"/problems/{ALICE}",
         f"/fake/inbox/{ALICE}0000?wait={code}",
+        f"/consents/{ALICE}0000",
+        f"/providers/fake-a/receipts?to={ALICE}&code={code}",
+        f"/providers/{code}/inbound?from={ALICE}",
     ):
         for method in ("GET", "DELETE", "PUT"):
             ask(method, path)

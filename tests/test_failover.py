@@ -1,6 +1,7 @@
 """Where a message goes when a provider is slow, when its receipt does not come, or when it says failed."""
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -379,3 +380,31 @@ def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Pos
         overdue = ("failed-over", "b", "no receipt within 20 seconds")
         until(lambda: went(post, started.id)[4:] == [overdue, ("sent", "a", None)], "the way without a receipt")
     assert providers["c"].asked == []
+
+
+def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three providers that take, refuse, fail, are slow, or slow and then fail, at random, for two dispatchers: each
+    message is settled once, sent or failed, and nothing is held on to."""
+    monkeypatch.setattr("verify_service.dispatch.journey.BACKOFF_S", (0.01, 0.01))
+    dice = random.Random(36)
+
+    def act(message: Message) -> Receipt:
+        what = dice.choice(("take", "take", "reject", "fail", "slow", "slow and fail"))
+        if what.startswith("slow"):
+            time.sleep(1.3)
+        if what == "reject":
+            raise Rejected("no")
+        if what.endswith("fail"):
+            raise Unavailable("down")
+        return Receipt(provider_id=f"{message.id}-{dice.random()}")
+
+    providers = {name: Scripted(act) for name in "abc"}
+    with post.dispatching(providers, THREE, "first"), post.dispatching(providers, THREE, "second"):
+        ids = [post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}")).id for n in range(300)]
+        eventually(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+        time.sleep(1.5)  # what is still slow
+    for each in ids:
+        lines = went(post, each)
+        taken = [line for line in lines if line[0] == "sent" and not (line[2] or "").startswith("took it too")]
+        failed = [line for line in lines if line[0] == "failed"]
+        assert len(taken) + len(failed) == 1, lines

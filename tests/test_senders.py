@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, Post, Scripted
@@ -44,17 +45,6 @@ def timed() -> tuple[Scripted, list[float]]:
     return Scripted(act), times
 
 
-def busiest_second(times: list[float]) -> int:
-    """The most calls in any second, wherever it begins."""
-    ordered = sorted(times)
-    most = first = 0
-    for last, end in enumerate(ordered):
-        while end - ordered[first] >= 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def test_places_in_a_line_are_a_tenth_slower_than_the_sender(post: Post) -> None:
     """100 a second are told apart by 11.1 ms a segment, over all connections to the store; a place that is further away
     than the caller can wait is not taken, and costs nobody anything."""
@@ -71,6 +61,11 @@ def test_places_in_a_line_are_a_tenth_slower_than_the_sender(post: Post) -> None
     assert wait is not None
     assert wait < 0.011112 * (1 + 3 * 100)
     assert first.reserve("another", 100, 1, 0) == 0
+
+
+def full(sender: str) -> float:
+    """How many messages the sender had no room for, as this process counted."""
+    return REGISTRY.get_sample_value("verify_sender_full_total", {"sender": sender}) or 0.0
 
 
 def test_a_sender_never_sends_faster_than_it_may(post: Post) -> None:
@@ -98,6 +93,7 @@ def test_an_excess_that_no_other_way_takes_fails_before_its_code_does(post: Post
     """With no other way a message waits its turn while its code is of use; one whose turn would come too late fails at
     once, and says why. Nothing is sent that late."""
     post.renew(default_text().replace('life = "10 minutes"', 'life = "6 seconds"'))
+    counted = full("short")
     ids = [post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}")).id for n in range(450)]
     a, times = timed()
     with post.dispatching({"a": a}, ONE_WAY):
@@ -108,6 +104,7 @@ def test_an_excess_that_no_other_way_takes_fails_before_its_code_does(post: Post
     sent = sum(line[0] == ("sent", "a", None) for line in lines)
     assert sum(line[0] == exhausted for line in lines) == 450 - sent
     assert len(a.asked) == sent
+    assert full("short") - counted == 450 - sent
     assert 200 < sent <= 300
     assert busiest_second(times) <= 100
     assert max(times) - began < 6

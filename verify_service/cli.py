@@ -72,10 +72,21 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
 
 
 @commands.command()
-def dispatch() -> None:
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address that metrics are served on.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    help="Serves this dispatcher's metrics at http://HOST:PORT/metrics, without a key.",
+)
+def dispatch(metrics_host: str, metrics_port: int | None) -> None:
     """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
     from verify_service.app import dispatch as work
+    from verify_service.serve import check_free
+    from verify_service.telemetry import serve_metrics
 
+    if metrics_port:
+        check_free(metrics_host, metrics_port, "--metrics-port")
+        serve_metrics(metrics_host, metrics_port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -34,8 +34,9 @@ def address(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def check_free(host: str, port: int) -> None:
-    """Raises ConfigError where something listens there: two Granians would share the port in silence."""
+def check_free(host: str, port: int, option: str = "--port") -> None:
+    """Raises ConfigError where something listens there, naming the `option` that chose the port: two Granians would
+    share it in silence."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +44,7 @@ def check_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigError(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with {option}"
             ) from None
 
 

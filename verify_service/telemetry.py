@@ -11,7 +11,15 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -40,13 +48,14 @@ WEIGHTS = Gauge(
 )
 SEND_SECONDS = Histogram("verify_send_seconds", "Time a provider took to answer.", ["provider"])
 QUEUE_SECONDS = Histogram("verify_queue_seconds", "Time from a start to the first try to send.")
+SENDER_FULL = Counter("verify_sender_full", "Messages that a sender had no room for in time.", ["sender"])
 WEBHOOKS = Counter(
     "verify_webhooks",
     "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
     ["tenant", "outcome"],
 )
 CALLBACKS = Counter(
-    "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable.", ["provider", "outcome"]
+    "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable, unchecked.", ["provider", "outcome"]
 )
 INBOUND = Counter("verify_inbound", "Texts from phones, by keyword: stop, start, help, other.", ["provider", "keyword"])
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
@@ -83,6 +92,14 @@ def exposition(multiprocess: bool, gauges: Mapping[str, tuple[str, float]]) -> b
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
     return generate_latest(counted) + generate_latest(looked_up)
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Serves what this process counts, in a thread, to whoever reaches the port: a dispatcher knows no API keys.
+
+    Raises OSError.
+    """
+    start_http_server(port, host)
 
 
 _COMMON: list[Any] = [

@@ -4,6 +4,7 @@ from verify_service.config import Config
 from verify_service.dispatch.ways import Way
 from verify_service.model import Message
 from verify_service.store.senders import Senders
+from verify_service.telemetry import SENDER_FULL
 
 # While there is another way, nobody waits longer; a code that arrives with less of its life left is of no use; and what
 # has no code is of use for a minute.
@@ -27,7 +28,10 @@ class Turns:
         if not way.sender or (per_second := self._config.senders[way.sender].per_second) is None:
             return 0.0
         cost = 1 if way.channel == "voice" else message.segments
-        return self._senders.reserve(way.sender, per_second, cost, self.most_ms(message, now, patient=patient))
+        wait = self._senders.reserve(way.sender, per_second, cost, self.most_ms(message, now, patient=patient))
+        if wait is None:
+            SENDER_FULL.labels(way.sender).inc()
+        return wait
 
     def most_ms(self, message: Message, now: int, *, patient: bool) -> int:
         """How long it is worth waiting."""
