@@ -401,7 +401,7 @@ def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: 
     providers = {name: Scripted(act) for name in "abc"}
     with post.dispatching(providers, THREE, "first"), post.dispatching(providers, THREE, "second"):
         ids = [post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}")).id for n in range(300)]
-        eventually(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+        until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
         time.sleep(1.5)  # what is still slow
     for each in ids:
         lines = went(post, each)

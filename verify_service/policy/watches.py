@@ -40,9 +40,8 @@ class Watches:
             return []
         ip = facts.get("ip")
         names = (number.country, number.prefix[1:], number.e164[1:-4], tag, self._tagger.tag("ip", ip) if ip else "")
-        packed = b"".join(map(_short, names)) + _FIGURES.pack(
-            *self._nearness(number, tag, facts), self._price(number.country)
-        )
+        figures = _FIGURES.pack(*self._nearness(number, tag, facts), self._price(number.country))
+        packed = b"".join(map(_short, names)) + figures
         owner = self._tagger.tag("country", number.country)
         where = ":".join(names)
         return [
