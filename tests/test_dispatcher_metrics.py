@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from tests.conftest import a_start, make_bench
 from tests.dispatching import Post
-from tests.live import free_port, until
+from tests.live import until
 from verify_service import codes
+from verify_service.embedded import free_port
 
 
 def environment(post: Post) -> dict[str, str]:
