@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from benchmarks.delivery import busiest_second
 from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, Post, Scripted, eventually
 from verify_service import config
