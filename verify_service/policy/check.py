@@ -82,7 +82,7 @@ def _budgets(policy: Policy) -> Iterator[str]:
             yield f"{at}.allow: two windows are of the same length; keep the smaller one"
         if len(set(budget.of)) != len(budget.of):
             yield f"{at}.of: a dimension stands twice"
-        cheapest = min((*policy.prices.values(), policy.price("")))
+        cheapest = min((*policy.prices.values(), policy.price("default")))
         if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
             yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
 
