@@ -202,8 +202,8 @@ class Contract:
         self._pool = urllib3.PoolManager(retries=False)
 
     def spent(self) -> dict[bytes, Any]:
-        """All that a start or a check could spend: every key but the dispatcher's beat and what is told of refusals
-        (events and decision records), and what was queued."""
+        """All that a start or a check could spend: every key but the dispatcher's beat, its providers' health and what
+        is told of refusals (events and decision records), and what was queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
         keys = [key for key in client.scan_iter(count=1000) if not _TOLD.search(key)]
         found = {key: client.dump(key) for key in keys}
