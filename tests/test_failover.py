@@ -408,3 +408,24 @@ def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: 
         taken = [line for line in lines if line[0] == "sent" and not (line[2] or "").startswith("took it too")]
         failed = [line for line in lines if line[0] == "failed"]
         assert len(taken) + len(failed) == 1, lines
+
+
+def test_a_backlog_is_sent_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits long for a thread of ours is handed to the next provider, not sent by both; and nobody is blamed."""
+    monkeypatch.setattr("verify_service.dispatch.lanes.THREADS_A_LANE", 4)
+
+    def act(_message: Message) -> Receipt:
+        time.sleep(0.05)
+        return ACCEPTED
+
+    a, b = Scripted(act), Scripted(act)
+    for n in range(400):
+        post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}"))
+    with post.dispatching({"a": a, "b": b}, TWO):
+        eventually(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+    assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 400
+    assert len(b.asked) > 50
+    post.bench.clock.advance(60)
+    assert {state.factor for state in post.bench.store.health.states().values()} == {100}
+    moved = post.timeline(b.asked[-1].verification_id)[2]
+    assert moved == ("failed-over", "a", "no room in its lane within 1 second")

@@ -61,7 +61,9 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
     with settings.shared_metrics():
         from verify_service.app import Foundation, callbacks
         from verify_service.serve import address, check_free, serve
+        from verify_service.telemetry import configure_logs
 
+        configure_logs()
         base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
         base.live()
         callbacks(base)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.health import Pulse
+from verify_service.dispatch.ways import Way, order
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, TimelineEvent, TimelineName
 from verify_service.store.outbox import Entry
@@ -35,25 +36,47 @@ class Job:
     tries: int = 0
     done: bool = False
 
+    def set_out(self, pulse: Pulse) -> None:
+        """A round, under the lock: the channel that was asked for alone in the first one, then also those that it falls
+        back on."""
+        groups = self.plan if self.rounds else self.plan[:1]
+        self.left = [way for group in groups for way in order(group, pulse.factor)]
+        self.crowded, self.patient, self.failed = [], len(self.left) == 1, None
+        if probed := pulse.take_probe(self.left):
+            self.left.remove(probed)
+            self.left.insert(0, probed)
+
 
 @dataclass(eq=False)
 class Try:
-    """One way that is being tried. `turn` is when its sender may send it, in monotonic seconds, and `waits` that it
-    waits for that; it is `overtaken` once the next way is tried beside it."""
+    """One way that is being tried; times in monotonic seconds. It stands in its lane `since`, and `began` when the
+    provider was asked; `turn` is when its sender may send it, and `waits` that it waits for that. It is `overtaken`
+    once the next way is tried beside it, and the provider is `blamed` for that where it had been asked."""
 
     job: Job
     way: Way
     over: bool = False
     overtaken: bool = False
+    blamed: bool = False
     waits: bool = False
     turn: float | None = None
-    patience_ends: float = 0.0
+    since: float = 0.0
+    began: float | None = None
 
-    def hope(self) -> float:
-        """Gives the provider its time to answer from now on; seconds until somebody should look."""
+    def patience(self) -> float:
+        """Seconds until it should have been answered, or, in its lane, begun."""
         now = time.monotonic()
-        self.patience_ends = ceil((now + self.way.answer_within.seconds) / GRID_S) * GRID_S
-        return self.patience_ends - now
+        ends = (self.began or self.since) + self.way.answer_within.seconds
+        return ceil(ends / GRID_S) * GRID_S - now
+
+    def is_left(self) -> bool:
+        """Leaves a try that nobody needs: its job is done, or the next one is under way before this one has begun."""
+        with self.job.lock:
+            if not self.job.done and not (self.overtaken and self.job.open > 1):
+                return False
+            self.over = True
+            self.job.open -= 1
+            return True
 
 
 def event(at: int, name: TimelineName, provider: str | None, reason: str | None) -> TimelineEvent:

@@ -19,7 +19,7 @@ from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.dispatch.turns import Turns
-from verify_service.dispatch.ways import Plans, order
+from verify_service.dispatch.ways import Plans
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
@@ -74,22 +74,13 @@ class Journeys:
         entry = job.entry
         with job.lock:
             if job.plan:
-                self._set_out(job)
+                job.set_out(self._pulse)
                 self._go_on(job)
             else:
                 why = "no other way is left" if entry.tried else f"no route carries {entry.channel} to {entry.country}"
                 self._end(job, None, why)
 
     # Under the job's lock.
-
-    def _set_out(self, job: Job) -> None:
-        """A round: the channel that was asked for alone in the first one, then also those that it falls back on."""
-        groups = job.plan if job.rounds else job.plan[:1]
-        job.left = [way for group in groups for way in order(group, self._pulse.factor)]
-        job.crowded, job.patient, job.failed = [], len(job.left) == 1, None
-        if probed := self._pulse.take_probe(job.left):
-            job.left.remove(probed)
-            job.left.insert(0, probed)
 
     def _go_on(self, job: Job) -> None:
         """The next in line; or, where no try is open any more, another round, or the end."""
@@ -114,9 +105,9 @@ class Journeys:
 
     def _submit(self, attempt: Try) -> None:
         """Hands it to the provider's lane, and looks after it when it should have been answered."""
-        attempt.waits = False
+        attempt.waits, attempt.since = False, time.monotonic()
         self.in_line.discard(attempt)
-        self.lanes.later(attempt.hope(), partial(self._overtake, attempt))
+        self.lanes.later(attempt.patience(), partial(self._overtake, attempt))
         self.lanes.submit(attempt.way.provider, attempt)
 
     def _end(self, job: Job, provider: str | None, reason: str) -> None:
@@ -132,34 +123,37 @@ class Journeys:
 
     def _again(self, job: Job) -> None:
         with job.lock:
-            self._set_out(job)
+            job.set_out(self._pulse)
             self._go_on(job)
 
     def _overtake(self, attempt: Try) -> None:
         """Tries the next in line beside one that has not answered in time."""
         job = attempt.job
         with job.lock:
-            early = time.monotonic() < attempt.patience_ends - AT_ONCE_S
-            if attempt.over or attempt.overtaken or attempt.waits or job.done or early:
+            if attempt.over or attempt.overtaken or attempt.waits or job.done:
                 return
-            attempt.overtaken = True
-            self._pulse.failed(attempt.way)
-            SENDS.labels(attempt.way.provider, "late").inc()
+            if (patience := attempt.patience()) > AT_ONCE_S:
+                self.lanes.later(patience, partial(self._overtake, attempt))
+                return
+            attempt.overtaken, attempt.blamed = True, attempt.began is not None
+            if attempt.blamed:
+                self._pulse.failed(attempt.way)
+                SENDS.labels(attempt.way.provider, "late").inc()
             if job.left:
-                self._note(attempt, "failed-over", f"no answer within {attempt.way.answer_within.text}")
+                what = "no answer" if attempt.blamed else "no room in its lane"
+                self._note(attempt, "failed-over", f"{what} within {attempt.way.answer_within.text}")
                 self._go_on(job)
 
     def _work(self, attempt: Try) -> None:
         job = attempt.job
         try:
-            now = self._clock.now()
-            if not job.done and self._is_due(job, now) and (message := self._message(attempt, now)):
-                if self._has_turn(attempt, message, now):
-                    self._send(attempt, message)
+            if attempt.is_left():
                 return
-            with job.lock:
-                attempt.over = True
-                job.open -= 1
+            now = self._clock.now()
+            if not self._is_due(job, now) or not (message := self._message(attempt, now)):
+                attempt.is_left()
+            elif self._has_turn(attempt, message, now):
+                self._send(attempt, message)
         except StoreUnavailable:  # Nobody knows the time, or whether the sender has room.
             self.lanes.later(AGAIN_S, partial(self.lanes.submit, attempt.way.provider, attempt))
         except Exception as error:
@@ -226,7 +220,7 @@ class Journeys:
 
     def _send(self, attempt: Try, message: Message) -> None:
         job, way = attempt.job, attempt.way
-        began = time.monotonic()
+        began = attempt.began = time.monotonic()
         if not job.tries:
             QUEUE_SECONDS.observe(max(0.0, time.time() - int(job.entry.entry.partition("-")[0]) / 1000))
         job.tries += 1
@@ -245,7 +239,7 @@ class Journeys:
             SEND_SECONDS.labels(way.provider).observe(time.monotonic() - began)
         SENDS.labels(way.provider, type(error).__name__.lower()).inc()
         _log.warning("a try failed", verification=job.entry.id, provider=way.provider, reason=error.reason)
-        if not attempt.overtaken:
+        if not attempt.blamed:
             if isinstance(error, Rejected):
                 self._pulse.answered(way, time.monotonic() - began)
             else:
@@ -254,7 +248,7 @@ class Journeys:
 
     def _taken(self, attempt: Try, message: Message, receipt: Receipt, seconds: float) -> None:
         job, way = attempt.job, attempt.way
-        (self._pulse.late if attempt.overtaken else self._pulse.answered)(way, seconds)
+        (self._pulse.late if attempt.blamed else self._pulse.answered)(way, seconds)
         self._pulse.sent(way, message.segments, receipt)
         text = outgoing.text_name(job.entry, self._config, message.locale)
         if receipt.status != "accepted":
