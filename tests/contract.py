@@ -38,7 +38,7 @@ from verify_service.web.parts import Parts
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
-_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|health|hooks|costs:[0-9-]+|decision:.*)\Z")
+_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|health|costs:[0-9-]+|decision:.*)\Z")
 _numbers = itertools.count(2000)
 
 

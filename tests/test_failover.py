@@ -422,7 +422,7 @@ def test_a_backlog_is_sent_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> 
     for n in range(400):
         post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}"))
     with post.dispatching({"a": a, "b": b}, TWO):
-        eventually(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+        until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
     assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 400
     assert len(b.asked) > 50
     post.bench.clock.advance(60)

@@ -126,7 +126,8 @@ def test_an_export_has_all_that_is_held_and_nothing_of_others(bench: Bench) -> N
     approved = next(each for each in found["verifications"] if each["id"] == ids[0])
     assert (approved["status"], approved["created_at"]) == ("approved", "2027-01-15T08:00:00.000Z")
     assert [line["event"] for line in approved["timeline"]] == ["started", "queued", "wrong", "failed", "approved"]
-    assert [decision["by"] for decision in found["decisions"]] == ["cooldown"]
+    # Beside what an observed rule would have refused: other tests' numbers count for the same charts.
+    assert [decision["by"] for decision in found["decisions"] if decision["by"]] == ["cooldown"]
     events = [event["event"] for event in found["events"]]
     assert events == ["start", "wrong", "approved", "start", "start", "consent"]
 
@@ -145,7 +146,7 @@ def test_an_erasure_leaves_nothing_but_counts_and_pseudonymous_events(tmp_path: 
         client: Any = store.link.client()
         keys = {key.decode() for key in client.scan_iter(count=1000)}
         left = {key.split(":")[2] for key in keys if bench.tagger.number(TO) in key}
-        assert left == {"limit", "consent", "live"}
+        assert left == {"limit", "consent", "known", "live"}
         assert not any(f":{bench.tagger.number(TO)}:default" in key for key in keys)
         for each in ids:
             assert not any(each in key for key in keys)
