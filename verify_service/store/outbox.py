@@ -63,13 +63,15 @@ class Sent(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What became of an entry. `late`: of one that had been settled already."""
+    """What became of an entry. `late`: of one that may have been settled already; `mark` tells one of those when it is
+    written down once more."""
 
     entry: Entry
     events: Sequence[TimelineEvent]
     channel: str = ""
     sent: Sent | None = None
     late: bool = False
+    mark: str = ""
 
 
 class Came(NamedTuple):
@@ -152,7 +154,9 @@ class Outbox:
         entry, sent = settlement.entry, settlement.sent
         base = prefix(entry.partition)
         args: list[Argument] = [self._keep_events, _pack(_delivery(settlement))]
-        if not settlement.late:
+        if settlement.late:
+            args.append(settlement.mark)
+        else:
             waiting: bytes | str = ""
             if sent and sent.due is not None:
                 tag = tag_of(sent.provider, sent.provider_id)
