@@ -11,6 +11,7 @@ from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, eventually, raising
 from verify_service import codes, recipient
 from verify_service.codes import KeyRing
+from verify_service.consents import Ledger
 from verify_service.dispatch.ways import Way, order
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.model import Message, Receipt, Start
@@ -206,7 +207,7 @@ def test_what_ended_before_the_dispatcher_came_is_withdrawn(post: Post, end: str
     assert [message.to for message in a.asked] == ["+14155550124"]
 
 
-@pytest.mark.parametrize("end", ["canceled", "approved"])
+@pytest.mark.parametrize("end", ["canceled", "approved", "opted out"])
 def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first quarter second is over, each try asks whether anybody still waits for the code."""
     monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
@@ -283,5 +284,7 @@ def test_a_number_sealed_for_another_entry_is_not_used(post: Post) -> None:
 def _end(post: Post, verification_id: str, how: str) -> None:
     if how == "canceled":
         post.bench.service.cancel("default", verification_id)
+    elif how == "opted out":
+        Ledger(post.bench.store, post.bench.tagger, post.bench.clock).record("default", TO, "out", "crm")
     else:
         assert post.bench.service.check("default", verification_id, post.bench.code(verification_id)).approved

@@ -177,12 +177,15 @@ class Outbox:
         return [(way.decode().removeprefix("+"), way.startswith(b"+")) for way in ways]
 
     def is_wanted(self, entry: Entry) -> bool:
-        """Whether the verification still waits for this entry's code: not ended, and not given another code since."""
+        """Whether the verification still waits for this entry's code: not ended, not given another code since, and of
+        a number that has not opted out meanwhile."""
         if entry.kind:
             return True
-        key = f"{prefix(entry.partition)}verification:{entry.id}"
+        base = prefix(entry.partition)
+        key = f"{base}verification:{entry.id}"
         status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
-        return bool(status == b"pending" and nonce == entry.nonce.encode())
+        consent = self._link.command(entry.partition, ["GET", f"{base}consent:{entry.number}:{entry.tenant}"])
+        return bool(status == b"pending" and nonce == entry.nonce.encode() and consent != b"out")
 
     def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
         """Gives back what approvals since the last call are owed, and tells of the receipts that came since, each once
