@@ -110,6 +110,13 @@ def test_what_is_signed_and_cannot_be_read_is_a_bad_request(store: Store, what: 
     assert called(store, WebhookCallbacks(SECRET), body, headers, f"/providers/hook/{what}")[0] == 400
 
 
+@pytest.mark.parametrize("price", [-0.01, 1e308])
+def test_a_price_that_no_message_has_is_a_bad_request(store: Store, price: float) -> None:
+    """It would be added to the day's costs."""
+    body, headers = signed([{"id": "m1", "status": "delivered", "price": price}])
+    assert called(store, WebhookCallbacks(SECRET), body, headers)[0] == 400
+
+
 def test_an_empty_list_is_nothing_new(store: Store) -> None:
     """A vendor that has nothing to tell may say so."""
     body, headers = signed([])

@@ -1,6 +1,7 @@
 """What becomes of one message: who is asked to send it, in what order, how often, and when nobody is any more."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
 from tests.live import until
-from verify_service import codes
+from verify_service import codes, recipient
 from verify_service.codes import KeyRing
+from verify_service.consents import Ledger
 from verify_service.dispatch.ways import Way, order
-from verify_service.errors import Rejected, Unavailable, Uncertain
-from verify_service.model import Message, Receipt
+from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
+from verify_service.model import Message, Receipt, Start
 from verify_service.policy.file import default_text
+from verify_service.store.outbox import Outbox, Settlement
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
@@ -47,6 +50,42 @@ def test_the_next_provider_takes_over(post: Post, error: Exception) -> None:
     assert a.asked == b.asked
     [message] = b.asked
     assert (message.to, message.code) == (TO, post.bench.code(started.id))
+
+
+def test_what_is_told_twice_stands_in_the_timeline_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dispatcher that hears no answer of the store calls again, though everything may have been written."""
+    real, unheard = Outbox.settle, [StoreUnavailable("no answer"), StoreUnavailable("no answer")]
+
+    def settle(self: Outbox, settlements: Sequence[Settlement]) -> None:
+        real(self, settlements)
+        if unheard:
+            raise unheard.pop()
+
+    monkeypatch.setattr(Outbox, "settle", settle)
+    with post.dispatching({"a": Scripted(raising(Unavailable("HTTP 503"))), "b": Scripted()}, TWO):
+        started = post.bench.service.start("default", a_start(TO))
+        until(lambda: not unheard, "the settlement")
+        until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+    expected = [("failed-over", "a", "HTTP 503"), ("sent", "b", None)]
+    assert [line for line in post.timeline(started.id) if line[1]] == expected
+    told = [(event["event"], event["provider"]) for event in post.bench.store.events.read(0) if event.get("provider")]
+    assert told == [("failed-over", "a"), ("sent", "b")]
+
+
+def test_an_email_comes_from_the_whole_brand(post: Post) -> None:
+    """A carrier takes eleven letters for a sender; a mail program shows them all."""
+    a = Scripted()
+    brand = '[tenants.default]\nbrand = "Verification Bank"\n'
+    with post.dispatching({"a": a}, brand + ONE):
+        for to, channel in ((TO, "sms"), ("zora@example.org", "email")):
+            post.bench.service.start(
+                "default", Start(number=recipient.parse(to, None), channel=channel, purpose="login")
+            )
+        until(lambda: len(a.asked) == 2, "both messages")
+    assert {message.channel: message.sender for message in a.asked} == {
+        "sms": "Verificatio",
+        "email": "Verification Bank",
+    }
 
 
 def test_a_rejected_number_is_given_up_at_once(post: Post) -> None:
@@ -168,7 +207,7 @@ def test_what_ended_before_the_dispatcher_came_is_withdrawn(post: Post, end: str
     assert [message.to for message in a.asked] == ["+14155550124"]
 
 
-@pytest.mark.parametrize("end", ["canceled", "approved"])
+@pytest.mark.parametrize("end", ["canceled", "approved", "opted out"])
 def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first quarter second is over, each try asks whether anybody still waits for the code."""
     monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
@@ -242,5 +281,7 @@ def test_a_number_sealed_for_another_entry_is_not_used(post: Post) -> None:
 def _end(post: Post, verification_id: str, how: str) -> None:
     if how == "canceled":
         post.bench.service.cancel("default", verification_id)
+    elif how == "opted out":
+        Ledger(post.bench.store, post.bench.tagger, post.bench.clock).record("default", TO, "out", "crm")
     else:
         assert post.bench.service.check("default", verification_id, post.bench.code(verification_id)).approved

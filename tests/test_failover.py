@@ -18,6 +18,7 @@ from tests.live import until
 from tests.test_policy_live import clean
 from tests.vendor import vendor_at_work
 from verify_service import codes
+from verify_service.consents import Ledger
 from verify_service.errors import Rejected, Unavailable
 from verify_service.model import Message, Receipt, Start
 from verify_service.phone import parse
@@ -188,9 +189,10 @@ def test_what_gets_no_receipt_goes_by_every_other_way(post: Post) -> None:
     assert {message.code for message in asked} == {post.bench.code(started.id)}
 
 
-@pytest.mark.parametrize("what", ["delivered", "approved", "canceled", "resent", "expired"])
+@pytest.mark.parametrize("what", ["delivered", "approved", "canceled", "stopped", "resent", "expired"])
 def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
-    """A message that arrived, whose verification has ended, or that was sent anew, is not sent by another way."""
+    """A message that arrived, whose verification has ended, or that was sent anew, is not sent by another way; nor is
+    one to a person who has opted out meanwhile."""
     service, clock = post.bench.service, post.bench.clock
     if what == "expired":
         post.renew(default_text().replace('life = "10 minutes"', 'life = "15 seconds"'))
@@ -206,6 +208,8 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
             assert service.check("default", started.id, post.bench.code(started.id)).approved
         elif what == "canceled":
             service.cancel("default", started.id)
+        elif what == "stopped":
+            Ledger(post.bench.store, post.bench.tagger, clock).record("default", TO, "out", "crm")
         clock.advance(30)
         if what == "resent":  # The new message is waited for anew, and the old one forgotten.
             assert service.start("default", a_start(TO)).id == started.id
@@ -285,7 +289,8 @@ def test_a_resend_by_another_channel_goes_by_that(post: Post) -> None:
 
 
 def test_an_answer_to_a_keyword_goes_once_by_its_own_way(post: Post) -> None:
-    """A reply has no code and no other way: it is sent by whom the person wrote to, or fails."""
+    """A reply has no code and no other way: it is sent by whom the person wrote to, or fails, as it does where the
+    operator has taken that sender away meanwhile."""
     a, b = Scripted(raising(Unavailable("down"))), Scripted()
     tag = post.bench.tagger.number(TO)
     sealed = post.bench.keys.encrypt(TO.encode(), f"to|default|{tag}")
@@ -302,13 +307,14 @@ def test_an_answer_to_a_keyword_goes_once_by_its_own_way(post: Post) -> None:
     }
     client = post.bench.store.link.client()
     with post.dispatching({"a": a, "b": b}, TWO):
-        for provider in ("a", "b"):
-            client.xadd("vs:{0}:outbox", {**fields, "via": f"{provider}/"})  # type: ignore[dict-item]
+        for via in ("a/", "b/", "b/gone"):
+            client.xadd("vs:{0}:outbox", {**fields, "via": via})  # type: ignore[dict-item]
         until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
     assert [len(each.asked) for each in (a, b)] == [1, 1]
     assert (b.asked[0].to, b.asked[0].code) == (TO, "")
     told = [(event["event"], event.get("provider"), event.get("reason")) for event in post.bench.store.events.read(0)]
-    assert sorted(map(str, told)) == sorted(map(str, [("failed", "a", "down"), ("sent", "b", None)]))
+    ends = [("failed", "a", "down"), ("sent", "b", None), ("failed", None, "no route carries sms to US")]
+    assert sorted(map(str, told)) == sorted(map(str, ends))
 
 
 def test_a_missing_receipt_is_missed_whoever_sent_the_message(post: Post) -> None:

@@ -1,18 +1,23 @@
 """What a receipt changes: timeline, events, what is known of the number, what the detector has counted."""
 
 import struct
+import threading
+from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Bench, a_start
-from tests.dispatching import Post, Scripted
-from verify_service.errors import Blocked
+from tests.dispatching import ONE, Post, Scripted, eventually
+from verify_service import config
+from verify_service.dispatch import Dispatcher
+from verify_service.errors import Blocked, StoreUnavailable
 from verify_service.model import Message, Receipt
 from verify_service.policy.file import default_text
 from verify_service.store.connection import prefix
-from verify_service.store.deliveries import tag_of
+from verify_service.store.deliveries import Deliveries, tag_of
 
 TO = "+14155550123"
 HOUR_S = 3600
@@ -90,6 +95,58 @@ def test_a_receipt_that_overtakes_its_send_is_applied_with_it(post: Post) -> Non
     with post.dispatching({"a": taking()}):
         started = post.bench.service.start("default", a_start(TO))
         assert post.settled(started.id) == [("sent", "a", None), ("delivered", "a", None)]
+
+
+def test_a_receipt_that_overtakes_its_send_outlives_a_silent_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be applied with the send is applied when that is written down again."""
+    real, silent = Deliveries.early, [StoreUnavailable("gone"), StoreUnavailable("still gone")]
+
+    def early(self: Deliveries, *about: Any) -> None:
+        if silent:
+            raise silent.pop()
+        real(self, *about)
+
+    monkeypatch.setattr(Deliveries, "early", early)
+    assert received(post, Receipt(provider_id="m1", status="delivered")) is None
+    with post.dispatching({"a": taking()}):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id)[:1] == [("sent", "a", None)]
+        eventually(lambda: after_sent(post, started.id) == [("delivered", "a", None)], "the receipt")
+
+
+class Parting(Scripted):
+    """Has one more receipt to tell while its connection ends."""
+
+    tell: Callable[[Receipt], None]
+
+    def close(self) -> None:
+        self.tell(Receipt(provider_id="m1", status="delivered"))
+
+
+def test_what_a_provider_tells_while_it_is_closed_is_heard(post: Post, tmp_path: Path) -> None:
+    """A vendor with a connection of its own was told that its receipt had arrived, so it does not come again."""
+    file = tmp_path / "verify.toml"
+    file.write_text(ONE)
+    provider, bench, stop = Parting(taking().act), post.bench, threading.Event()
+    made = Dispatcher(bench.store, config.load(file, None), bench.keys, bench.clock, {"a": provider}, "d1")
+    provider.tell = made.report("a")
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        started = bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [("sent", "a", None)]
+    finally:
+        stop.set()
+        thread.join(30)
+    assert after_sent(post, started.id) == [("delivered", "a", None)]
+
+
+def test_a_reason_is_one_line_whatever_a_vendor_writes(post: Post) -> None:
+    """Neither a line break nor a tab makes another line of the timeline, or of what it can be read as."""
+    verification = sent(post)
+    reason = "no\n1\tdelivered\tc\r\u2028line"
+    assert received(post, Receipt(provider_id="m1", status="failed", reason=reason)) == verification
+    assert after_sent(post, verification) == [("failed", "a", "no 1 delivered c \u2028line")]
 
 
 def test_another_providers_receipt_is_not_ours(post: Post) -> None:

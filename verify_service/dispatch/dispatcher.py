@@ -15,7 +15,7 @@ from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.job import Job
+from verify_service.dispatch.job import Job, site
 from verify_service.dispatch.journey import Journeys
 from verify_service.dispatch.settling import Settler
 from verify_service.errors import StoreUnavailable
@@ -104,14 +104,15 @@ class Dispatcher:
             time.sleep(0.01)
         self._journeys.lanes.close()
         self._settler.close(max(0.1, deadline - time.monotonic()))
+        # Before the last is heard: what a vendor tells until its connection has ended comes no second time.
+        for provider in self._providers.values():
+            provider.close()
         self._heard.put(None)
         hearer.join(max(0.1, deadline - time.monotonic()))
         self._drained.set()
         keeper.join(BEAT_S)
         with suppress(StoreUnavailable):
             self._beat_pulse()
-        for provider in self._providers.values():
-            provider.close()
 
     def report(self, provider: str) -> Callable[[Receipt], None]:
         """What an adapter calls with a receipt that came after `send` had returned."""
@@ -236,8 +237,8 @@ class Dispatcher:
             act()
         except StoreUnavailable:
             return False
-        except Exception:
-            _log.exception("unexpected error", thread="hear")
+        except Exception as error:  # Its words may quote what a person wrote.
+            _log.error("unexpected error", thread="hear", error=site(error))
         return True
 
     def _everywhere(self, work: Callable[[int], None]) -> None:

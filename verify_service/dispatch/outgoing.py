@@ -38,7 +38,8 @@ def compose(entry: Entry, config: Config, keys: KeyRing, now: int, way: Way) -> 
         verification_id=entry.id,
         tenant=entry.tenant,
         to=to,
-        sender=config.senders[way.sender].address if way.sender else brand[:11],
+        # Of letters an SMS's sender has eleven at the most.
+        sender=config.senders[way.sender].address if way.sender else brand if way.channel == "email" else brand[:11],
         channel=way.channel,
         body=text.body,
         code=code,

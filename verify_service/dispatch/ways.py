@@ -44,7 +44,8 @@ class Plans:
         falls back on. Ways that it has gone before are closed."""
         if entry.kind:
             provider, _, sender = entry.via.partition("/")
-            return [[Way(provider, sender or None, entry.channel)]] if provider in self._config.providers else []
+            known = provider in self._config.providers and (not sender or sender in self._config.senders)
+            return [[Way(provider, sender or None, entry.channel)]] if known else []
         place = (entry.country, entry.channel)
         if place not in self._known:
             self._known[place] = self._look_up(*place)

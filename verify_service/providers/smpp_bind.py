@@ -206,8 +206,8 @@ class Bind:
             writer.write(response("generic_nack", sequence, consts.SMPP_ESME_RINVCMDID))
 
     async def _tell(self, writer: asyncio.StreamWriter, sequence: int, pdu: bytes) -> None:
-        """Acknowledges once it is told: what is not, the SMSC delivers again. What cannot be read is refused for good,
-        for otherwise it would come for ever."""
+        """Acknowledges once it is told: what is not, for the bind breaks first, the SMSC delivers again. What cannot be
+        read is refused for good, for otherwise it would come for ever."""
         try:
             told = delivery(pdu)
         except Exception:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Surroundings
 from verify_service.duration import Duration
 from verify_service.errors import Rejected
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -26,7 +26,7 @@ class WebhookSettings(Settings, frozen=True):
     """The operator's own URL; `timeout` for connecting and for the answer each."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
-    secret: Annotated[str, Meta(pattern=r"^(env|file):.")]
+    secret: Secret
     timeout: Duration = Duration("5 seconds")
 
 
@@ -113,8 +113,8 @@ class _Told(msgspec.Struct):
     status: Literal["delivered", "failed"]
     reason: Annotated[str, Meta(max_length=200)] | None = None
     permanent: bool = False
-    segments: int | None = None
-    price: float | None = None
+    segments: Annotated[int, Meta(ge=0, le=1_000)] | None = None
+    price: Annotated[float, Meta(ge=0, le=1_000)] | None = None
     carrier: Annotated[str, Meta(max_length=32)] | None = None
 
 

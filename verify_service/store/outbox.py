@@ -63,13 +63,15 @@ class Sent(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What became of an entry. `late`: of one that had been settled already."""
+    """What became of an entry. `late`: of one that may have been settled already; `mark` tells one of those when it is
+    written down once more."""
 
     entry: Entry
     events: Sequence[TimelineEvent]
     channel: str = ""
     sent: Sent | None = None
     late: bool = False
+    mark: str = ""
 
 
 class Came(NamedTuple):
@@ -152,7 +154,9 @@ class Outbox:
         entry, sent = settlement.entry, settlement.sent
         base = prefix(entry.partition)
         args: list[Argument] = [self._keep_events, _pack(_delivery(settlement))]
-        if not settlement.late:
+        if settlement.late:
+            args.append(settlement.mark)
+        else:
             waiting: bytes | str = ""
             if sent and sent.due is not None:
                 tag = tag_of(sent.provider, sent.provider_id)
@@ -173,12 +177,15 @@ class Outbox:
         return [(way.decode().removeprefix("+"), way.startswith(b"+")) for way in ways]
 
     def is_wanted(self, entry: Entry) -> bool:
-        """Whether the verification still waits for this entry's code: not ended, and not given another code since."""
+        """Whether the verification still waits for this entry's code: not ended, not given another code since, and of
+        a number that has not opted out meanwhile."""
         if entry.kind:
             return True
-        key = f"{prefix(entry.partition)}verification:{entry.id}"
+        base = prefix(entry.partition)
+        key = f"{base}verification:{entry.id}"
         status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
-        return bool(status == b"pending" and nonce == entry.nonce.encode())
+        consent = self._link.command(entry.partition, ["GET", f"{base}consent:{entry.number}:{entry.tenant}"])
+        return bool(status == b"pending" and nonce == entry.nonce.encode() and consent != b"out")
 
     def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
         """Carries what approvals and wrong codes since the last call credit elsewhere, and tells of the receipts that

@@ -209,7 +209,7 @@ class Verifications:
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        timeline = [timeline_event(line) for line in lines.decode().splitlines()]
+        timeline = [timeline_event(line) for line in lines.decode().split("\n")[:-1]]
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline.append(TimelineEvent(at=expires_at, event="expired"))

@@ -63,9 +63,9 @@ local function record_of(key)
   return record
 end
 
--- A line of a verification's timeline.
+-- A line of a verification's timeline. A reason may be in a vendor's words, and is one line all the same.
 local function line(at, event, provider, reason)
-  return table.concat({digits(at), event, provider or '', reason or ''}, '\t') .. '\n'
+  return table.concat({digits(at), event, provider or '', ((reason or ''):gsub('%c', ' '))}, '\t') .. '\n'
 end
 
 -- Not by APPEND: that would leave room for as much again.

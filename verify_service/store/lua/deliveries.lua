@@ -41,8 +41,8 @@ local function tell(base, keep, at, event, about, provider, reason, more)
     'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
 end
 
--- Queues a waiting message again, where somebody still waits for its code, none of its ways has delivered it late, and it
--- was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it was.
+-- Queues a waiting message again, where somebody still waits for its code and may be sent to, none of its ways has
+-- delivered it late, and it was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it was.
 local function move(base, now, record, waiting, shut)
   local tried, about, fields = waiting[3], waiting[5], waiting[6]
   local again, since = {}, 0
@@ -50,6 +50,7 @@ local function move(base, now, record, waiting, shut)
   local to = redis.call('GET', base .. 'to:' .. about[1])
   -- Another outbox entry: a resend has brought another message meanwhile.
   if record.outbox ~= about[2] or not to then return false end
+  if redis.call('GET', base .. 'consent:' .. about[4] .. ':' .. about[3]) == 'out' then return false end
   for i = 1, #fields, 2 do
     if fields[i] == 'tried' then
       tried = fields[i + 1] .. ',' .. tried
@@ -87,12 +88,10 @@ end
 
 -- sent: writes down whose message a provider's id names. Called by the dispatcher.
 --   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   ARGV[1]  the delivery, msgpack   ARGV[2]  its life in ms
--- Answers the receipt that came before, or false.
+-- Answers the receipt that came before, or false. It is kept all the same: who could not apply it calls again.
 local function sent(KEYS, ARGV)
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  local early = redis.call('GET', KEYS[2])
-  if early then redis.call('DEL', KEYS[2]) end
-  return early
+  return redis.call('GET', KEYS[2])
 end
 
 -- delivery: whose message a receipt is about. Called by whoever gets the receipt.

@@ -1,3 +1,6 @@
+-- Longer than a dispatcher waits between two calls.
+local TOLD_MS = 60000
+
 -- settle: what became of an outbox entry: acknowledged and deleted together, and written into the timeline. Called by
 -- the dispatcher.
 --   KEYS[1]  outbox   ARGV[1]  keep_events   ARGV[2]  the delivery, msgpack: {id, entry, tenant, number, channel, country, …}
@@ -34,11 +37,16 @@ local function settle(KEYS, ARGV)
 end
 
 -- report: what is known of a message before it is settled, or came after that. Called by the dispatcher.
---   KEYS[1]  verification:<id>   ARGV as of `settle`, without ARGV[3]
--- Answers 1.
+--   KEYS[1]  verification:<id>   ARGV as of `settle`, but for ARGV[3]: what tells this report from all others
+-- Answers 1, or 0 where it is written down already: its dispatcher calls again when it has heard no answer.
 local function report(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
-  for i = 3, #ARGV, 4 do
+  local told = base .. 'told:' .. ARGV[3]
+  if not redis.call('SET', told, '', 'NX', 'PX', TOLD_MS) then
+    redis.call('PEXPIRE', told, TOLD_MS)
+    return 0
+  end
+  for i = 4, #ARGV, 4 do
     tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], cmsgpack.unpack(ARGV[2]), ARGV[i + 2], ARGV[i + 3])
   end
   return 1
