@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Bench, a_start
-from tests.dispatching import ONE, Post, Scripted, eventually
+from tests.dispatching import ONE, Post, Scripted, raising
+from tests.live import until
 from verify_service import config
 from verify_service.dispatch import Dispatcher
-from verify_service.errors import Blocked, StoreUnavailable
-from verify_service.model import Message, Receipt
+from verify_service.errors import Blocked, Rejected, StoreUnavailable
+from verify_service.model import Message, Receipt, Start
+from verify_service.phone import parse
 from verify_service.policy.file import default_text
 from verify_service.store.connection import prefix
 from verify_service.store.deliveries import Deliveries, tag_of
@@ -111,7 +113,7 @@ def test_a_receipt_that_overtakes_its_send_outlives_a_silent_store(post: Post, m
     with post.dispatching({"a": taking()}):
         started = post.bench.service.start("default", a_start(TO))
         assert post.settled(started.id)[:1] == [("sent", "a", None)]
-        eventually(lambda: after_sent(post, started.id) == [("delivered", "a", None)], "the receipt")
+        until(lambda: after_sent(post, started.id) == [("delivered", "a", None)], "the receipt")
 
 
 class Parting(Scripted):
@@ -196,6 +198,38 @@ def test_a_number_that_no_message_reaches_is_left_alone_for_an_hour(post: Post) 
         service.start("default", a_start(TO))
     post.bench.store.deliveries.reachable(post.bench.tagger.number(TO), ("sms", "voice"))
     assert service.start("default", a_start(TO)).status == "pending"
+
+
+def test_two_failures_of_one_message_are_one(post: Post) -> None:
+    """What says again within the hour that a number gets no messages does not make a day of it."""
+    number, clock = post.bench.tagger.number(TO), post.bench.clock
+    for _ in range(2):
+        post.bench.store.deliveries.unreachable(clock.now(), number, "sms")
+    clock.advance(HOUR_S - 0.001)
+    with pytest.raises(Blocked):
+        post.bench.service.start("default", a_start(TO))
+    clock.advance(0.001)
+    assert post.bench.service.start("default", a_start(TO)).status == "pending"
+
+
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_number_that_a_provider_refuses_is_left_alone_too(post: Post, *, permanent: bool) -> None:
+    """A vendor that says at once that the number gets no messages is asked no more for an hour; one that refuses for
+    another reason is. Other channels stay open."""
+    refusing = Scripted(raising(Rejected("invalid number (21211)", permanent=permanent)))
+    with post.dispatching({"a": refusing}):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [("failed", "a", "invalid number (21211)")]
+    post.bench.clock.advance(60)
+    if permanent:
+        with pytest.raises(Blocked) as refused:
+            post.bench.service.start("default", a_start(TO))
+        assert refused.value.members["rule"] == "unreachable"
+    else:
+        assert post.bench.service.start("default", a_start(TO)).id == started.id
+    post.bench.clock.advance(120)
+    called = post.bench.service.start("default", Start(number=parse(TO, None), channel="voice", purpose="login"))
+    assert called.channel == "voice"
 
 
 def test_unlocking_a_number_makes_it_reachable(post: Post) -> None:

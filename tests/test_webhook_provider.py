@@ -116,6 +116,24 @@ def test_the_receivers_own_id_is_kept(vendor: Vendor, body: bytes, provider_id: 
 
 
 @pytest.mark.parametrize(
+    ("body", "permanent"),
+    [
+        (b'{"permanent": true}', True),
+        (b'{"permanent": false}', False),
+        (b'{"permanent": "yes"}', False),
+        (b"[]", False),
+        (b"", False),
+    ],
+)
+def test_the_receiver_says_whether_a_number_is_worth_another(vendor: Vendor, body: bytes, *, permanent: bool) -> None:
+    """A 4xx rejects this message; only the member `permanent` makes a dead number of it."""
+    vendor.answer = lambda: (422, {}, body)
+    with provider_of(vendor.url) as provider, pytest.raises(Rejected) as raised:
+        provider.send(MESSAGE)
+    assert raised.value.permanent is permanent
+
+
+@pytest.mark.parametrize(
     ("judgement", "statuses"),
     [
         (Rejected, (400, 402, 406, 410, 413, 415, 422, 451)),

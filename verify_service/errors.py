@@ -165,11 +165,13 @@ class DeliveryError(VerifyError):
 
 
 class Rejected(DeliveryError):
-    """The provider will never send to this number. `opted_out` where the vendor says that its owner told it STOP."""
+    """The provider will never send to this number. `opted_out` where the vendor says that its owner told it STOP;
+    `permanent` where it says that no message by this channel ever arrives there, and means nothing of ours by it."""
 
-    def __init__(self, reason: str, *, opted_out: bool = False) -> None:
+    def __init__(self, reason: str, *, opted_out: bool = False, permanent: bool = False) -> None:
         super().__init__(reason)
         self.opted_out = opted_out
+        self.permanent = permanent
 
 
 class Unavailable(DeliveryError):

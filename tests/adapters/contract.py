@@ -66,6 +66,7 @@ class Peer(AbstractContextManager["Peer"], ABC):
     sender: ClassVar[str] = "+14155550100"
     to: ClassVar[str] = "+4915112345678"
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = REFUSALS
+    says_never: ClassVar[frozenset[str]] = frozenset()  # the refusals that are about the number, and nothing of ours
     takes_time: ClassVar[frozenset[str]] = frozenset({"silent"})  # the refusals that end with a timeout
     secrets: ClassVar[Mapping[str, str]] = {}
     calls_back: ClassVar[bool] = True

@@ -32,6 +32,7 @@ class EmailPeer(Peer):
     channels = ("email",)
     sender = "codes@acme.example.org"
     to = "ann.walker@example.org"
+    says_never = frozenset({"rejects"})
     calls_back = False
     secrets: ClassVar[dict[str, str]] = {"MAIL": PASSWORD}
 

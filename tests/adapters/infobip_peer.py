@@ -39,6 +39,7 @@ class InfobipPeer(HttpPeer):
         "has no route": Unavailable,
         "invents a status": Unavailable,
     }
+    says_never = frozenset({"rejects", "finds the prefix missing"})
     secrets = {"KEY": "the-api-key", "CALLS": "a secret of ours & nobody else's"}  # noqa: RUF012
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ _STATUS = {"denies": 0x45, "throttles": 0x58, "rejects": 0x0B}
 
 class SmppPeer(Peer):
     kind = "smpp"
+    says_never = frozenset({"rejects"})
     calls_back = False  # It tells over the bind.
     secrets: ClassVar[dict[str, str]] = {"SMPP": "s3cret-p"}
 

@@ -90,6 +90,19 @@ def test_the_kind_knows_every_refusal(peer: Peer) -> None:
     assert {how: peer.refusals.get(how) for how in REFUSALS} == dict(REFUSALS)
 
 
+@each()
+def test_a_refusal_of_the_number_itself_is_told(peer: Peer) -> None:
+    """Where the vendor says that no message ever arrives there, `permanent` is set; where it may be our own fault, or
+    the person's will, it is not."""
+    provider = peer.provider()
+    for how in (how for how, kind in peer.refusals.items() if kind is Rejected):
+        peer.turn(how)
+        with pytest.raises(Rejected) as raised:
+            provider.send(peer.message())
+        assert (how, raised.value.permanent) == (how, how in peer.says_never)
+    provider.close()
+
+
 @each([kind for kind in PEERS if "opted out" in kind.refusals])
 def test_an_opt_out_at_the_vendor_is_told(peer: Peer) -> None:
     """A person who told the vendor STOP is not merely a number that cannot be reached."""

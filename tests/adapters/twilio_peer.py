@@ -49,6 +49,7 @@ class TwilioPeer(HttpPeer):
         "serves no such country": Unavailable,
         "has suspended us": Unavailable,
     }
+    says_never = frozenset({"rejects", "is no mobile", "is not on WhatsApp"})
     secrets = {"TOKEN": "the-account's-auth-token", "API": "the-api-key's-secret"}  # noqa: RUF012
 
     def __init__(self) -> None:

@@ -44,6 +44,7 @@ class VonagePeer(HttpPeer):
         "errs in mid-way": Uncertain,
         "answers a new status": Uncertain,
     }
+    says_never = frozenset({"rejects", "has deactivated the number"})
     secrets = {"API": "the-api-secret", "SIGNATURE": "the-signature-secret"}  # noqa: RUF012
 
     def __init__(self) -> None:

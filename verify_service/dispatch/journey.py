@@ -14,6 +14,7 @@ from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch import outgoing
+from verify_service.dispatch.asking import ask
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.lanes import Lanes
@@ -52,6 +53,7 @@ class Journeys:
     ) -> None:
         """`leave` is told of an entry that another dispatcher is to take."""
         self._outbox = store.outbox
+        self._deliveries = store.deliveries
         self._turns = Turns(store.senders, config)
         self._config = config
         self._plans = Plans(config)
@@ -225,12 +227,9 @@ class Journeys:
             QUEUE_SECONDS.observe(max(0.0, time.time() - int(job.entry.entry.partition("-")[0]) / 1000))
         job.tries += 1
         try:
-            receipt = self._providers[way.provider].send(message)
+            receipt = ask(self._providers[way.provider], way.provider, message)
         except DeliveryError as raised:
-            error: DeliveryError = raised
-        except Exception as raised:
-            _log.error("adapter failed", provider=way.provider, error=site(raised))
-            error = Uncertain(f"adapter failed ({type(raised).__name__})")
+            error = raised
         else:
             SENDS.labels(way.provider, "accepted").inc()
             self._taken(attempt, message, receipt, time.monotonic() - began)
@@ -244,6 +243,9 @@ class Journeys:
                 self._pulse.answered(way, time.monotonic() - began)
             else:
                 self._pulse.failed(way)
+        if isinstance(error, Rejected) and error.permanent:
+            with suppress(StoreUnavailable):  # The provider says so again, the next time.
+                self._deliveries.unreachable(self._clock.now(), job.entry.number, way.channel)
         self._failed(attempt, error)
 
     def _taken(self, attempt: Try, message: Message, receipt: Receipt, seconds: float) -> None:

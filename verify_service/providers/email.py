@@ -27,6 +27,8 @@ _IDLE_S = 20.0
 _OK = frozenset({250, 251, 252})
 # Security or policy (RFC 3463): of us, not of the mailbox, whatever the reply's first digits say.
 _POLICY = re.compile(rb"5\.7\.\d")
+# Bad destination mailbox (RFC 3463).
+_NO_MAILBOX = re.compile(rb"5\.1\.1\b")
 
 
 class EmailSettings(Settings, frozen=True, kw_only=True):
@@ -147,8 +149,10 @@ def _hand_over(connection: smtplib.SMTP, sender: str, to: str, email: bytes) -> 
     except (smtplib.SMTPException, OSError):
         raise Unavailable("connection broke") from None
     if code not in _OK:
-        at_fault = 500 <= code < 600 and not _POLICY.match(said)
-        raise (Rejected if at_fault else Unavailable)(f"address refused ({code})")
+        reason = f"address refused ({code})"
+        if 500 <= code < 600 and not _POLICY.match(said):
+            raise Rejected(reason, permanent=bool(_NO_MAILBOX.match(said)))
+        raise Unavailable(reason)
     try:
         code, _ = connection.data(email)
     except smtplib.SMTPDataError as error:

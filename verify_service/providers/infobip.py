@@ -29,7 +29,6 @@ _ON_ITS_WAY = frozenset({0, 1})
 _DELIVERED = 3
 # `name` of a status, where it speaks of the number itself. The others speak of the account, the sender or the moment.
 _NEVER = {
-    "MISSING_TO": "no number",
     "REJECTED_DESTINATION": "invalid number",
     "REJECTED_DESTINATION_BLOCKLISTED": "number blocked",
     "REJECTED_DND": "number refuses service texts",
@@ -173,7 +172,7 @@ class _Texts(msgspec.Struct):
 
 
 def _refusal(name: str) -> DeliveryError:
-    return Rejected(f"{_NEVER[name]} ({name})") if name in _NEVER else Unavailable(_word(name))
+    return Rejected(f"{_NEVER[name]} ({name})", permanent=True) if name in _NEVER else Unavailable(_word(name))
 
 
 def _receipt(report: _Report) -> Receipt:

@@ -182,7 +182,9 @@ def _judge(answers: Sequence[Answer]) -> None:
     first = refusals[0]
     if first.status in _UNCERTAIN or len(refusals) < len(answers):
         raise Uncertain(first.status_name)
-    raise Rejected(first.status_name) if first.status in _REJECTED else Unavailable(first.status_name)
+    if first.status in _REJECTED:
+        raise Rejected(first.status_name, permanent=first.status == consts.SMPP_ESME_RINVDSTADR)
+    raise Unavailable(first.status_name)
 
 
 def _kind_of(address: str) -> tuple[int, int]:

@@ -211,7 +211,7 @@ def _refusal(answer: http.Answer) -> DeliveryError:
     except ValueError:
         code = 0
     if code in _NEVER and 400 <= answer.status < 500:
-        return Rejected(f"{_NEVER[code]} ({code})", opted_out=code == _OPTED_OUT)
+        return Rejected(f"{_NEVER[code]} ({code})", opted_out=code == _OPTED_OUT, permanent=code != _OPTED_OUT)
     return http.failure(answer.status, f"HTTP {answer.status} ({code})" if code else None)
 
 

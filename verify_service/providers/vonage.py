@@ -118,7 +118,7 @@ class VonageProvider:
             raise Uncertain("unreadable answer")
         for part in parts:
             if part.status in _NEVER:
-                raise Rejected(f"{_NEVER[part.status]} ({part.status})")
+                raise Rejected(f"{_NEVER[part.status]} ({part.status})", permanent=True)
             if part.status in _STATUS:
                 raise Unavailable(f"{_STATUS[part.status]} ({part.status})")
             if part.status != "0":

@@ -91,19 +91,20 @@ class WebhookCallbacks:
 
 
 def _judge(answer: Answer) -> Receipt:
+    try:
+        told = json(answer.body, _Answer)
+    except ValueError:
+        told = _Answer()
     if answer.accepts:
-        try:
-            provider_id = json(answer.body, _Answer).id
-        except ValueError:
-            provider_id = None
-        return Receipt(provider_id=provider_id)
+        return Receipt(provider_id=told.id)
     if 400 <= answer.status < 500 and answer.status not in _NOT_THE_NUMBER:
-        raise Rejected(f"HTTP {answer.status}")
+        raise Rejected(f"HTTP {answer.status}", permanent=told.permanent)
     raise failure(answer.status)
 
 
 class _Answer(msgspec.Struct):
     id: str | None = None
+    permanent: bool = False
 
 
 class _Told(msgspec.Struct):

@@ -81,6 +81,12 @@ class Deliveries:
         home = partitions.of_tag(number, self._link.partitions)
         self._link.command(home, ["DEL", *unreachable_keys(number, channels, self._link.partitions)])
 
+    def unreachable(self, now: int, number: str, channel: str) -> None:
+        """Notes that no message by a channel arrives at a number (its tag): none is sent for an hour, then a day."""
+        home = partitions.of_tag(number, self._link.partitions)
+        keys = unreachable_keys(number, [channel], self._link.partitions)
+        self._link.call(Call(home, "unreachable", keys, [now]))
+
     def _apply(self, now: int, provider: str, delivery: Delivery, receipt: Receipt) -> None:
         home = partitions.of_id(delivery.id, self._link.partitions)
         tag = tag_of(provider, receipt.provider_id or "")

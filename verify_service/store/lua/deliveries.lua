@@ -73,17 +73,17 @@ local function take_waiting(base, entry)
   return cmsgpack.unpack(packed)
 end
 
--- The first time, for an hour; again while that is remembered, for a day.
-local function mark_unreachable(base, now, number, channel)
-  local key, times = base .. 'unreachable:' .. number .. ':' .. channel, 1
-  local found = redis.call('GET', key)
-  if found then times = tonumber(found:match(' (%d+)$')) + 1 end
-  redis.call('SET', key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 'PX', 2 * DAY_MS)
-end
-
 -- Milliseconds for which nothing is sent to a number by a channel; `found` is the value of unreachable:….
 local function unreachable_for(found, now)
   return found and math.max(0, tonumber(found:match('^%d+')) - now) or 0
+end
+
+-- The first time, for an hour; again while that is remembered, for a day. Two that say so of one message say it once.
+local function mark_unreachable(now, key)
+  local found, times = redis.call('GET', key), 1
+  if unreachable_for(found, now) > 0 then return end
+  if found then times = tonumber(found:match(' (%d+)$')) + 1 end
+  redis.call('SET', key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 'PX', 2 * DAY_MS)
 end
 
 -- sent: writes down whose message a provider's id names. Called by the dispatcher.
@@ -125,7 +125,7 @@ local function receipt(KEYS, ARGV)
     take_waiting(base, entry)
     redis.call('DEL', base .. 'unreachable:' .. number .. ':' .. channel)
   else
-    if permanent then mark_unreachable(base, now, number, channel) end
+    if permanent then mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel) end
     local packed = redis.call('GET', base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
     if packed and cmsgpack.unpack(packed)[1] == tag then
@@ -157,6 +157,15 @@ local function overdue(KEYS, ARGV)
   return answer
 end
 
+-- unreachable: a provider refuses a number as one that no message reaches. Called by the dispatcher.
+--   KEYS[1]  unreachable:<number>:<channel>   ARGV[1]  now
+-- Answers 1.
+local function unreachable(KEYS, ARGV)
+  mark_unreachable(tonumber(ARGV[1]), KEYS[1])
+  return 1
+end
+
+register('unreachable', unreachable)
 register('sent', sent)
 register('delivery', delivery)
 register('receipt', receipt)
