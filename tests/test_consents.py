@@ -104,12 +104,31 @@ def test_stop_refuses_every_start_of_the_senders_tenants_and_start_admits_them_a
 
 
 def test_a_sender_that_names_no_tenants_serves_all(person: Phone) -> None:
-    """So does an address that is not in the file: better one message too few than one that nobody wants."""
+    """Those in the file, and the one that VERIFY_API_KEY speaks for, which is in no file."""
     person.writes("Stop.", to="14155550100", provider="b")
     assert set(person.states().values()) == {"out"}
-    person.writes("UNSTOP", to="somewhere else")
+    person.writes("UNSTOP", to="14155550100", provider="b")
     assert set(person.states().values()) == {"in"}
-    assert person.consents.look("default", TO).state == "in"  # Whom VERIFY_API_KEY speaks for is in no file.
+    assert person.consents.look("default", TO).state == "in"
+
+
+def test_start_to_an_unknown_address_takes_back_what_stop_to_it_did(person: Phone) -> None:
+    """STOP to an address that is not in the file is for all: better one message too few than one that nobody wants.
+    START to it admits nobody else: not who was stopped at a sender, at another such address, or by a caller's word."""
+    person.writes("START", to="+14155550177")
+    assert set(person.states().values()) == {None}
+    person.writes("STOP")
+    person.writes("STOP", to="+14155550177")
+    assert set(person.states().values()) == {"out"}
+    person.writes("START", to="+14155550188")
+    assert set(person.states().values()) == {"out"}
+    person.writes("START", to="1 (415) 555-0177")
+    assert person.states() == {"acme": "out", "bolt": "out", "cork": "in"}
+    person.consents.record("cork", TO, "out", "crm")
+    person.writes("START", to="+14155550177")
+    assert person.states()["cork"] == "out"
+    person.writes("START")
+    assert person.states() == {"acme": "in", "bolt": "in", "cork": "out"}
 
 
 def test_the_trail_says_what_was_said_when_where_and_by_whom_it_came(person: Phone) -> None:
@@ -163,7 +182,7 @@ def test_what_is_no_phone_is_not_heard(person: Phone, sender: str) -> None:
 
 
 def test_each_kind_is_answered_once_a_day(person: Phone) -> None:
-    """STOP, START and HELP are answered by the way they came, each once a day and number, so no two robots converse."""
+    """STOP, START and HELP are answered by the way they came, each once a day and sender: no two robots converse."""
     for body in ("STOP", "HELP", "START", "STOP", "INFO", "HELP", "YES"):
         person.writes(body)
     answers = person.answers()
@@ -174,6 +193,14 @@ def test_each_kind_is_answered_once_a_day(person: Phone) -> None:
         assert (answer["tenant"], answer["channel"], answer["country"]) == ("acme", "sms", "US")
         assert int(answer["expires_at"]) == person.bench.clock.now() + 600_000
         assert "nonce" not in answer
+
+
+def test_each_sender_answers_for_itself(person: Phone) -> None:
+    """Who writes STOP to a second sender of ours on the same day is told there, too, that it was heard."""
+    for _ in range(2):
+        person.writes("STOP")
+        person.writes("STOP", to="+14155550100", provider="b")
+    assert [(answer["text"], answer["via"]) for answer in person.answers()] == [("stop", "a/short"), ("stop", "b/long")]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Consent: what people answer to the messages they get, and what callers record of it.
 
 STOP to a sender opts a number out for every tenant that the sender serves, START in again; both are answered once a
-day, and so is HELP, which changes nothing.
+day and sender, and so is HELP, which changes nothing.
 """
 
 import re
@@ -25,7 +25,7 @@ from verify_service.store.consents import Said, State
 from verify_service.telemetry import INBOUND
 
 ANSWER_LIFE_MS = 600_000
-_MOST_WORDS = 160
+_MOST_WORDS, _MOST_ADDRESS = 160, 64
 _STATES: dict[str, State] = {"stop": "out", "start": "in"}
 
 Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -103,21 +103,24 @@ class Consents(Ledger):
     def heard(self, text: InboundText, provider: str, tenants: Iterable[str] | None = None) -> None:
         """A text from a phone, which came by a provider; one that is told twice counts once.
 
-        It concerns `tenants`, or those that its sender serves. What is no keyword, or from no phone, is passed over.
+        It concerns `tenants`, or those that its sender serves; START to an address that is nobody's sender takes back
+        only what STOP to that same address did. What is no keyword, or from no phone, is passed over.
         """
         kind = keyword(text.body)
         number = _phone(text.from_)
         INBOUND.labels(provider, kind or "other").inc()
         if kind is None or number is None:
             return
+        now, tag, state = self._clock.now(), self._tagger.number(number.e164), _STATES.get(kind)
         name, sender = self._sender(text.to, provider)
         # `default` is whom VERIFY_API_KEY speaks for, which a dispatcher may not have been given.
         served = (sender.tenants if sender else ()) or (*self._config.tenants, "default")
         concerned = sorted(set(tenants or served))
-        now, tag, state = self._clock.now(), self._tagger.number(number.e164), _STATES.get(kind)
+        if state == "in" and sender is None and tenants is None:
+            concerned = [tenant for tenant in concerned if self._stopped_at(text.to, tenant, number.e164)]
         source = "whatsapp" if sender and sender.type == "whatsapp" else "sms"
         self._store.deliveries.reachable(tag, [source])
-        words, to = text.body[:_MOST_WORDS], text.to[:64]
+        words, to = text.body[:_MOST_WORDS], text.to[:_MOST_ADDRESS]
         trails = []
         if state:
             entry = Entry(at=now, state=state, source=source, provider=provider, sender=to, words=words)
@@ -126,7 +129,7 @@ class Consents(Ledger):
         if sender and sender.replies and not text.answered:
             locale, via = tongue(text.body, number.country), f"{provider}/{name}"
             by = next((tenant for tenant in concerned if tenant in self._config.tenants), concerned[0])
-            answer = [kind, *self._answer(now, kind, number, tag, by, locale, via, source)]
+            answer = [f"{name}:{kind}", *self._answer(now, kind, number, tag, by, locale, via, source)]
         said = Said(self._text_tag(provider, text), tag, state, source, trails, answer)
         self._store.consents.heard(now, said)
 
@@ -141,6 +144,12 @@ class Consents(Ledger):
         used = {(via.provider, via.sender) for route in self._config.routes for via in route.via}
         named.sort(key=lambda pair: (provider, pair[0]) not in used)
         return named[0] if named else ("", None)
+
+    def _stopped_at(self, address: str, tenant: str, number: str) -> bool:
+        """Whether a number is out for a tenant because of a text to this address."""
+        consent = self.look(tenant, number)
+        newest = consent.trail[-1] if consent.state == "out" and consent.trail else None
+        return bool(newest and newest.sender is not None and _bare(newest.sender) == _bare(address[:_MOST_ADDRESS]))
 
     def _answer(
         self, now: int, kind: str, number: Number, tag: str, tenant: str, locale: str, via: str, source: str

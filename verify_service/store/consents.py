@@ -13,8 +13,8 @@ class Said(NamedTuple):
     """A keyword that a person texted, ready to be written down.
 
     `text` is the tag by which a repetition is known; `state` is None where consent does not change; `trails` are the
-    tenants it concerns, each with the sealed entry of its trail; `answer` is the kind of the answer and the fields of
-    its outbox entry, empty where it is not to be answered.
+    tenants it concerns, each with the sealed entry of its trail; `answer` is `<sender>:<kind>` and the fields of the
+    outbox entry, empty where it is not to be answered.
     """
 
     text: str

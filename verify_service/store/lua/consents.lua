@@ -15,12 +15,12 @@ local function write_consent(base, keep, now, number, tenant, state, source, sea
   emit(base, keep, now, 'consent', number, {'tenant', tenant, 'number', number, 'state', state, 'source', source})
 end
 
--- heard: a keyword that a person texted. It counts once, however often the vendor repeats it; it is answered once a day.
--- Called by whoever hears texts.
+-- heard: a keyword that a person texted. It counts once, however often the vendor repeats it; it is answered once a day
+-- and sender. Called by whoever hears texts.
 --   KEYS[1]  heard:<tag of the text>      ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  number
 --   ARGV[4]  'in', 'out', or '' where consent does not change   ARGV[5]  source   ARGV[6]  how many tenants
 --   ARGV[…]  for each tenant: its name, the sealed entry of its trail
---   ARGV[…]  the kind of the answer and the fields of its outbox entry; none where it is not to be answered
+--   ARGV[…]  <sender>:<kind> of the answer and the fields of its outbox entry; none where it is not to be answered
 -- Answers 1, or 0 where the text was heard before.
 local function heard(KEYS, ARGV)
   local base, now, number, state = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), ARGV[3], ARGV[4]
