@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Bench, a_start
-from tests.dispatching import ONE, Post, Scripted, eventually
+from tests.dispatching import ONE, Post, Scripted
+from tests.live import until
 from verify_service import config
 from verify_service.dispatch import Dispatcher
 from verify_service.errors import Blocked, StoreUnavailable
@@ -111,7 +112,7 @@ def test_a_receipt_that_overtakes_its_send_outlives_a_silent_store(post: Post, m
     with post.dispatching({"a": taking()}):
         started = post.bench.service.start("default", a_start(TO))
         assert post.settled(started.id)[:1] == [("sent", "a", None)]
-        eventually(lambda: after_sent(post, started.id) == [("delivered", "a", None)], "the receipt")
+        until(lambda: after_sent(post, started.id) == [("delivered", "a", None)], "the receipt")
 
 
 class Parting(Scripted):
