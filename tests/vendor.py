@@ -35,7 +35,11 @@ def vendor_at_work(tls: ssl.SSLContext | None = None) -> Iterator[Vendor]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            size = int(self.headers["content-length"])
+            body = self.rfile.read(size)
+            if len(body) < size:  # Whoever asked was killed in the middle.
+                self.close_connection = True
+                return
             vendor.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
             vendor.peers.add(self.client_address)
             status, headers, text = vendor.answer()
