@@ -274,6 +274,26 @@ def test_a_rejected_number_is_tried_by_the_next_channel(post: Post) -> None:
     assert c.asked[0].channel == "whatsapp"
 
 
+def test_a_message_that_fails_in_the_answer_goes_on(post: Post) -> None:
+    """A receipt of `send` that says failed is a refusal: the next provider is asked, or, where the number gets no
+    texts at all, the next channel."""
+    failing = Receipt(provider_id="a1", status="failed", reason="carrier busy")
+    landline = Receipt(provider_id="b1", status="failed", reason="landline", permanent=True)
+    a, b, c = Scripted(lambda _: failing), Scripted(lambda _: landline), Scripted()
+    with post.dispatching({"a": a, "b": b, "c": c}, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [
+            ("failed-over", "a", "carrier busy"),
+            ("failed-over", "b", "landline"),
+            ("sent", "c", None),
+        ]
+    assert [len(each.asked) for each in (a, b, c)] == [1, 1, 1]
+    assert c.asked[0].channel == "whatsapp"
+    tag = post.bench.tagger.number(TO)
+    marks = [post.bench.store.link.client().exists(f"vs:{{0}}:unreachable:{tag}:{way}") for way in ("sms", "whatsapp")]
+    assert marks == [1, 0]
+
+
 def test_a_resend_by_another_channel_goes_by_that(post: Post) -> None:
     """A person who asks for a call gets one, with the same code as the text."""
     providers = {name: taking(name) for name in "abc"}

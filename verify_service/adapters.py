@@ -29,7 +29,8 @@ class Provider(Protocol):
     """The port to a vendor. `send` may block; it is called from several threads at once."""
 
     def send(self, message: Message) -> Receipt:
-        """Hands the message over. Raises Rejected, Unavailable or Uncertain, and nothing else."""
+        """Hands the message over. Raises Rejected, Unavailable or Uncertain, and nothing else; a receipt that says
+        failed is taken for Rejected where it is permanent, and else for Unavailable."""
         ...
 
     def close(self) -> None:

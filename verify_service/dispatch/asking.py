@@ -2,7 +2,7 @@
 
 from verify_service.adapters import Provider
 from verify_service.dispatch.job import site
-from verify_service.errors import DeliveryError, Uncertain
+from verify_service.errors import DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 from verify_service.telemetry import log
 
@@ -12,9 +12,13 @@ _log = log("dispatch")
 def ask(provider: Provider, name: str, message: Message) -> Receipt:
     """The receipt of a message that was taken. Raises DeliveryError, and nothing else."""
     try:
-        return provider.send(message)
+        receipt = provider.send(message)
     except DeliveryError:
         raise
     except Exception as error:
         _log.error("adapter failed", provider=name, error=site(error))
         raise Uncertain(f"adapter failed ({type(error).__name__})") from None
+    if receipt.status == "failed":  # A vendor that makes a message and fails it in one answer has refused it.
+        reason = receipt.reason or "failed at once"
+        raise Rejected(reason, permanent=True) if receipt.permanent else Unavailable(reason)
+    return receipt

@@ -68,8 +68,8 @@ class FakeProvider:
             )
             timer.daemon = True
             timer.start()
-        if receipt == "failed":
-            return Receipt(provider_id=message.id, status="failed", reason="told to fail")
+        if receipt == "failed":  # Taken, and lost after that: no answer to `send` says so.
+            self._report(Receipt(provider_id=message.id, status="failed", reason="told to fail"))
         return Receipt(provider_id=message.id, status="delivered" if receipt == "delivered" else "accepted")
 
     def _put(self, message: Message, copies: int, *, consulted: bool) -> tuple[Rule, ...] | None:
