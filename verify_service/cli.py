@@ -83,6 +83,7 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
 def dispatch(metrics_host: str, metrics_port: int | None) -> None:
     """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
     from verify_service.app import dispatch as work
+    from verify_service.process import deferred
     from verify_service.serve import check_free
     from verify_service.telemetry import serve_metrics
 
@@ -90,8 +91,9 @@ def dispatch(metrics_host: str, metrics_port: int | None) -> None:
         check_free(metrics_host, metrics_port, "--metrics-port")
         serve_metrics(metrics_host, metrics_port)
     stop = threading.Event()
+    asked = deferred(stop.set)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, asked)
     work(stop)
 
 

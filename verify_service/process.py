@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,6 +71,22 @@ def die_with_parent(parent: int | None = None) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def deferred(act: Callable[[], None]) -> Callable[..., None]:
+    """A signal's handler that has `act` called once, in a thread of its own.
+
+    A handler runs between two steps of what it interrupts, another handler included. What takes a lock there, as
+    `threading.Event.set` does, may wait for ever for the one it has interrupted; `SimpleQueue.put` takes none.
+    """
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def wait() -> None:
+        asked.get()
+        act()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return lambda *_: asked.put(None)
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:

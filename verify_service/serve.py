@@ -11,6 +11,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from verify_service.errors import ConfigError
+from verify_service.process import deferred
 
 # A view holds its thread for one or two round trips to the store; more threads than this only pass the
 # interpreter's lock around. The fake inbox's long polls hold a thread for seconds, so test lanes get more.
@@ -49,9 +50,18 @@ def check_free(host: str, port: int, option: str = "--port") -> None:
 
 
 class _Server(MPServer):
-    """Granian, which gives up where a worker dies twice within seconds: one that was killed twice is no crash loop."""
+    """Granian, which gives up where a worker dies twice within seconds: one that was killed twice is no crash loop;
+    and whose handler of signals takes a lock, which two signals at once would wait for in vain."""
 
     _MOST_A_MINUTE = 20
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._stop = deferred(self.main_loop_interrupt.set)
+
+    def signal_handler_interrupt(self, *args: Any, **named: Any) -> None:
+        self.interrupt_signal = True
+        self._stop()
 
     def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
         super()._respawn_workers(workers, spawn_target, target_loader, delay)
