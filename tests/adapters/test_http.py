@@ -88,7 +88,18 @@ def test_an_answer_that_is_something_else_leaves_it_open(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("-0.0079", 0.0079), ("1e-3", 0.001), (0.05, 0.05), ("", None), (None, None), ("nan", None), ("-inf", None)],
+    [
+        ("-0.0079", 0.0079),
+        ("1e-3", 0.001),
+        (0.05, 0.05),
+        (1_000, 1_000),
+        ("", None),
+        (None, None),
+        ("nan", None),
+        ("-inf", None),
+        ("1000.01", None),
+        ("-1e308", None),
+    ],
 )
 def test_a_price_is_a_price_or_nothing(text: object, amount: float | None) -> None:
     """However a vendor writes it."""

@@ -52,6 +52,15 @@ def test_delivered_to_the_operator_is_not_delivered(peer: InfobipPeer) -> None:
     ]
 
 
+def test_a_price_that_no_message_has_is_none(peer: InfobipPeer) -> None:
+    """For all segments together it is at most a thousand dollars: sums of costs stay sums."""
+    for each, price in ((500, 1_000), (500.01, None), (1e308, None)):
+        report = peer.report("m1", "delivered")
+        report["price"]["pricePerMessage"] = each
+        [receipt] = peer.callbacks().receipts(peer.call("receipts", [report]))
+        assert (receipt.segments, receipt.price) == (2, price)
+
+
 def test_a_price_in_another_currency_is_left_out(peer: InfobipPeer) -> None:
     """Prices are in US dollars everywhere: euros would be added to them unnoticed."""
     report = peer.report("m1", "delivered")

@@ -183,7 +183,7 @@ class _Event(msgspec.Struct, rename="camel"):
     is_final: bool = False
     mcc: str | None = None
     mnc: str | None = None
-    total_message_parts: int | None = None
+    total_message_parts: Annotated[int, Meta(ge=0, le=1_000)] | None = None
     total_message_price: float | None = None
     total_carrier_fee: float = 0.0
 
@@ -216,7 +216,9 @@ def _refusal(error: ClientError) -> DeliveryError:
 
 def _receipt(event: _Event) -> Receipt:
     carrier = f"{event.mcc}{event.mnc}" if event.mcc and event.mnc else None
-    price = None if event.total_message_price is None else event.total_message_price + event.total_carrier_fee
+    price = None
+    if event.total_message_price is not None:
+        price = http.amount(event.total_message_price + event.total_carrier_fee)
     parts = event.total_message_parts
     if event.event_type in _FAILED:
         permanent = event.event_type in _PERMANENT

@@ -7,7 +7,6 @@ What went wrong on the way is judged here, once: not sent (Unavailable) where no
 import hmac
 import http.client
 import io
-import math
 import socket
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from verify_service.model import Callback
 _MOST_BYTES = 16_384
 _MOST_FIELDS = 200
 _SHORTEST_NUMBER = 8
+_MOST_PRICE = 1_000
 
 Decoded = TypeVar("Decoded")
 
@@ -146,12 +146,13 @@ def fields(call: Callback) -> dict[str, str]:
 
 
 def amount(text: object) -> float | None:
-    """A price as vendors write it, below zero where it is taken from a balance; None where it is none."""
+    """A price as vendors write it, below zero where it is taken from a balance; None where it is none, or more than any
+    message costs."""
     try:
         price = abs(float(str(text)))
     except ValueError:
         return None
-    return price if math.isfinite(price) else None
+    return price if price <= _MOST_PRICE else None
 
 
 def address(text: str) -> str:

@@ -151,7 +151,7 @@ class _Report(msgspec.Struct, rename={"id": "messageId", "segments": "messageCou
     id: str
     status: _Status
     error: _Error | None = None
-    segments: int | None = None
+    segments: Annotated[int, Meta(ge=0, le=1_000)] | None = None
     carrier: str | None = None
     price: _Price | None = None
 
@@ -178,7 +178,7 @@ def _refusal(name: str) -> DeliveryError:
 def _receipt(report: _Report) -> Receipt:
     price = None
     if report.price and report.price.each is not None and report.price.currency == "USD":
-        price = report.price.each * (report.segments or 1)
+        price = http.amount(report.price.each * (report.segments or 1))
     status, carrier = report.status, report.carrier or None
     if status.group == _DELIVERED and status.name != _OPERATOR_ONLY:
         return Receipt(report.id, "delivered", segments=report.segments, price=price, carrier=carrier)

@@ -125,7 +125,7 @@ class VonageProvider:
                 raise Uncertain(f"error at Vonage ({part.status})" if part.status == "5" else "unknown status")
         prices = [http.amount(part.price) for part in parts] if self._dollars else [None]
         known = [price for price in prices if price is not None]
-        price = sum(known) if len(known) == len(parts) else None
+        price = http.amount(sum(known)) if len(known) == len(parts) else None
         return Receipt(parts[0].id, segments=len(parts), price=price, carrier=parts[0].network or None)
 
 
