@@ -194,6 +194,7 @@ class AwsPeer(HttpPeer):
             "without TLS": CERTIFICATE.replace("https", "http"),
             "at another port": CERTIFICATE.replace(".com/", ".com:8443/"),
             "by another user": CERTIFICATE.replace("//", "//sns.eu-central-1.amazonaws.com@example.org/"),
+            "in another region": CERTIFICATE.replace("eu-central-1", "us-east-1"),
             "at another service": CERTIFICATE.replace("//sns", "//s3"),
             "in a bucket": "https://sns.eu-central-1.amazonaws.com.example.org/SimpleNotificationService-0a1b2c.pem",
             "at another path": CERTIFICATE.replace("/Simple", "/bucket/Simple"),

@@ -1,5 +1,6 @@
 """What is AWS's alone: topics that are subscribed to, certificates that are fetched, credentials that are found."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,8 +39,9 @@ def test_a_subscription_is_confirmed_by_itself(peer: AwsPeer) -> None:
         {"TopicArn": TOPIC.replace("123456789012", "210987654321")},
         {"SubscribeURL": "https://example.org/?Action=ConfirmSubscription"},
         {"SubscribeURL": CONFIRM.replace("https", "http")},
+        {"SubscribeURL": CONFIRM.replace("eu-central-1", "us-east-1")},
     ],
-    ids=["another account's topic", "another host", "without TLS"],
+    ids=["another account's topic", "another host", "without TLS", "another region"],
 )
 def test_nothing_else_is_confirmed(peer: AwsPeer, changed: dict[str, str]) -> None:
     """Not a stranger's topic, and no address that is not SNS's: we are not sent to visit others."""
@@ -55,6 +57,15 @@ def test_a_forged_question_is_not_answered(peer: AwsPeer) -> None:
     with pytest.raises(Forged):
         peer.callbacks().receipts(forged)
     assert peer.fetched == [CERTIFICATE]
+
+
+def test_a_certificate_of_another_region_is_not_even_fetched(peer: AwsPeer) -> None:
+    """SNS signs where the topic is, so a stranger cannot make us call all over the world."""
+    for region in ("us-east-1", "eu-central-2", "cn-north-1"):
+        url = CERTIFICATE.replace("eu-central-1", region)
+        with pytest.raises(Forged):
+            peer.callbacks().receipts(peer.notification("receipts", "{}", SigningCertURL=url))
+    assert peer.fetched == []
 
 
 def test_an_unsubscription_says_nothing(peer: AwsPeer) -> None:
@@ -86,6 +97,15 @@ def test_a_subject_is_signed_with_the_rest(peer: AwsPeer) -> None:
     assert peer.callbacks().receipts(call) == [Receipt("m1", "delivered")]
     with pytest.raises(Forged):
         peer.callbacks().receipts(Callback("POST", call.url, {}, call.body.replace(b"A subject", b"B subject")))
+
+
+@pytest.mark.parametrize(("aws", "carrier", "price"), [(999, 1, 1_000), (1_000, 0.01, None), (1e308, 1e308, None)])
+def test_a_price_that_no_message_has_is_none(peer: AwsPeer, aws: float, carrier: float, price: float | None) -> None:
+    """Together with the carrier's fee it is at most a thousand dollars: sums of costs stay sums."""
+    told = {"eventType": "TEXT_DELIVERED", "isFinal": True, "messageId": "m1"}
+    costs = {"totalMessagePrice": aws, "totalCarrierFee": carrier}
+    [receipt] = peer.callbacks().receipts(peer.notification("receipts", json.dumps(told | costs)))
+    assert receipt.price == price
 
 
 def test_an_sns_that_cannot_be_asked_is_neither_believed_nor_forged(peer: AwsPeer) -> None:

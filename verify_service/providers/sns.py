@@ -18,7 +18,6 @@ from verify_service.errors import Forged, Unavailable
 from verify_service.model import Callback, Clock
 from verify_service.providers import http
 
-_HOST = re.compile(r"sns\.[a-z0-9-]{3,30}\.amazonaws\.com(\.cn)?")
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
 _MOST_CERTIFICATES = 16
 _PATIENCE_S = 3.0
@@ -73,7 +72,7 @@ class Topics:
         if kind == "Notification":
             return fields["Message"]
         if kind == "SubscriptionConfirmation":
-            self._get(_trusted(fields["SubscribeURL"]))
+            self._get(_trusted(fields["SubscribeURL"], fields["TopicArn"]))
         return None
 
     def _check(self, fields: dict[str, str], signed: tuple[str, ...]) -> None:
@@ -82,7 +81,7 @@ class Topics:
         if missing or algorithm is None:
             raise Forged("not signed as SNS signs")
         text = "".join(f"{name}\n{fields[name]}\n" for name in signed if name in fields)
-        key = self._certificate(fields.get("SigningCertURL", "")).public_key()
+        key = self._certificate(_trusted(fields.get("SigningCertURL", ""), fields["TopicArn"])).public_key()
         try:
             signature = base64.b64decode(fields.get("Signature", ""), validate=True)
             signed_at = datetime.fromisoformat(fields["Timestamp"]).astimezone(UTC)
@@ -101,7 +100,7 @@ class Topics:
         """Trusted for where it comes from: TLS to a host of Amazon's. Kept, since SNS names a new one anew."""
         known = self._certificates.get(url)
         if known is None:
-            if not _CERTIFICATE.fullmatch(url.removeprefix(f"https://{urlsplit(_trusted(url)).netloc}")):
+            if not _CERTIFICATE.fullmatch(url.removeprefix(f"https://{urlsplit(url).netloc}")):
                 raise Forged("its certificate is not at SNS")
             known = x509.load_pem_x509_certificate(self._get(url))
             if len(self._certificates) >= _MOST_CERTIFICATES:
@@ -110,9 +109,12 @@ class Topics:
         return known
 
 
-def _trusted(url: str) -> str:
-    """The URL, if it leads to SNS by HTTPS and no port or user of a stranger's. Raises Forged."""
+def _trusted(url: str, arn: str) -> str:
+    """The URL, if it leads to SNS in the region of a topic (its ARN), by HTTPS and no port or user of a stranger's.
+    Raises Forged."""
+    region = arn.split(":")[3]
     parts = urlsplit(url)
-    if parts.scheme != "https" or not _HOST.fullmatch(parts.netloc):
+    host = f"sns.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    if parts.scheme != "https" or parts.netloc != host:
         raise Forged("it leads elsewhere than to SNS")
     return url
