@@ -73,6 +73,9 @@ def test_a_consent_is_recorded_shown_and_in_force(store: Store) -> None:
         ({"state": "maybe"}, "state"),
         ({"state": "out", "source": "Web Form"}, "source"),
         ({"state": "out", "source": None}, "source"),
+        ({"state": "in", "source": "sms"}, "source"),
+        ({"state": "in", "source": "whatsapp"}, "source"),
+        ({"state": "out", "source": "carrier"}, "source"),
         ({"state": "out", "note": ""}, "note"),
         ({"state": "out", "note": "two\nlines"}, "note"),
         ({"state": "out", "at": 1}, "at"),
@@ -214,6 +217,29 @@ def test_the_commands_show_erase_list_and_replay(tmp_path: Path) -> None:
             for words in (("erase", "--to", to, "--reason", " "), ("erase", "--to", to), ("export", "--to", "x")):
                 failed = command(live, "person", *words)
                 assert (failed.returncode, failed.stdout) == (2, "")
+
+
+def test_a_tenant_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """Exit status 2 and the tenants that there are, before anything is looked for: nothing is erased or replayed."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[providers.fake-a]\nkind = "fake"\n[tenants.acme]\n')
+    about = ("--to", TO)
+    for words in (
+        ("person", "export", *about),
+        ("person", "erase", *about, "--reason", "a letter"),
+        ("webhooks", "dead"),
+        ("webhooks", "replay"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "verify_service", *words, "--tenant", "nope"],
+            env={**clean(), "VERIFY_STATE_DIR": str(tmp_path), "VERIFY_CONFIG": str(file)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"there is no tenant 'nope'; it is one of acme, default (by {file})" in done.stderr
 
 
 def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":

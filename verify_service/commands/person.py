@@ -6,10 +6,11 @@ import msgspec
 from verify_service import settings
 from verify_service.commands.inquiry import to_option
 from verify_service.commands.policies import by_option, reason_option
+from verify_service.commands.tenants import tenant_option
 from verify_service.model import Number
 from verify_service.people import People
 
-_tenant = click.option("--tenant", default="default", show_default=True, help="For whom it is held.")
+_tenant = tenant_option("For whom it is held.")
 
 
 @click.group()

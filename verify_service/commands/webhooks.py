@@ -4,10 +4,11 @@ import click
 import msgspec
 
 from verify_service import settings
+from verify_service.commands.tenants import tenant_option
 from verify_service.duration import rfc3339
 from verify_service.store import Store
 
-_tenant = click.option("--tenant", default="default", show_default=True, help="Whose endpoint.")
+_tenant = tenant_option("Whose endpoint.")
 
 
 @click.group()

@@ -4,10 +4,14 @@ import msgspec
 from flask import Blueprint, Response
 
 from verify_service.consents import shown
+from verify_service.errors import InvalidRequest
 from verify_service.web import bodies
 from verify_service.web.auth import guarded
 from verify_service.web.native import json
 from verify_service.web.parts import parts
+
+# What the service itself writes: a person's own text, a vendor's word. A key must not forge how a consent came to be.
+OWN_SOURCES = ("sms", "whatsapp", "carrier")
 
 consents = Blueprint("consents", __name__, url_prefix="/consents")
 
@@ -26,6 +30,8 @@ def look(tenant: str, number: str) -> Response:
 def record(tenant: str, number: str) -> Response:
     """By who starts verifications, since who asks for a code is who collects the consent to it."""
     body = bodies.read(_consent)
+    if body.source in OWN_SOURCES:
+        raise InvalidRequest("source", f"`{body.source}` is only for what the service hears itself; write another word")
     e164 = bodies.real_recipient(number)
     parts().consents.record(tenant, e164, body.state, body.source, body.note)
     return json(shown(e164, parts().consents.look(tenant, e164)))
