@@ -103,6 +103,43 @@ def test_decisions_has_a_line_per_start(files: tuple[str, str, str], tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("way", ["itself", "a symbolic link", "a hard link", "another path"])
+@pytest.mark.parametrize("which", ["FILE", "--against", "--events"])
+def test_decisions_never_take_the_place_of_what_is_read(
+    files: tuple[str, str, str], tmp_path: Path, which: str, way: str
+) -> None:
+    """By whatever name: exit status 2, one line that says which file it is, and every file is as it was."""
+    at = dict(zip(("FILE", "--against", "--events"), files, strict=True))
+    read, other = Path(at[which]), tmp_path / "other"
+    if way == "a symbolic link":
+        other.symlink_to(read)
+    elif way == "a hard link":
+        other.hardlink_to(read)
+    else:
+        (tmp_path / "sub").mkdir()
+        other = read if way == "itself" else tmp_path / "sub" / ".." / read.name
+    before = [Path(path).read_bytes() for path in files]
+    words = ["policy", "backtest", files[0], "--against", files[1], "--events", files[2]]
+    said = fails(*words, "--decisions", str(other))
+    assert said == f"--decisions: {other} is the file of {which}; nothing was written: name another"
+    assert [Path(path).read_bytes() for path in files] == before
+
+
+def test_a_run_that_fails_leaves_earlier_decisions_alone(files: tuple[str, str, str], tmp_path: Path) -> None:
+    """The new lines take the old ones' place when all are written; where a line of the record is bad, none do."""
+    new, _, events = files
+    out = tmp_path / "decisions.jsonl"
+    out.write_text("yesterday's\n")
+    good = Path(events).read_bytes()
+    Path(events).write_bytes(good + b"{\n")
+    before = sorted(tmp_path.iterdir())
+    fails("policy", "backtest", new, "--events", events, "--decisions", str(out))
+    assert (out.read_text(), sorted(tmp_path.iterdir())) == ("yesterday's\n", before)
+    Path(events).write_bytes(good)
+    assert run("policy", "backtest", new, "--events", events, "--decisions", str(out)).returncode == 0
+    assert (len(out.read_bytes().splitlines()), sorted(tmp_path.iterdir())) == (4, before)
+
+
 def test_the_report_says_what_changes_and_what_cannot_be_known(files: tuple[str, str, str]) -> None:
     """In sentences, beside the table; progress is for terminals only, so standard error stays empty."""
     new, old, events = files
