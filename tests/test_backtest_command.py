@@ -26,6 +26,10 @@ of = ["country"]
 allow = "2/hour"
 mode = "observe"
 """
+EXPORTED = (
+    b'{"at": 5, "event": "start", "id": "v", "number": "%s", "range": "+1415555", "country": "US",'
+    b' "line_type": "mobile"}'
+)
 OTHER = '[code]\nguess_ceiling = 1\n[countries]\ndeny = ["GB"]'
 RECORD = [
     start(0, "v0", 0, ip="203.0.113.1"),
@@ -103,6 +107,43 @@ def test_decisions_has_a_line_per_start(files: tuple[str, str, str], tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("way", ["itself", "a symbolic link", "a hard link", "another path"])
+@pytest.mark.parametrize("which", ["FILE", "--against", "--events"])
+def test_decisions_never_take_the_place_of_what_is_read(
+    files: tuple[str, str, str], tmp_path: Path, which: str, way: str
+) -> None:
+    """By whatever name: exit status 2, one line that says which file it is, and every file is as it was."""
+    at = dict(zip(("FILE", "--against", "--events"), files, strict=True))
+    read, other = Path(at[which]), tmp_path / "other"
+    if way == "a symbolic link":
+        other.symlink_to(read)
+    elif way == "a hard link":
+        other.hardlink_to(read)
+    else:
+        (tmp_path / "sub").mkdir()
+        other = read if way == "itself" else tmp_path / "sub" / ".." / read.name
+    before = [Path(path).read_bytes() for path in files]
+    words = ["policy", "backtest", files[0], "--against", files[1], "--events", files[2]]
+    said = fails(*words, "--decisions", str(other))
+    assert said == f"--decisions: {other} is the file of {which}; nothing was written: name another"
+    assert [Path(path).read_bytes() for path in files] == before
+
+
+def test_a_run_that_fails_leaves_earlier_decisions_alone(files: tuple[str, str, str], tmp_path: Path) -> None:
+    """The new lines take the old ones' place when all are written; where a line of the record is bad, none do."""
+    new, _, events = files
+    out = tmp_path / "decisions.jsonl"
+    out.write_text("yesterday's\n")
+    good = Path(events).read_bytes()
+    Path(events).write_bytes(good + b"{\n")
+    before = sorted(tmp_path.iterdir())
+    fails("policy", "backtest", new, "--events", events, "--decisions", str(out))
+    assert (out.read_text(), sorted(tmp_path.iterdir())) == ("yesterday's\n", before)
+    Path(events).write_bytes(good)
+    assert run("policy", "backtest", new, "--events", events, "--decisions", str(out)).returncode == 0
+    assert (len(out.read_bytes().splitlines()), sorted(tmp_path.iterdir())) == (4, before)
+
+
 def test_the_report_says_what_changes_and_what_cannot_be_known(files: tuple[str, str, str]) -> None:
     """In sentences, beside the table; progress is for terminals only, so standard error stays empty."""
     new, old, events = files
@@ -120,9 +161,16 @@ def test_the_report_says_what_changes_and_what_cannot_be_known(files: tuple[str,
         (b"{", "Input data was truncated"),
         (b'{"at": 5, "event": "start"}', "Object missing required field `id`"),
         (b'{"at": "5", "event": "wrong", "id": "v"}', "Expected `float`, got `str` - at `$.at`"),
-        (b'{"at": 1, "event": "wrong", "id": "v"}', "is earlier than the line before it; sort the file by `at`"),
+        (b'{"at": 1, "event": "wrong", "id": "v"}', "is earlier than a line before it; sort the file by `at`"),
         (b'{"at": 5, "event": "start", "id": "v", "to": "415"}', "`to` is a number in E.164, a + and 7 to 15 digits"),
         (b'{"at": 5, "event": "start", "id": "v", "to": "+1"}', "`to` is a number in E.164, a + and 7 to 15 digits"),
+        (b'{"at": 1e300, "event": "wrong", "id": "v"}', "`at` is seconds since the epoch, such as 1790000000.125"),
+        (b'{"at": ' + b"9" * 30 + b', "event": "wrong", "id": "v"}', "`at` is seconds since the epoch"),
+        (b'{"at": 1790000000125, "event": "wrong", "id": "v"}', "`at` is seconds since the epoch"),
+        (b'{"at": -1, "event": "wrong", "id": "v"}', "`at` is seconds since the epoch, such as 1790000000.125, not -1"),
+        (EXPORTED % b"zzzz", "`number` is a pseudonym in hexadecimal digits, 20 of them in an export"),
+        (EXPORTED % b"", "`number` is a pseudonym in hexadecimal digits"),
+        (b'{"at": 5, "event": "start", "id": "v", "x": ' + b"[" * 9000, "is nested too deeply"),
         (b'{"at": 5, "event": "start", "id": "v"}', "a start has `to`, or number, range, country, line_type"),
         (
             b'{"at": 5, "event": "start", "id": "v", "to": "+14155550101", "ip": "x"}',
@@ -140,6 +188,16 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes, fault: str) -> None:
     said = fails("policy", "backtest", str(policy), "--events", str(events))
     assert said.startswith(f"{events}, line 3: ")
     assert fault in said
+
+
+def test_only_what_is_judged_by_need_be_in_order(files: tuple[str, str, str]) -> None:
+    """Receipts and the like are passed over wherever they stand and whenever they came."""
+    new, _, events = files
+    plain = run("policy", "backtest", new, "--events", events, "--json")
+    late = [{"at": at, "event": event, "id": "v0"} for at in (1e300, 0, -1) for event in ("sent", "failed")]
+    write(Path(events), [item for each in RECORD for item in (*late, each)])
+    done = run("policy", "backtest", new, "--events", events, "--json")
+    assert (done.returncode, done.stdout) == (0, plain.stdout)
 
 
 def test_files_that_cannot_be_used_are_named(files: tuple[str, str, str], tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ def test_a_policy_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text("[code]\ndigits = 5\n")
     assert fails("policy", "check", str(file)) == f"{file}: Expected `int` >= 6 - at `$.code.digits`"
+    file.write_text("a=" + "[" * 900 + "]" * 900)
+    assert fails("policy", "check", str(file)).startswith(f"{file}: tables or lists are nested too deeply")
     assert fails("policy", "check", str(tmp_path / "none")).startswith(f"{tmp_path / 'none'}: cannot be read")
 
 

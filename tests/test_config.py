@@ -110,6 +110,7 @@ def test_the_environment_s_key_joins_the_file_s(tmp_path: Path) -> None:
 
 BAD = {
     "nothing": ("", r"no \[providers.NAME\]"),
+    "deep lists": (FAKE + "a=" + "[" * 900 + "]" * 900, r"nested too deeply"),
     "no TOML": ("tenants = [", r"cannot be read as TOML"),
     "not UTF-8": ("\udcff", r"cannot be read as TOML"),
     "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),

@@ -102,6 +102,8 @@ def test_a_policy_that_lets_codes_be_guessed_is_refused(text: str) -> None:
 
 
 BAD = {
+    "deep lists": ("a=" + "[" * 900 + "]" * 900, r"nested too deeply"),
+    "deep tables": ("a=" + "{b=" * 900 + "1" + "}" * 900, r"nested too deeply"),
     "no TOML": ("[code", r"is not TOML"),
     "an unknown table": ("[codes]\ndigits = 6\n", r"unknown field `codes`"),
     "an unknown key": ("[code]\ndigit = 6\n", r"unknown field `digit` - at `\$\.code`"),

@@ -221,6 +221,7 @@ def test_a_push_by_http_names_the_revision_that_it_replaces(live: Contract) -> N
         (BASE.replace('"30/hour"', '"lots"'), "application/toml", "*", 400, "limit[1].allow"),
         ("[code]\nguess_ceiling = 1e-9\n", "text/plain", "*", 400, "code.guess_ceiling"),
         ("nonsense", "text/plain", "*", 400, ""),
+        ("a=" + "[" * 900 + "]" * 900, "application/toml", "*", 400, ""),
         ("{}", "application/json", "*", 400, "policy"),
         (json.dumps({"policy": BASE, "note": "two\nlines"}), "application/json", "*", 400, "note"),
         (json.dumps({"policy": BASE, "by": "me"}), "application/json", "*", 400, "by"),

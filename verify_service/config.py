@@ -207,6 +207,8 @@ def _read(path: Path) -> _File:
         raise ConfigError(f"{path}: {error}{hint(error, _File)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: tables or lists are nested too deeply; no key of it needs that") from None
 
 
 def build(file: _File, api_key: str | None) -> Config:

@@ -9,7 +9,10 @@ import msgspec
 from verify_service.errors import ConfigError
 
 _PSEUDONYMS = ["number", "range", "country", "line_type"]
+_PSEUDONYM = re.compile(r"[0-9A-Fa-f]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_LATEST_S = 1e11
+"""Above it, `at` is no time in seconds; most likely it is in milliseconds."""
 JUDGED = frozenset({"start", "approved", "wrong", "canceled"})
 """What can change a decision; every other event is read over."""
 
@@ -59,7 +62,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 def read(path: Path) -> Iterator[Line]:
     """The lines that matter, in order. Raises ConfigError naming file, line and fault: for what is no event, for a
-    start without its number, and for a line that is earlier than the one before it."""
+    start without its number, and for a line that is earlier than the last one that mattered."""
     decode = msgspec.json.Decoder(Event).decode
     end, last = 0, 0.0
     try:
@@ -70,14 +73,17 @@ def read(path: Path) -> Iterator[Line]:
                     continue
                 try:
                     event = decode(line)
+                    if event.event not in JUDGED:
+                        continue
                     _check(event)
                 except (msgspec.MsgspecError, ValueError) as error:
                     raise bad(path, number, str(error)) from None
+                except RecursionError:
+                    raise bad(path, number, "is nested too deeply") from None
                 if event.at < last:
-                    raise bad(path, number, "is earlier than the line before it; sort the file by `at`")
+                    raise bad(path, number, "is earlier than a line before it; sort the file by `at`")
                 last = event.at
-                if event.event in JUDGED:
-                    yield Line(number, end, event)
+                yield Line(number, end, event)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -88,11 +94,13 @@ def bad(path: Path, number: int, fault: str) -> ConfigError:
 
 
 def _check(event: Event) -> None:
+    if not 0 <= event.at < _LATEST_S:
+        raise ValueError(f"`at` is seconds since the epoch, such as 1790000000.125, not {event.at:g}")
     if event.price is not None and not 0 <= event.price < 1e6:
         raise ValueError("`price` is US dollars per message, 0 or more")
     if event.event != "start":
         return
-    if event.to is not None:
+    if event.to is not None and not event.pseudonymous:
         if "@" not in event.to and not _E164.fullmatch(event.to):
             raise ValueError("`to` is a number in E.164, a + and 7 to 15 digits, or an email address")
         return
@@ -100,3 +108,5 @@ def _check(event: Event) -> None:
     missing = [name for name in needed if getattr(event, name) is None]
     if missing:
         raise ValueError(f"a start has `to`, or number, range, country, line_type as an export has: no `{missing[0]}`")
+    if not _PSEUDONYM.fullmatch(event.number or ""):
+        raise ValueError("`number` is a pseudonym in hexadecimal digits, 20 of them in an export")

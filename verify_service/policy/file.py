@@ -58,6 +58,8 @@ def parse(text: str, source: str) -> Policy:
         raise ConfigError(f"{source}: {error}{hint(error, Policy)}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: tables or lists are nested too deeply; no key of a policy needs that") from None
     try:
         check(policy)
     except ConfigError as error:
