@@ -88,8 +88,8 @@ class Smsc:
     def _take(self, command: int, sequence: int, body: bytes) -> None:
         if command == BIND:
             system_id, password, system_type = (part.decode() for part in body.split(b"\0")[:3])
-            self.binds.append((system_id, password, system_type))
             self.write(BIND_RESP, self.bind_status, sequence, b"" if self.bind_status else b"smsc\0")
+            self.binds.append((system_id, password, system_type))  # Who waits for it may deliver then.
         elif command == SUBMIT:
             submit = _submit(body)
             self.submits.append(submit)

@@ -21,6 +21,7 @@ _AGAIN_S = 1.0
 _LEAVE_S = 1.0
 _IS_ANSWER = 0x80000000
 _GENERIC_NACK, _SUBMIT_SM_RESP, _DELIVER_SM = 0x80000000, 0x80000004, 0x00000005
+_BIND_TRANSCEIVER_RESP = 0x80000009
 _UNBIND, _ENQUIRE_LINK = 0x00000006, 0x00000015
 
 
@@ -65,6 +66,7 @@ class Bind:
         self._teller = ThreadPoolExecutor(1, thread_name_prefix="smpp-tell")
         self._loop = asyncio.new_event_loop()
         self._keeping: asyncio.Task[None] | None = None
+        self._left = False
         self._thread = threading.Thread(target=self._run, name="smpp", daemon=True)
         self._thread.start()
 
@@ -90,7 +92,7 @@ class Bind:
     async def _keep(self) -> None:
         self._keeping = asyncio.current_task()
         anew_at = -math.inf
-        while True:
+        while not self._left:  # It may be closed before it has begun.
             held = False
             try:
                 await self._live()
@@ -113,7 +115,9 @@ class Bind:
         try:
             async with asyncio.timeout(account.timeout):
                 writer.write(self._bind_pdu())
-                _, status, _, _ = await read(reader)
+                command, status, _, _ = await read(reader)
+            if command != _BIND_TRANSCEIVER_RESP and not status:
+                raise _Refused("the answer to the bind is another PDU")
             if status:
                 raise _Refused(f"bind refused ({status_name(status)})")
             self._writer, self._why = writer, ""
@@ -217,6 +221,7 @@ class Bind:
         writer.write(response("deliver_sm_resp", sequence))
 
     async def _leave(self) -> None:
+        self._left = True
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
                 if answer := self._ask("unbind", {}):
