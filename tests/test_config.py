@@ -142,7 +142,8 @@ BAD = {
     "a length of time": (HOOK + 'timeout = "soon"\n', r"'soon' is not a length of time.*\.timeout`"),
     "a sender's type": (
         FAKE + '[senders.s]\ntype = "pager"\naddress = "1"\n',
-        r"'pager' - .*\.type`; it is one of 10dlc, alphanumeric, email, long-code, short-code, toll-free, whatsapp$",
+        r"'pager' - .*\.type`; it is one of 10dlc, alphanumeric, email, long-code, rcs, "
+        r"short-code, toll-free, whatsapp$",
     ),
     "a route to nowhere": (
         FAKE + '[[routes]]\nvia = [{ provider = "other" }]\n',
@@ -159,7 +160,7 @@ BAD = {
     ),
     "a channel": (
         FAKE + '[[routes]]\nchannel = "fax"\nvia = [{ provider = "fake-a" }]\n',
-        r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of email, sms, voice, whatsapp$",
+        r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of email, rcs, sms, voice, whatsapp$",
     ),
     "no weight": (
         FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = 0 }]\n',

@@ -39,6 +39,9 @@ address = "+1 (415) 555-0100"
 type = "toll-free"
 address = "+18885550100"
 replies = false
+[senders.agent]
+type = "rcs"
+address = "acme_k3x_agent"
 [senders.chat]
 type = "whatsapp"
 address = "+14155550199"
@@ -146,6 +149,14 @@ def test_the_trail_says_what_was_said_when_where_and_by_whom_it_came(person: Pho
         Entry(at=begin + 60_000, state="in", source="web-form", note="asked for codes again"),
         Entry(at=begin + 120_000, state="out", source="whatsapp", provider="b", sender="+14155550199", words="STOPALL"),
     )
+
+
+def test_a_text_to_an_rcs_agent_is_a_persons_own_word(person: Phone) -> None:
+    """The record says by which channel it came; an agent is known by its name."""
+    person.writes("STOP", to="acme_k3x_agent")
+    consent = person.consents.look("acme", TO)
+    (entry,) = consent.trail
+    assert (consent.state, entry.source, entry.sender) == ("out", "rcs", "acme_k3x_agent")
 
 
 def test_a_text_that_the_vendor_tells_twice_counts_once(person: Phone) -> None:

@@ -274,6 +274,40 @@ def test_a_rejected_number_is_tried_by_the_next_channel(post: Post) -> None:
     assert c.asked[0].channel == "whatsapp"
 
 
+def test_whom_rcs_does_not_reach_gets_a_text(post: Post) -> None:
+    """The same code by the route's `fallback`, at once, whether the vendor refuses it or tells later; and the next
+    start goes by RCS again, because a phone that is out of its reach now may be back."""
+    rcs = """
+[providers.a]
+kind = "fake"
+[providers.b]
+kind = "fake"
+[[routes]]
+channel = "rcs"
+via = [{ provider = "a" }]
+receipt_within = "20 seconds"
+fallback = ["sms"]
+[[routes]]
+via = [{ provider = "b" }]
+receipt_within = "20 seconds"
+"""
+    a, b = Scripted(raising(Rejected("not reachable by RCS"))), Scripted()
+    with post.dispatching({"a": a, "b": b}, rcs):
+        first = post.bench.service.start("default", Start(number=parse(TO, None), channel="rcs", purpose="login"))
+        assert post.settled(first.id) == [("failed-over", "a", "not reachable by RCS"), ("sent", "b", None)]
+        a.act = taking("a").act
+        post.bench.clock.advance(60)
+        second = post.bench.service.start("default", Start(number=parse(TO, None), channel="rcs", purpose="payment"))
+        soon(post, second.id, ("sent", "a", None))
+        lost = Receipt(provider_id="a1", status="failed", reason="not reachable by RCS")
+        post.bench.store.deliveries.received(post.bench.clock.now(), "a", lost)
+        there = ("failed-over", "a", "not reachable by RCS")
+        soon(post, second.id, ("sent", "a", None), there, ("sent", "b", None))
+    assert [[each.channel for each in provider.asked] for provider in (a, b)] == [["rcs", "rcs"], ["sms", "sms"]]
+    for by_rcs, by_text in zip(a.asked, b.asked, strict=True):
+        assert by_rcs.code == by_text.code
+
+
 def test_a_message_that_fails_in_the_answer_goes_on(post: Post) -> None:
     """A receipt of `send` that says failed is a refusal: the next provider is asked, or, where the number gets no
     texts at all, the next channel."""

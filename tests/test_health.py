@@ -255,6 +255,21 @@ def test_operators_see_health_and_cost(post: Post) -> None:
     assert "b  sms  60 % of its weight since 20" in text
 
 
+def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
+    """`verify-service providers` shows — and null for a vendor whose answers and receipts hold no price."""
+    costs = {"a/short/sms:messages": 2, "a/short/sms:segments": 2, "b//sms:messages": 1, "b//sms:price": 7_900}
+    post.bench.store.health.pulse(time.time_ns() // 1_000_000, [], [], costs)
+    file = post.folder / "verify.toml"
+    file.write_text(SENDERS)
+    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    run = [sys.executable, "-m", "verify_service", "providers"]
+    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    assert "today by short: 2 messages, 2 segments, 0 delivered, 0 failed, price —\n" in text
+    assert "today by the brand: 1 messages, 0 segments, 0 delivered, 0 failed, $0.01\n" in text
+    shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
+    assert [each["today"][0]["price"] for each in json.loads(shown)] == [None, 0.0079]
+
+
 def _sum(today: dict[str, dict[str, int]]) -> int:
     """How many receipts the day has."""
     return sum(sums.get("delivered", 0) + sums.get("failed", 0) for sums in today.values())

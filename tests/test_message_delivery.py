@@ -51,7 +51,7 @@ def test_the_operators_text_goes_out(post: Post) -> None:
     assert message.body == (f"{message.code} moves money at Verify.\nFA+9qCX9VSu\n@login.example.com #{message.code}")
 
 
-@pytest.mark.parametrize("channel", ["sms", "voice", "whatsapp", "email"])
+@pytest.mark.parametrize("channel", ["sms", "rcs", "voice", "whatsapp", "email"])
 def test_each_channel_has_its_form(verify_client: VerifyClient, verify_inbox: VerifyInbox, channel: str) -> None:
     """Over HTTP: a call has words where the others have the code, an email says more, and each is one segment."""
     to = "ann@example.org" if channel == "email" else "+14155550188"

@@ -117,7 +117,7 @@ def test_an_own_text_is_sent_as_it_is_whatever_it_takes(tmp_path: Path) -> None:
         ('en = "{code}: www.acme"', "templates.login.en: has a link (www.acme)"),
         ('en = "{code}: bit.ly/3abc"', "templates.login.en: has a link (bit.ly/3abc)"),
         ('en = "{code}: {brand}.com"', "templates.login.en: has a link (B.com)"),
-        ('fax = { en = "{code}" }', "templates.login.fax: a table here is `voice`, `whatsapp` or `email`"),
+        ('fax = { en = "{code}" }', "templates.login.fax: a table here is `rcs`, `voice`, `whatsapp` or `email`"),
         ('english = "{code}"', "templates.login.english: is not a language tag, such as en or pt-BR"),
     ],
 )

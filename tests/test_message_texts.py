@@ -42,10 +42,11 @@ def test_a_call_has_no_figures(tag: str) -> None:
     assert said.segments == 1
 
 
-def test_whatsapp_has_the_whole_text() -> None:
+@pytest.mark.parametrize("channel", ["rcs", "whatsapp"])
+def test_rcs_and_whatsapp_have_the_whole_text(channel: str) -> None:
     """What an SMS says, and never shorter: there are no segments."""
-    assert text("whatsapp") == Text(ENGLISH, "en", "", "GSM-7", 1)
-    long = text("whatsapp", "ru", brand="Ж" * 32)
+    assert text(channel) == Text(ENGLISH, "en", "", "GSM-7", 1)
+    long = text(channel, "ru", brand="Ж" * 32)
     assert (long.segments, "Действует 10 минут. Никому не сообщайте." in long.body) == (1, True)
 
 
@@ -70,7 +71,7 @@ def test_the_last_lines_of_an_sms() -> None:
     assert ending(HASH, HOST) == f"\n{HASH}\n@{HOST} #123456"
 
 
-@pytest.mark.parametrize("channel", ["voice", "whatsapp", "email"])
+@pytest.mark.parametrize("channel", ["rcs", "voice", "whatsapp", "email"])
 def test_only_an_sms_has_these_lines(channel: str) -> None:
     """Nothing reads them anywhere else."""
     body = compose("login", channel, "en", "US", "123456", "Acme", 10, HASH, HOST).body

@@ -74,6 +74,7 @@ def test_a_consent_is_recorded_shown_and_in_force(store: Store) -> None:
         ({"state": "out", "source": "Web Form"}, "source"),
         ({"state": "out", "source": None}, "source"),
         ({"state": "in", "source": "sms"}, "source"),
+        ({"state": "in", "source": "rcs"}, "source"),
         ({"state": "in", "source": "whatsapp"}, "source"),
         ({"state": "out", "source": "carrier"}, "source"),
         ({"state": "out", "note": ""}, "note"),

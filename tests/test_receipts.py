@@ -200,6 +200,20 @@ def test_a_number_that_no_message_reaches_is_left_alone_for_an_hour(post: Post) 
     assert service.start("default", a_start(TO)).status == "pending"
 
 
+def test_a_vendor_may_tell_of_many_messages_at_once(post: Post) -> None:
+    """Two round trips for two hundred receipts: each is applied, in its order, and the unknown among them are passed
+    over."""
+    verification, link = sent(post), post.bench.store.link
+    many = [Receipt(provider_id=f"x{nth}", status="delivered") for nth in range(997)]
+    many[500:500] = [Receipt(provider_id="m1", status=status) for status in ("failed", "delivered", "failed")]
+    before = link.round_trips
+    found = post.bench.store.deliveries.all_received(post.bench.clock.now(), "a", many)
+    assert link.round_trips - before == 6
+    assert found == [None] * 500 + [verification] * 3 + [None] * 497
+    told = [event["event"] for event in post.bench.store.events.read(0) if event["id"] == verification]
+    assert told[-2:] == ["failed", "delivered"]
+
+
 def test_two_failures_of_one_message_are_one(post: Post) -> None:
     """What says again within the hour that a number gets no messages does not make a day of it."""
     number, clock = post.bench.tagger.number(TO), post.bench.clock

@@ -15,7 +15,8 @@ from tests.live import PATIENCE_S, until
 from tests.test_dispatcher_metrics import environment
 from verify_service.embedded import free_port
 
-ROUNDS, AT_ONCE, SIGNALS = 3, 4, 8
+ROUNDS, AT_ONCE = 3, 4
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
 
 
 def role(words: list[str], env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -37,9 +38,9 @@ def answers(port: int) -> bool:
 def end(processes: "list[subprocess.Popen[bytes]]") -> list[int]:
     """Their exit statuses after signals that come some microseconds apart; None of them may take for ever."""
     for process in processes:
-        for nth in range(SIGNALS):
-            process.send_signal((signal.SIGTERM, signal.SIGINT)[nth % 2])
-            time.sleep(0.00005)
+        for number in SIGNALS:
+            process.send_signal(number)
+            time.sleep(0.00001)
     try:
         return [process.wait(PATIENCE_S) for process in processes]
     finally:

@@ -117,6 +117,25 @@ def test_gone_turns_an_endpoint_off_until_a_replay(hooked: Hooked, vendor: Vendo
     assert sorted(told(vendor)[1:]) == ["approved", "approved", "started", "started", "wrong"]
 
 
+def test_a_replay_puts_letters_before_what_waits_behind_them(hooked: Hooked) -> None:
+    """What waited for the same verification when the endpoint went is held, and told after the letters, in order."""
+    store, now = hooked.bench.store.webhooks, hooked.bench.clock.now()
+    ask = {"default": Wanted(ALL, 100)}
+    verification = hooked.life()
+    [first], _, _ = store.due(now, ask)
+    store.bury(now, first, "HTTP 410")
+    assert store.turn_off(now, "default")
+    assert store.due(now, ask)[0] == []
+    assert store.counts(["default"]) == (1, 1)
+    assert store.replay(now, "default") == 1
+    told = []
+    while found := store.due(now, ask)[0]:
+        [due] = found
+        told.append((due.id, due.fields["event"]))
+        store.done(now, due)
+    assert told == [(verification, event) for event in ("started", "wrong", "approved")]
+
+
 def test_what_a_dead_dispatcher_held_is_told_by_another_after_its_lease(hooked: Hooked, vendor: Vendor) -> None:
     """At least once: one that took an event and vanished has delayed it, not lost it."""
     found = hooked.life()

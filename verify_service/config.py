@@ -20,7 +20,7 @@ from verify_service.model import Tenant
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Scope = Literal["verify", "admin", "read"]
-Channel = Literal["sms", "voice", "whatsapp", "email"]
+Channel = Literal["sms", "rcs", "voice", "whatsapp", "email"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 WEBHOOK_PATIENCE_S = 20
 WebhookEvent = Literal[
@@ -74,7 +74,7 @@ class SenderConfig(_Section, frozen=True, kw_only=True):
     dispatchers; `countries` where it may be used. `tenants` are those whose consent a STOP to it withdraws (all, where
     none is named); `replies` says whether we answer STOP, HELP and START, which some vendors do themselves."""
 
-    type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric", "whatsapp", "email"]
+    type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric", "rcs", "whatsapp", "email"]
     address: Annotated[str, Meta(min_length=1, max_length=64)]
     per_second: Annotated[float, Meta(gt=0, le=100_000)] | None = None
     countries: tuple[str, ...] = ("*",)

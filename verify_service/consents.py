@@ -34,8 +34,9 @@ Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 class Entry(Frozen, frozen=True, omit_defaults=True):
     """One line of a trail: what was said, when (milliseconds), and where from.
 
-    `source` is `sms` or `whatsapp` for a person's own text, `carrier` where a vendor told us, and else the caller's
-    word. Of a text, `words` is what the person wrote, `sender` the address they wrote to; `note` is the caller's.
+    `source` is `sms`, `rcs` or `whatsapp` for a person's own text, `carrier` where a vendor told us, and else the
+    caller's word. Of a text, `words` is what the person wrote, `sender` the address they wrote to; `note` is the
+    caller's.
     """
 
     at: int
@@ -118,7 +119,7 @@ class Consents(Ledger):
         concerned = sorted(set(tenants or served))
         if state == "in" and sender is None and tenants is None:
             concerned = [tenant for tenant in concerned if self._stopped_at(text.to, tenant, number.e164)]
-        source = "whatsapp" if sender and sender.type == "whatsapp" else "sms"
+        source = sender.type if sender and sender.type in ("rcs", "whatsapp") else "sms"
         self._store.deliveries.reachable(tag, [source])
         words, to = text.body[:_MOST_WORDS], text.to[:_MOST_ADDRESS]
         trails = []

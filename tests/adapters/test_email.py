@@ -1,16 +1,21 @@
 """The email adapter against a real mail server: what an email says of itself, and how connections are kept."""
 
+import socketserver
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.adapters.contract import QUICK_MS
 from tests.adapters.email_peer import PASSWORD, USERNAME, EmailPeer
 from tests.live import until
 from verify_service.adapters import find
-from verify_service.errors import ConfigError, Rejected, Unavailable
+from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.testing import VerifyClient, start_server
 
 
@@ -86,6 +91,48 @@ def test_a_certificate_that_is_not_trusted_gets_neither_password_nor_code(peer: 
         provider.send(peer.message())
     provider.close()
     assert (raised.value.reason, peer.logins, peer.taken) == ("TLS failed", 0, [])
+
+
+class Dripping(socketserver.StreamRequestHandler):
+    """A mail server that is quick until it has to answer `slow`, and then says one letter after the other."""
+
+    slow = ""
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            self._say("greeting", b"220 it")
+            for line in iter(self.rfile.readline, b""):
+                match verb := line.partition(b" ")[0].strip().decode().upper():
+                    case "DATA":
+                        self._say(verb, b"354 go on")
+                    case "EHLO" | "MAIL" | "RCPT" | ".":
+                        self._say(verb, b"250 yes")
+
+    def _say(self, to: str, words: bytes) -> None:
+        while to == self.slow:
+            self.wfile.write(words[:1])
+            time.sleep(0.05)
+        self.wfile.write(words + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("slow", "judgement"), [("greeting", Unavailable), ("EHLO", Unavailable), ("RCPT", Unavailable), (".", Uncertain)]
+)
+def test_a_server_that_drips_holds_nobody(peer: EmailPeer, slow: str, judgement: type[Exception]) -> None:
+    """The `timeout` is for all replies to an email together: each byte does not begin it anew."""
+    handler = type("Handler", (Dripping,), {"slow": slow})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        table = {"port": server.server_address[1], "security": "none", "tls_ca": None, "username": None}
+        settings = peer.settings(QUICK_MS, **table, password=None)
+        provider = find("email").provider(settings, peer.surroundings())
+        began = time.monotonic()
+        with pytest.raises(judgement):
+            provider.send(peer.message())
+        assert QUICK_MS / 1000 * 0.9 < time.monotonic() - began < 10
+        provider.close()
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,41 @@ def test_a_messaging_service_may_be_the_sender(peer: Recorder) -> None:
     assert (name["From"], "MessagingServiceSid" in name) == ("MGM Resorts", False)
 
 
+def test_nothing_but_rcs_carries_what_goes_by_rcs(peer: Recorder) -> None:
+    """Asked for the number alone, a Messaging Service would text whom RCS does not reach: what then happens is the
+    route's to say. So the number has the prefix there as well, and the text needs no template."""
+    provider = peer.provider(content={})
+    provider.send(peer.message(channel="rcs", sender="acme_k3x_agent", text="123456 is it."))
+    provider.send(peer.message(channel="rcs", sender="MG" + "0" * 32, text="123456 is it."))
+    provider.close()
+    (_, agent), (_, service) = peer.seen
+    assert (agent["To"], agent["From"], agent["Body"]) == ("rcs:+4915112345678", "rcs:acme_k3x_agent", "123456 is it.")
+    assert (service["To"], service["MessagingServiceSid"]) == ("rcs:+4915112345678", "MG" + "0" * 32)
+    assert "From" not in service
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "receipt"),
+    [
+        ("delivered", None, Receipt("SM1", "delivered")),
+        ("read", None, Receipt("SM1", "delivered")),
+        ("undelivered", "63036", Receipt("SM1", "failed", "not reachable by RCS (63036)")),
+    ],
+)
+def test_a_receipt_of_rcs(peer: Recorder, status: str, error: str | None, receipt: Receipt) -> None:
+    """What was read has arrived; who is not reached now may be tomorrow, so the number keeps its good name."""
+    told = {"MessageSid": "SM1", "MessageStatus": status, "From": "rcs:acme_k3x_agent", "To": "rcs:+4915112345678"}
+    told |= {"ErrorCode": error} if error else {}
+    assert peer.callbacks().receipts(peer.call("receipts", told)) == [receipt]
+
+
+def test_a_text_to_an_rcs_agent_is_heard(peer: Recorder) -> None:
+    """The phone is a number to us, and the agent is what its sender's `address` says."""
+    told = {"MessageSid": "SM4", "From": "rcs:+4915112345678", "To": "rcs:acme_k3x_agent", "Body": "STOP"}
+    [text] = peer.callbacks().inbound(peer.call("inbound", told))
+    assert text == InboundText("SM4", "+4915112345678", "acme_k3x_agent", "STOP")
+
+
 @pytest.mark.parametrize(
     ("locale", "sid"), [("pt-BR", "HX" + "1" * 32), ("pt-PT", "HX" + "2" * 32), ("de", "HX" + "3" * 32)]
 )

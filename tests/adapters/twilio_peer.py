@@ -27,6 +27,7 @@ _ERRORS = {
     "knows no such sender": (400, 21606),
     "serves no such country": (400, 21408),
     "is not on WhatsApp": (400, 63003),
+    "is out of RCS's reach": (400, 63036),
     "has suspended us": (403, 20005),
 }
 _STATUS: Mapping[Outcome, tuple[str, int | None]] = {
@@ -39,12 +40,13 @@ _STATUS: Mapping[Outcome, tuple[str, int | None]] = {
 
 class TwilioPeer(HttpPeer):
     kind = "twilio"
-    channels = ("sms", "voice", "whatsapp")
+    channels = ("sms", "rcs", "voice", "whatsapp")
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
         "opted out": Rejected,
         "is no mobile": Rejected,
         "is not on WhatsApp": Rejected,
+        "is out of RCS's reach": Rejected,
         "knows no such sender": Unavailable,
         "serves no such country": Unavailable,
         "has suspended us": Unavailable,
@@ -97,6 +99,10 @@ class TwilioPeer(HttpPeer):
                     self.wrong.append("another template, or no WhatsApp sender")
                 code = json.loads(told.pop("ContentVariables"))["1"]
                 taken = Taken(to.removeprefix("whatsapp:"), sender.removeprefix("whatsapp:"), code, "whatsapp")
+            elif to.startswith("rcs:"):
+                if not sender.startswith("rcs:"):
+                    self.wrong.append("no RCS sender")
+                taken = Taken(to.removeprefix("rcs:"), sender.removeprefix("rcs:"), told.pop("Body"), "rcs")
             else:
                 taken = Taken(to, sender, told.pop("Body"))
             sid = f"SM{sid}"

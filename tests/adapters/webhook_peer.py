@@ -19,7 +19,7 @@ _STATUSES = {"denies": 401, "throttles": 429, "rejects": 422}
 
 class WebhookPeer(HttpPeer):
     kind = "webhook"
-    channels = ("sms", "voice", "whatsapp", "email")
+    channels = ("sms", "rcs", "voice", "whatsapp", "email")
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         how: what for how, what in HttpPeer.refusals.items() if "answer" not in how
     }

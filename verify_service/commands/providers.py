@@ -11,7 +11,7 @@ from verify_service.config import Config, load
 from verify_service.duration import rfc3339
 from verify_service.store.health import State
 
-_SUMS = ("messages", "segments", "delivered", "failed", "price")
+_SUMS = ("messages", "segments", "delivered", "failed")
 
 
 @click.command("providers")
@@ -42,10 +42,12 @@ def _names(config: Config, states: dict[str, State], today: dict[str, dict[str, 
 
 def _shown(name: str, state: State | None, today: dict[str, dict[str, int]]) -> dict[str, Any]:
     provider, channel = name.split("/")
-    senders = [
-        {"sender": way.split("/")[1] or None}
-        | {what: sums.get(what, 0) for what in _SUMS}
-        | {"price": sums.get("price", 0) / 1_000_000}
+    senders: list[dict[str, Any]] = [
+        {
+            "sender": way.split("/")[1] or None,
+            **{what: sums.get(what, 0) for what in _SUMS},
+            "price": sums["price"] / 1_000_000 if "price" in sums else None,
+        }
         for way, sums in sorted(today.items())
         if (way.split("/")[0], way.split("/")[2]) == (provider, channel)
     ]
@@ -78,12 +80,18 @@ def _lines(each: dict[str, Any]) -> Iterator[str]:
     for day in each["today"]:
         yield (
             f"    today by {day['sender'] or 'the brand'}: {day['messages']} messages, "
-            f"{day['segments']} segments, {day['delivered']} delivered, {day['failed']} failed, ${day['price']:.2f}"
+            f"{day['segments']} segments, {day['delivered']} delivered, {day['failed']} failed, "
+            f"{_dollars(day['price'])}"
         )
 
 
 def _ms(ms: int | None) -> str:
     return "—" if ms is None else f"{ms} ms"
+
+
+def _dollars(price: float | None) -> str:
+    """Not every vendor tells a price: what nobody has told is not nothing."""
+    return "price —" if price is None else f"${price:.2f}"
 
 
 def _percent(share: float | None) -> str:

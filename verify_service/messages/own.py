@@ -20,7 +20,7 @@ Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
 _TAG = r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*"
 Tag = Annotated[str, Meta(pattern=rf"^{_TAG}\Z")]
 Country = Annotated[str, Meta(pattern=r"^([A-Z]{2}|\*)\Z")]
-# By language; `voice`, `whatsapp` or `email` in a language's place has texts of its own by language.
+# By language; `rcs`, `voice`, `whatsapp` or `email` in a language's place has texts of its own by language.
 Templates = Mapping[Purpose, Mapping[str, str | Mapping[Tag, str]]]
 Replies = Mapping[Kind, Mapping[Tag, str]]
 Languages = Mapping[Country, Tag]
@@ -82,8 +82,8 @@ def texts(templates: Templates) -> Iterator[Written]:
                     raise ConfigError(f"{key}: is not a language tag, such as en or pt-BR")
                 yield Written(key, purpose, "", tag, text)
                 continue
-            if tag not in ("voice", "whatsapp", "email"):
-                raise ConfigError(f"{key}: a table here is `voice`, `whatsapp` or `email`")
+            if tag not in ("rcs", "voice", "whatsapp", "email"):
+                raise ConfigError(f"{key}: a table here is `rcs`, `voice`, `whatsapp` or `email`")
             for own, words in text.items():
                 yield Written(f"{key}.{own}", purpose, tag, own, words)
 

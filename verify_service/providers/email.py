@@ -4,15 +4,17 @@ The Message-ID is the message's own, so that a repetition can be told. What a ma
 is not read: an accepted email has no receipt.
 """
 
+import io
 import re
 import smtplib
+import socket
 import ssl
 import threading
 import time
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formataddr, formatdate
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -33,7 +35,8 @@ _NO_MAILBOX = re.compile(rb"5\.1\.1\b")
 
 class EmailSettings(Settings, frozen=True, kw_only=True):
     """A mail server that takes emails from us. `sender` is who they are from where a route names no sender of its
-    own; `tls_ca` a file with the certificate that vouches for a server of the operator's own."""
+    own; `tls_ca` a file with the certificate that vouches for a server of the operator's own; `timeout` for all
+    that the server says to one email together."""
 
     host: Annotated[str, Meta(min_length=1)]
     port: Annotated[int, Meta(ge=1, le=65_535)] = 587
@@ -57,7 +60,7 @@ class EmailProvider:
         self._settings = settings
         self._password = around.secret(settings.password) if settings.password else None
         self._tls = trusting(settings.tls_ca) if settings.security != "none" else None
-        self._idle: list[tuple[float, smtplib.SMTP]] = []
+        self._idle: list[tuple[float, _Bounded]] = []
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> Receipt:
@@ -72,7 +75,8 @@ class EmailProvider:
         email["Message-ID"] = f"<{message_id}>"
         email["Auto-Submitted"] = "auto-generated"
         email.set_content(message.body)
-        connection = self._kept() or self._connect()
+        until = time.monotonic() + self._settings.timeout.seconds
+        connection = self._kept(until) or self._connect(until)
         try:
             _hand_over(connection, sender, message.to, email.as_bytes())
         except BaseException:
@@ -87,17 +91,19 @@ class EmailProvider:
             idle, self._idle = self._idle, []
         for _, connection in idle:
             try:
+                connection.until = time.monotonic() + self._settings.timeout.seconds
                 connection.quit()
             except (smtplib.SMTPException, OSError):
                 connection.close()
 
-    def _kept(self) -> smtplib.SMTP | None:
+    def _kept(self, until: float) -> "_Bounded | None":
         """A connection that has been used before and is still there."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 since, connection = self._idle.pop()
+            connection.until = until
             try:
                 if time.monotonic() - since < _IDLE_S and connection.noop()[0] == 250:
                     return connection
@@ -105,17 +111,17 @@ class EmailProvider:
                 pass
             connection.close()
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, until: float) -> "_Bounded":
         settings = self._settings
         # Its own name costs smtplib a look-up that can take long; servers are content with any.
         name, timeout = settings.sender.partition("@")[2], settings.timeout.seconds
         try:
             if settings.security == "tls":
-                connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                    settings.host, settings.port, name, timeout=timeout, context=self._tls
+                connection: _Bounded = _BoundedTLS(
+                    until, settings.host, settings.port, name, timeout=timeout, context=self._tls
                 )
             else:
-                connection = smtplib.SMTP(settings.host, settings.port, name, timeout=timeout)
+                connection = _Bounded(until, settings.host, settings.port, name, timeout=timeout)
         except ssl.SSLError:
             raise Unavailable("TLS failed") from None
         except (smtplib.SMTPException, OSError):
@@ -136,6 +142,49 @@ class EmailProvider:
                     raise Unavailable("connection broke") from None
             raise
         return connection
+
+
+# A socket's timeout starts anew with each byte, so a server that drips its replies could hold a thread for ever.
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, connection: "_Bounded") -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._connection.hurried().recv_into(buffer)
+
+
+class _Bounded(smtplib.SMTP):
+    """A conversation that ends at `until` (monotonic seconds), however slowly the server goes on with it."""
+
+    def __init__(self, until: float, *args: Any, **kwargs: Any) -> None:
+        self.until = until
+        super().__init__(*args, **kwargs)
+
+    def send(self, s: Any) -> None:
+        self.hurried()
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = io.BufferedReader(_Reader(self))
+        return super().getreply()
+
+    def hurried(self) -> socket.socket:
+        """The socket, whose next act ends in time. Raises OSError where none can."""
+        left = self.until - time.monotonic()
+        if self.sock is None or left <= 0:
+            raise TimeoutError("timed out")
+        self.sock.settimeout(left)
+        return self.sock
+
+
+class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
+    pass
 
 
 def _hand_over(connection: smtplib.SMTP, sender: str, to: str, email: bytes) -> None:

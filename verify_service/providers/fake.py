@@ -95,6 +95,6 @@ def _provider(_settings: FakeSettings, around: Surroundings) -> FakeProvider:
 ADAPTER = Adapter(
     settings=FakeSettings,
     provider=_provider,
-    channels=frozenset({"sms", "voice", "whatsapp", "email"}),
+    channels=frozenset({"sms", "rcs", "voice", "whatsapp", "email"}),
     fake=True,
 )

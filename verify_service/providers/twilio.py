@@ -1,7 +1,8 @@
-"""Twilio: texts and WhatsApp templates by the Message resource, calls by the Call resource, signed callbacks.
+"""Twilio: texts, RCS and WhatsApp templates by the Message resource, calls by the Call resource, signed callbacks.
 
 Written after https://www.twilio.com/docs/messaging/api/message-resource, https://www.twilio.com/docs/voice/api/call-resource,
 https://www.twilio.com/docs/content/send-templates-created-with-the-content-template-builder,
+https://www.twilio.com/docs/rcs/send-an-rcs-message (without its own fallback to SMS),
 https://www.twilio.com/docs/usage/security (signatures) and https://www.twilio.com/docs/api/errors.
 """
 
@@ -38,8 +39,11 @@ _NEVER = {
     30005: "unknown number",
     63003: "not on WhatsApp",
     63024: "not on WhatsApp",
+    63036: "not reachable by RCS",
 }
 _OPTED_OUT = 21610
+_OUT_OF_REACH = 63036  # for now: RCS needs a data connection, and may be switched on at any time
+_PREFIXES = {"whatsapp": "whatsapp:", "rcs": "rcs:"}
 
 # MessageStatus and CallStatus. What stands here for neither is on its way still.
 _DELIVERED = frozenset({"delivered", "read", "completed"})
@@ -114,11 +118,12 @@ class TwilioProvider:
     def send(self, message: Message) -> Receipt:
         if message.channel == "voice":
             return self._post("Calls", self._call(message))
-        whatsapp = message.channel == "whatsapp"
-        prefix = "whatsapp:" if whatsapp else ""
+        # On the number, `rcs:` also keeps a Messaging Service from texting by itself whom RCS does not reach.
+        prefix = _PREFIXES.get(message.channel, "")
         parameters = {"To": prefix + message.to, "ValidityPeriod": str(_validity(message))}
         # To who has just written, an answer goes as it is; a code comes unasked, and so by a template.
-        parameters |= self._template(message) if whatsapp and message.code else {"Body": message.body}
+        templated = message.channel == "whatsapp" and message.code
+        parameters |= self._template(message) if templated else {"Body": message.body}
         if _SERVICE.fullmatch(message.sender):
             parameters["MessagingServiceSid"] = message.sender
         else:
@@ -211,7 +216,8 @@ def _refusal(answer: http.Answer) -> DeliveryError:
     except ValueError:
         code = 0
     if code in _NEVER and 400 <= answer.status < 500:
-        return Rejected(f"{_NEVER[code]} ({code})", opted_out=code == _OPTED_OUT, permanent=code != _OPTED_OUT)
+        permanent = code not in (_OPTED_OUT, _OUT_OF_REACH)
+        return Rejected(f"{_NEVER[code]} ({code})", opted_out=code == _OPTED_OUT, permanent=permanent)
     return http.failure(answer.status, f"HTTP {answer.status} ({code})" if code else None)
 
 
@@ -222,11 +228,11 @@ def _receipt(sid: str, status: str, error: int | None, segments: int | None = No
         return Receipt(sid, segments=segments)
     word = _NEVER.get(error or 0, status)
     reason = f"{word} ({error})" if error else word
-    return Receipt(sid, "failed", reason, error in _NEVER, segments)
+    return Receipt(sid, "failed", reason, error in _NEVER and error != _OUT_OF_REACH, segments)
 
 
 def _address(spelled: str) -> str:
-    return spelled.removeprefix("whatsapp:")
+    return re.sub("^(whatsapp|rcs):", "", spelled)
 
 
 def _spellings(url: str) -> Iterator[str]:
@@ -243,5 +249,5 @@ ADAPTER = Adapter(
     settings=TwilioSettings,
     provider=TwilioProvider,
     callbacks=TwilioCallbacks,
-    channels=frozenset({"sms", "voice", "whatsapp"}),
+    channels=frozenset({"sms", "rcs", "voice", "whatsapp"}),
 )

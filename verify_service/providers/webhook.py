@@ -131,5 +131,5 @@ ADAPTER = Adapter(
     settings=WebhookSettings,
     provider=_provider,
     callbacks=_callbacks,
-    channels=frozenset({"sms", "voice", "whatsapp", "email"}),
+    channels=frozenset({"sms", "rcs", "voice", "whatsapp", "email"}),
 )

@@ -13,6 +13,8 @@ from verify_service.telemetry import RECEIPTS, log
 
 # A receipt may come when the code is long dead, and still says what the number is worth.
 KEEP_MS = 86_400_000
+# As many as the store can apply without keeping starts and checks waiting.
+PAGE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
 _receipt = msgspec.msgpack.Decoder(Receipt)
@@ -53,7 +55,7 @@ class Deliveries:
     def early(self, now: int, provider: str, delivery: Delivery, answer: bytes | None) -> None:
         """Applies the receipt that `sent` answered, where there was one."""
         if answer:
-            self._apply(now, provider, delivery, _receipt.decode(answer))
+            self._apply(now, provider, [(delivery, _receipt.decode(answer))])
 
     def received(self, now: int, provider: str, receipt: Receipt) -> str | None:
         """Applies a receipt: to the timeline, the events, what waits for it, and what is known of the number.
@@ -62,19 +64,37 @@ class Deliveries:
         is kept for a minute. Late, duplicate and out-of-order ones do no harm: what was delivered stays so, and nothing
         is said twice. Two round trips at the most.
         """
-        if receipt.provider_id is None:
-            return None
-        tag = tag_of(provider, receipt.provider_id)
-        args = [receipt.status, _pack(receipt)]
-        found = self._link.call(Call(self._home(tag), "delivery", self._keys(tag), args))
-        if not found:
-            if receipt.status != "accepted":
+        return self.all_received(now, provider, [receipt])[0]
+
+    def all_received(self, now: int, provider: str, receipts: Sequence[Receipt]) -> list[str | None]:
+        """The same for many, in their order, in two round trips for each `PAGE`."""
+        found: list[str | None] = []
+        for begin in range(0, len(receipts), PAGE):
+            found += self._page_received(now, provider, receipts[begin : begin + PAGE])
+        return found
+
+    def _page_received(self, now: int, provider: str, receipts: Sequence[Receipt]) -> list[str | None]:
+        named = [receipt for receipt in receipts if receipt.provider_id is not None]
+        tags = [tag_of(provider, receipt.provider_id or "") for receipt in named]
+        asked = [
+            Call(self._home(tag), "delivery", self._keys(tag), [receipt.status, _pack(receipt)])
+            for tag, receipt in zip(tags, named, strict=True)
+        ]
+        answers = iter(self._link.burst(asked) if asked else ())
+        known: list[tuple[Delivery, Receipt]] = []
+        found: list[str | None] = []
+        for receipt in receipts:
+            about = next(answers) if receipt.provider_id is not None else None
+            delivery = _delivery.decode(about) if about else None
+            found.append(delivery.id if delivery else None)
+            if receipt.provider_id is None or receipt.status == "accepted":
+                continue
+            if delivery:
+                known.append((delivery, receipt))
+            else:
                 RECEIPTS.labels(provider, "unknown", "", "", "", "").inc()
-            return None
-        delivery = _delivery.decode(found)
-        if receipt.status != "accepted":
-            self._apply(now, provider, delivery, receipt)
-        return delivery.id
+        self._apply(now, provider, known)
+        return found
 
     def reachable(self, number: str, channels: Sequence[str]) -> None:
         """Forgets that no message arrives at a number (its tag): the person has just been heard from."""
@@ -87,7 +107,16 @@ class Deliveries:
         keys = unreachable_keys(number, [channel], self._link.partitions)
         self._link.call(Call(home, "unreachable", keys, [now]))
 
-    def _apply(self, now: int, provider: str, delivery: Delivery, receipt: Receipt) -> None:
+    def _apply(self, now: int, provider: str, known: Sequence[tuple[Delivery, Receipt]]) -> None:
+        calls = [self._call(now, provider, delivery, receipt) for delivery, receipt in known]
+        answers = self._link.burst(calls) if calls else []
+        for (delivery, receipt), told in zip(known, answers, strict=True):
+            where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)
+            RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
+            if receipt.status == "failed" and told:
+                _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
+
+    def _call(self, now: int, provider: str, delivery: Delivery, receipt: Receipt) -> Call:
         home = partitions.of_id(delivery.id, self._link.partitions)
         tag = tag_of(provider, receipt.provider_id or "")
         args: list[Argument] = [
@@ -101,11 +130,7 @@ class Deliveries:
             receipt.carrier or "",
             round(receipt.price * 1_000_000) if receipt.price and not delivery.priced else "",
         ]
-        told = self._link.call(Call(home, "receipt", [f"{prefix(home)}fate:{tag}"], args)).decode()
-        where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)
-        RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
-        if receipt.status == "failed" and told:
-            _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
+        return Call(home, "receipt", [f"{prefix(home)}fate:{tag}"], args)
 
     def _home(self, tag: str) -> int:
         return partitions.of_tag(tag, self._link.partitions)

@@ -11,7 +11,7 @@ from verify_service.web.native import json
 from verify_service.web.parts import parts
 
 # What the service itself writes: a person's own text, a vendor's word. A key must not forge how a consent came to be.
-OWN_SOURCES = ("sms", "whatsapp", "carrier")
+OWN_SOURCES = ("sms", "rcs", "whatsapp", "carrier")
 
 consents = Blueprint("consents", __name__, url_prefix="/consents")
 

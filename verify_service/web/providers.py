@@ -31,10 +31,9 @@ Told = TypeVar("Told")
 
 @providers.route("/<name>/receipts", methods=["GET", "POST"])
 def receipts(name: str) -> Response:
-    """Receipts come late, twice and out of order: `received` knows how to take them."""
-    at = parts().clock.now()
-    for receipt in _told(name, _callbacks(name).receipts):
-        parts().store.deliveries.received(at, name, receipt)
+    """Receipts come late, twice and out of order: `all_received` knows how to take them."""
+    told = _told(name, _callbacks(name).receipts)
+    parts().store.deliveries.all_received(parts().clock.now(), name, told)
     return _taken(name)
 
 

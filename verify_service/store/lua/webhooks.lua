@@ -137,16 +137,36 @@ local function hooks_off(KEYS, ARGV)
   return 1
 end
 
--- hooks_replay: dead letters are tried again, oldest first, and an endpoint that was off is on. Called by an operator.
+-- In the order of the stream.
+local function before(one, other)
+  local at, nth = one[1]:match('^(%d+)-(%d+)$')
+  local its_at, its_nth = other[1]:match('^(%d+)-(%d+)$')
+  if at ~= its_at then return tonumber(at) < tonumber(its_at) end
+  return tonumber(nth) < tonumber(its_nth)
+end
+
+-- hooks_replay: dead letters are tried again, each in its place among what waits for the same verification, and an endpoint
+-- that was off is on. Called by an operator.
 --   KEYS[1]  hooks:<tenant>:dead    ARGV[1]  now
 -- Answers how many there were.
 local function hooks_replay(KEYS, ARGV)
   local own, now = KEYS[1]:match('^(.*:)dead$'), tonumber(ARGV[1])
   redis.call('DEL', own .. 'off')
-  local letters = redis.call('LRANGE', KEYS[1], 0, -1)
+  local letters, lanes = redis.call('LRANGE', KEYS[1], 0, -1), {}
   for i = #letters, 1, -1 do
     local item = cmsgpack.unpack(letters[i])
-    line_up(own, item[2].id, {item[1], item[2], 0}, now)
+    local id = item[2].id
+    lanes[id] = lanes[id] or {}
+    table.insert(lanes[id], {item[1], item[2], 0})
+  end
+  for id, items in pairs(lanes) do
+    for _, packed in ipairs(redis.call('LRANGE', own .. 'lane:' .. id, 0, -1)) do
+      table.insert(items, cmsgpack.unpack(packed))
+    end
+    table.sort(items, before)
+    redis.call('DEL', own .. 'lane:' .. id)
+    redis.call('ZREM', own .. 'due', id)
+    for _, item in ipairs(items) do line_up(own, id, item, now) end
   end
   redis.call('DEL', KEYS[1])
   return #letters
