@@ -220,6 +220,8 @@ def test_a_push_by_http_names_the_revision_that_it_replaces(live: Contract) -> N
         ("[cod]\ndigits = 6\n", "application/toml", "*", 400, "cod"),
         (BASE.replace('"30/hour"', '"lots"'), "application/toml", "*", 400, "limit[1].allow"),
         ("[code]\nguess_ceiling = 1e-9\n", "text/plain", "*", 400, "code.guess_ceiling"),
+        ("[prices]\nGB = 1\nUS = -1\n", "text/plain", "*", 400, "prices.US"),
+        ('[countries]\ndeny = ["US", "UK"]\n', "text/plain", "*", 400, "countries.deny[1]"),
         ("nonsense", "text/plain", "*", 400, ""),
         ("a=" + "[" * 900 + "]" * 900, "application/toml", "*", 400, ""),
         ("{}", "application/json", "*", 400, "policy"),
