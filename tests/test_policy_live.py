@@ -241,6 +241,14 @@ def test_a_bad_push_by_http_is_refused(
     assert [error["field"] for error in problem.get("errors", ())] == ([] if field is None else [field])
 
 
+def test_a_policy_that_is_too_long_is_told_its_own_bound(live: Contract) -> None:
+    """Not that of the other calls."""
+    status, _, problem = put(live, b"#" * 1_048_577, "text/plain", "*")
+    assert (status, problem["detail"]) == (413, "A body here may have 1048576 bytes at most.")
+    problem = live.refused("POST", "/start", b" " * 16_385)
+    assert (problem["status"], problem["detail"]) == (413, "A body here may have 16384 bytes at most.")
+
+
 def test_the_policy_is_for_admins(live: Contract) -> None:
     """Neither a key for starts and checks nor one that reads may see or change it."""
     for client in (live.acme, live.reader):
