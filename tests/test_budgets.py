@@ -190,6 +190,15 @@ RULES = {
     "an unknown kind": ('name = "x"\nkind = "pump"', r"'pump' - at `\$\.rule\[0\]\.kind`; did you mean 'pumping'\?"),
     "no kind": ('name = "my-rule"', r"rule\[0\] \(my-rule\): a rule with a name of its own says its kind"),
     "an unknown key": ('name = "pumping"\nodd = 1', r"unknown field `odd` - at `\$\.rule\[0\]`"),
+    "a budget's key": ('name = "pumping"\nof = ["country"]', r"unknown field `of` .*; it is one of block_for, "),
+    "a detector's key": (
+        'name = "budget"\nof = ["tenant"]\nallow = "$40/day"\nprobe_every = 60',
+        r"unknown field `probe_every` .*; it is one of allow, at_least, ",
+    ),
+    "a short last block": (
+        'name = "pumping"\nblock_for = "1 day"',
+        r'rule\[0\] \(pumping\)\.block_most: is 12 hours, shorter than the first block; make it "1 day" or longer',
+    ),
     "no allowance": ('name = "budget"\nof = ["tenant"]', r"missing required field `allow` - at `\$\.rule\[0\]`"),
     "a name of the service's": ('name = "cooldown"\nkind = "pumping"', r"'cooldown' is the service's own"),
 }

@@ -96,6 +96,14 @@ def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_is_no_revision_is_told_what_one_is() -> None:
+    """A number, and where to find it."""
+    for words in (["rollback", "x"], ["rollback", "0"], ["show", "--rev", "1.5"]):
+        done = run("policy", *words)
+        assert done.returncode == 2
+        assert f"{words[-1]!r} is no revision: write a number such as 3; `policy log` lists them" in done.stderr
+
+
 def test_new_keys_are_good_keys() -> None:
     """Two lines for an environment file, each time others, that the service takes as they are."""
     first, second = run("keys", "new"), run("keys", "new")

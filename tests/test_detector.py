@@ -258,34 +258,6 @@ def test_a_start_costs_the_same_few_commands_whatever_the_traffic(store: Store) 
     assert first <= 30
 
 
-def test_a_lifted_block_lets_starts_pass_at_once_and_is_remembered(store: Store) -> None:
-    """Who lifted it and why stands in the events; the place needs more evidence afterwards."""
-    place = field(store)
-    answers = place.refused(numbers(40, step=137), every=30)
-    now = place.bench.clock.now()
-    blocks = [block for block in store.blocks.list(now) if block.rule == place.rule]
-    assert {block.place for block in blocks} == {"+216201"}
-    assert max(block.refused for block in blocks) == answers.count(True)
-    for block in blocks:
-        lifted = store.blocks.lift(now, block.id, "ann", "a campaign of ours")
-        assert lifted is not None
-        assert lifted.place == block.place
-        assert store.blocks.lift(now, block.id, "ann", "again") is None
-    assert not [block for block in store.blocks.list(now) if block.rule == place.rule]
-    again = place.refused(numbers(40, first=20_100_050, step=137), every=30)
-    assert again.index(True) > answers.index(True)
-    said = [event for event in place.bench.store.events.read(now) if event["id"] == blocks[0].id]
-    assert [(event["event"], event["by"], event["reason"]) for event in said] == [
-        ("lifted", "ann", "a campaign of ours")
-    ]
-
-
-def test_what_is_no_id_of_a_block_lifts_nothing(store: Store) -> None:
-    """Any text may come in; it is looked at before it names a key."""
-    for text in ("", "bl_", "bl_" + "0" * 32, "ve_" + "0" * 32, "bl_zz" + "0" * 30, "bl_\u0661" + "0" * 31):
-        assert store.blocks.lift(1, text, "ann", "why") is None
-
-
 def test_a_refused_start_says_why_with_its_figures(store: Store) -> None:
     """The decision of a blocked start names the rule, the place and the figures in one sentence."""
     place = field(store)

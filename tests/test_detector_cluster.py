@@ -37,7 +37,7 @@ def test_a_lifted_block_lets_starts_of_every_partition_pass(spread: Store) -> No
     place.refused(numbers(40, step=137), every=30)
     for block in spread.blocks.list(place.bench.clock.now()):
         if block.rule == place.rule:
-            assert spread.blocks.lift(place.bench.clock.now(), block.id, "ann", "ours") is not None
+            assert spread.blocks.lift(place.bench.clock.now(), block.id, "ann", "ours", {}) is not None
     assert not any(place.refused(numbers(5, first=20_100_050, step=137), every=30))
 
 

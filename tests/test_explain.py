@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Bench, a_start, make_bench, wrong
 from tests.contract import Contract, a_number, contract
+from tests.test_detector import field, numbers
 from tests.test_policy_live import command
 from verify_service import phone
 from verify_service.errors import Problem
@@ -173,6 +175,22 @@ def test_an_unlocked_number_begins_anew_and_others_do_not(store: Store) -> None:
     assert bench.service.inquiry.unlock(US, "ann", "again") == 0
 
 
+def test_a_blocked_place_is_told_until_when_and_where_its_evidence_stands(store: Store) -> None:
+    """Under a block the odds fade, as nothing is sent; so they do not say why it is blocked, and the sentence does not
+    let them seem to."""
+    place = field(store)
+    assert place.refused(numbers(40), every=30)[-1]
+    place.bench.clock.advance(1800)
+    found = place.bench.service.inquiry.explain("default", phone.parse("+21620100999", None))
+    verdict = next(each for each in found.judged if each.name == place.rule)
+    assert verdict.verdict == "refuse"
+    odds, minutes = f"{verdict.count:,.0f} to 1", -(-(verdict.wait or 0) // 60)
+    assert (
+        f"the odds for fraud are {odds} by now, and it stays blocked for another {minutes} min on what the block was "
+        "made on, which `verify-service blocks list` shows"
+    ) in verdict.sentence
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contract]:
     with contract(tmp_path_factory.mktemp("explain")) as found:
@@ -207,6 +225,18 @@ def test_a_number_that_is_none_is_wrong_usage(live: Contract) -> None:
         done = command(live, "explain", *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert option in done.stderr
+
+
+def test_a_tenant_that_the_file_does_not_have_is_wrong_usage(live: Contract, tmp_path: Path) -> None:
+    """Exit status 2 where VERIFY_CONFIG says which tenants there are; the file's own and `default` are explained."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[providers.fake-a]\nkind = "fake"\n[tenants.acme]\n')
+    env, to = {"VERIFY_CONFIG": str(file)}, a_number()
+    done = command(live, "explain", "--to", to, "--tenant", "acne", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'--tenant': {file} has no [tenants.acne]; did you mean 'acme'?" in done.stderr
+    for words in (["--tenant", "acme"], []):
+        assert command(live, "explain", "--to", to, *words, env=env).returncode == 0
 
 
 def test_a_number_is_unlocked_by_command(live: Contract) -> None:

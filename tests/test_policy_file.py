@@ -118,7 +118,10 @@ BAD = {
     "no checks": ("[code]\nchecks = 0\n", r"at `\$\.code\.checks`"),
     "many sends": ("[code]\nsends = 21\n", r"at `\$\.code\.sends`"),
     "resend": ("[code]\nresend = 'other'\n", r"'other' - at `\$\.code\.resend`"),
-    "a line type": ("[line_types]\ndeny = ['fax']\n" + GUARD, r"line_types\.deny: 'fax' is none of .*mobile"),
+    "a line type": (
+        "[line_types]\ndeny = ['pager', 'fax']\n" + GUARD,
+        r"line_types\.deny\[1\]: 'fax' is none of .*mobile",
+    ),
     "a limit's name": (GUARD.replace("guesses", "My Limit"), r"at `\$\.limit\[0\]\.name`"),
     "a name twice": (GUARD + GUARD, r"limit\[0\] \(guesses\): the name stands twice"),
     "a dimension": (GUARD.replace('"number"', '"city"'), r"'city' - at `\$\.limit\[0\]\.of\[0\]`"),

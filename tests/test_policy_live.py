@@ -220,6 +220,8 @@ def test_a_push_by_http_names_the_revision_that_it_replaces(live: Contract) -> N
         ("[cod]\ndigits = 6\n", "application/toml", "*", 400, "cod"),
         (BASE.replace('"30/hour"', '"lots"'), "application/toml", "*", 400, "limit[1].allow"),
         ("[code]\nguess_ceiling = 1e-9\n", "text/plain", "*", 400, "code.guess_ceiling"),
+        ("[prices]\nGB = 1\nUS = -1\n", "text/plain", "*", 400, "prices.US"),
+        ('[countries]\ndeny = ["US", "UK"]\n', "text/plain", "*", 400, "countries.deny[1]"),
         ("nonsense", "text/plain", "*", 400, ""),
         ("a=" + "[" * 900 + "]" * 900, "application/toml", "*", 400, ""),
         ("{}", "application/json", "*", 400, "policy"),
@@ -237,6 +239,14 @@ def test_a_bad_push_by_http_is_refused(
     problem = live.refused("PUT", "/admin/policy", body.encode(), headers)
     assert problem["status"] == status
     assert [error["field"] for error in problem.get("errors", ())] == ([] if field is None else [field])
+
+
+def test_a_policy_that_is_too_long_is_told_its_own_bound(live: Contract) -> None:
+    """Not that of the other calls."""
+    status, _, problem = put(live, b"#" * 1_048_577, "text/plain", "*")
+    assert (status, problem["detail"]) == (413, "A body here may have 1048576 bytes at most.")
+    problem = live.refused("POST", "/start", b" " * 16_385)
+    assert (problem["status"], problem["detail"]) == (413, "A body here may have 16384 bytes at most.")
 
 
 def test_the_policy_is_for_admins(live: Contract) -> None:

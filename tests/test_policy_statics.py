@@ -155,11 +155,11 @@ def test_the_price_is_in_the_event(store: Store) -> None:
 
 
 BAD = {
-    "a country": ('[countries]\ndeny = ["USA"]', r"countries\.deny: 'USA' is no ISO 3166 code"),
-    "the United Kingdom": ('[countries]\ndeny = ["UK"]', r"countries\.deny: 'UK' .*; did you mean 'GB'\?"),
+    "a country": ('[countries]\ndeny = ["XX", "USA"]', r"countries\.deny\[1\]: 'USA' is no ISO 3166 code"),
+    "the United Kingdom": ('[countries]\ndeny = ["UK"]', r"countries\.deny\[0\]: 'UK' .*; did you mean 'GB'\?"),
     "a country twice": (
         '[countries]\ndeny = ["US"]\nallow = ["US"]',
-        r"countries\.allow: 'US' stands in `deny` as well",
+        r"countries\.allow\[0\]: 'US' stands in `deny` as well",
     ),
     "a default": ('[countries]\ndefault = "refuse"', r"at `\$\.countries\.default`"),
     "a key": ("[countries]\nalow = []", r"unknown field `alow` - at `\$\.countries`; did you mean 'allow'\?"),
@@ -168,11 +168,18 @@ BAD = {
         '[[limit]]\nname = "n"\nof = ["number"]\nallow = "1/day"\nmode = "enforced"',
         r"'enforced' - at `\$\.limit\[0\]\.mode`; did you mean 'enforce'\?",
     ),
-    "a number": ('[block]\nnumbers = ["4155550142"]', r"block\.numbers: '4155550142'"),
-    "no such number": ('[allow]\nnumbers = ["+15555555555"]', r"allow\.numbers: '\+15555555555': No such number"),
-    "a prefix": ('[block]\nprefixes = ["1415"]', r"block\.prefixes: '1415' is not the beginning"),
-    "a network": ('[block]\nnetworks = ["203.0.113.9/24"]', r"block\.networks: '203\.0\.113\.9/24' .* host bits set"),
-    "a price": ("[prices]\nUS = -1", r"at `\$\.prices\[\.\.\.\]`"),
+    "a number": ('[block]\nnumbers = ["4155550142"]', r"block\.numbers\[0\]: '4155550142'"),
+    "no such number": (
+        '[allow]\nnumbers = ["+14155550142", "+15555555555"]',
+        r"allow\.numbers\[1\]: '\+15555555555': No such number",
+    ),
+    "a prefix": ('[block]\nprefixes = ["1415"]', r"block\.prefixes\[0\]: '1415' is not the beginning"),
+    "a network": (
+        '[block]\nnetworks = ["203.0.113.9/24"]',
+        r"block\.networks\[0\]: '203\.0\.113\.9/24' .* host bits set",
+    ),
+    "a price": ("[prices]\nGB = 0.04\nUS = -1", r">= 0\.0 - at `\$\.prices\.US`"),
+    "a price in words": ("[prices]\nGB = 0.04\nUS = 'dear'", r"got `str` - at `\$\.prices\.US`"),
     "a price's country": ("[prices]\nEurope = 1", r"prices: 'Europe' is no ISO 3166 code"),
 }
 
@@ -181,6 +188,11 @@ BAD = {
 def test_a_rule_that_cannot_be_meant_names_the_key_and_the_fix(text: str, words: str) -> None:
     """One line, with the nearest word that is known."""
     is_refused(text, words)
+
+
+def test_codes_that_iso_leaves_to_its_users_may_be_listed() -> None:
+    """XX is no slip of the pen: it stands for a country to be filled in."""
+    assert policy_file.parse(GUARD + '[countries]\ndeny = ["XX"]', "x").countries.deny == {"XX"}
 
 
 def test_a_summary_says_what_is_listed() -> None:

@@ -180,6 +180,14 @@ BAD = {
         r"share_of_all: is a country's share of all countries",
     ),
     "a floor alone": ('allow = "$40/day"\nat_least = 40', r"at_least: says nothing without times_usual"),
+    "a share in percent": (
+        'allow = "$40/day"\ntimes_usual = 5\nat_least = 40\nshare_of_all = 40',
+        r"share_of_all: is a part of all messages, 1 at most; 40 % is 0\.4",
+    ),
+    "a floor above the most": (
+        'allow = "$40/day"\ntimes_usual = 5\nat_least = 41',
+        r"at_least: is more than the \$40 a day of `allow`; lower it, or raise `allow`",
+    ),
     "less than usual": ('allow = "$40/day"\ntimes_usual = 0.5\nat_least = 40', r"at `\$\.rule\[0\]\.times_usual`"),
 }
 
@@ -187,6 +195,6 @@ BAD = {
 @pytest.mark.parametrize(("keys", "words"), BAD.values(), ids=BAD)
 def test_a_usual_that_cannot_be_meant_names_the_key(keys: str, words: str) -> None:
     """One line with the rule and what may stand there."""
-    of = "tenant" if "share_of_all" in keys else "country"
+    of = "tenant" if "share_of_all = 0.5" in keys else "country"
     rule = f'[[rule]]\nname = "spend"\nkind = "budget"\nof = ["{of}"]\n{keys}\n'
     is_refused(PRICES + rule, words)

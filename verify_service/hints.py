@@ -10,13 +10,15 @@ import msgspec
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(.+?)`(?: - at `\$(.*)`)?$")
 _UNKNOWN_VALUE = re.compile(r"[Ii]nvalid (?:enum )?value '(.+?)' - at `\$(.*)`$")
-_STEP = re.compile(r"\.(\w+)|\[[^\]]*\]")
+_STEP = re.compile(r"\.(\w+)|\[([^\]]*)\]")
 
 
-def hint(error: msgspec.ValidationError, file: type[msgspec.Struct]) -> str:
-    """A clause to put behind the error of a file of that shape, or nothing."""
+def hint(error: msgspec.ValidationError, file: type[msgspec.Struct], plain: Any = None) -> str:
+    """A clause to put behind the error of a file of that shape, or nothing. `plain` is the file as it was written,
+    where it is at hand: of a table with a kind, only the words of that kind are meant."""
     if match := _UNKNOWN_KEY.search(str(error)):
-        return nearest(match[1], {name for kind in _structs(file, match[2] or "") for name in kind.__struct_fields__})
+        kinds = _of_kind(_structs(file, match[2] or ""), _written(plain, match[2] or ""))
+        return nearest(match[1], {name for kind in kinds for name in kind.__struct_fields__})
     if match := _UNKNOWN_VALUE.search(str(error)):
         table, _, key = match[2].rpartition(".")
         tags = {kind.__struct_config__.tag for kind in _structs(file, table) if kind.__struct_config__.tag_field == key}
@@ -35,6 +37,24 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _structs(file: type[msgspec.Struct], path: str) -> list[type[msgspec.Struct]]:
     return [kind for kind in _at(file, path) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+
+
+def _of_kind(structs: list[type[msgspec.Struct]], table: Any) -> list[type[msgspec.Struct]]:
+    """Those that the table says it is; all, where it does not."""
+    if not isinstance(table, dict):
+        return structs
+    tagged = [kind for kind in structs if table.get(kind.__struct_config__.tag_field) == kind.__struct_config__.tag]
+    return tagged or structs
+
+
+def _written(plain: Any, path: str) -> Any:
+    """What stands at a path of msgspec's, None where the path does not say which of several."""
+    for key, index in _STEP.findall(path):
+        if isinstance(plain, dict) and key:
+            plain = plain.get(key)
+        else:
+            plain = plain[int(index)] if isinstance(plain, list) and index.isdigit() else None
+    return plain
 
 
 def _at(file: type[msgspec.Struct], path: str) -> list[Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from verify_service import codes, recipient
 from verify_service.config import CHANNELS, Config
-from verify_service.errors import InvalidRequest, VerificationNotFound
+from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Start, Verification
 from verify_service.policy.budgets import micro
@@ -19,7 +19,7 @@ from verify_service.refusals import refusal, refused_by
 from verify_service.store.decisions import Refusal
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Refused, Started
 from verify_service.store.verifications import Verifications
-from verify_service.telemetry import CHECKS, STARTS, counting_problems
+from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
 
 
 class Target(NamedTuple):
@@ -80,6 +80,7 @@ class Service:
             context = context._replace(unjudged=[hit.name for hit in hits])
             gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
             self._verifications.decisions.refuse(now, gone)
+            REFUSED.labels(refused.name).inc()
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}".removesuffix(" to "))
@@ -108,7 +109,7 @@ class Service:
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
         outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
-            raise refusal(outcome, proposal.decision, _allows(book))
+            raise _refusal(book, outcome, proposal.decision)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
@@ -157,7 +158,7 @@ class Service:
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise VerificationNotFound
-        raise refusal(outcome, decision, _allows(book))
+        raise _refusal(book, outcome, decision)
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -283,6 +284,8 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
     )
 
 
-def _allows(book: Rulebook) -> dict[str, str]:
-    """What each limit allows, in the policy's own words."""
-    return {limit.name: limit.allow for limit in book.policy.limit}
+def _refusal(book: Rulebook, refused: Refused, decision: str) -> Problem:
+    """The problem of a refusal by the store, counted under what decided; each limit in the policy's own words."""
+    if refused.kind != "mismatch":  # An Idempotency-Key that is used wrongly is no decision of the policy.
+        REFUSED.labels(refused.limit or refused.kind).inc()
+    return refusal(refused, decision, {limit.name: limit.allow for limit in book.policy.limit})

@@ -29,6 +29,11 @@ STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed 
 CHECKS = Counter(
     "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
 )
+REFUSED = Counter(
+    "verify_refused",
+    "Starts and checks refused, by what decided: a limit, a rule, or a circumstance such as cooldown.",
+    ["by"],
+)
 OBSERVED = Counter("verify_observed", "Starts that a limit or rule in observe mode would have refused.", ["rule"])
 UNJUDGED = Counter("verify_unjudged", "Starts and checks that an observed limit or rule could not judge.", ["rule"])
 BLOCKS = Counter("verify_blocks", "Blocks that were made (blocked) or lifted.", ["event", "rule", "mode"])

@@ -43,7 +43,9 @@ def blocks_list(as_json: bool) -> None:
 def blocks_lift(block_id: str, reason: str, by: str) -> None:
     """Ends a block at once; its place is remembered as a false positive and needs more evidence for a week."""
     service = _remote()
-    lifted = service.store.blocks.lift(service.clock.now(), block_id, by, reason)
+    policy = service.policy
+    policy.refresh()
+    lifted = service.store.blocks.lift(service.clock.now(), block_id, by, reason, policy().watches.modes)
     if lifted is None:
         raise ConfigError(f"{block_id}: no such live block; `verify-service blocks list` shows them")
     click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {_refused(lifted)})")

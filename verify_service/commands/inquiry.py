@@ -6,10 +6,11 @@ import sys
 import click
 import msgspec
 
-from verify_service import recipient, settings
+from verify_service import config, recipient, settings
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.duration import rfc3339
 from verify_service.errors import Problem
+from verify_service.hints import nearest
 from verify_service.inquiry import Inquiry
 from verify_service.model import Number
 from verify_service.policy.decisions import Decision
@@ -31,6 +32,15 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter("is not an IPv4 or IPv6 address") from None
 
 
+def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """A tenant of the service: one of the file's, where VERIFY_CONFIG says which that is."""
+    found = settings.read()
+    known = {"default", *config.load(found.config, None).tenants} if found.config else {value}
+    if value not in known:
+        raise click.BadParameter(f"{found.config} has no [tenants.{value}]{nearest(value, known)}")
+    return value
+
+
 to_option = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
 
 
@@ -39,7 +49,7 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
 @click.option("--device", help="Your name for the person's device.")
 @click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
-@click.option("--tenant", default="default", show_default=True, help="Whose start it would be.")
+@click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(number: Number, ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
     """Judges a start that is not made, by the policy in force: every limit and rule, and nothing is spent."""

@@ -1,6 +1,7 @@
 """The live policy from the command line: push, show, log, roll back."""
 
 import getpass
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,14 @@ def _line(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     return value
 
 
+def _revision(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,8}", value):
+        raise click.BadParameter(f"{value!r} is no revision: write a number such as 3; `policy log` lists them")
+    return int(value)
+
+
 reason_option = click.option("--reason", required=True, callback=_line, help="One line on why, for the events.")
 by_option = click.option("--by", default=_login, help="Who does it, for the log.  [default: the login name]")
 _note = click.option("--note", default="", help="One line on why, for the log.")
@@ -51,7 +60,7 @@ def push(file: Path, by: str, note: str) -> None:
 
 
 @click.command("show")
-@click.option("--rev", type=click.IntRange(1), help="An earlier revision.  [default: the one in force]")
+@click.option("--rev", metavar="REVISION", callback=_revision, help="An earlier revision.  [default: the one in force]")
 @_json
 def show(rev: int | None, as_json: bool) -> None:
     """Prints the policy in force, as it was pushed."""
@@ -80,7 +89,7 @@ def log(as_json: bool) -> None:
 
 
 @click.command("rollback")
-@click.argument("rev", type=click.IntRange(1))
+@click.argument("rev", callback=_revision)
 @by_option
 @click.option("--note", help="One line on why, for the log.  [default: rollback to REV]")
 def rollback(rev: int, by: str, note: str | None) -> None:

@@ -2,14 +2,16 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from verify_service import phone, recipient
 from verify_service.errors import ConfigError, Problem
 from verify_service.hints import nearest
 from verify_service.policy.base import DAY_MS
-from verify_service.policy.budgets import MICRO, Budget
-from verify_service.policy.sections import Entries, Policy
+from verify_service.policy.budgets import MICRO, Budget, micro
+from verify_service.policy.rules import Pumping
+from verify_service.policy.sections import Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
@@ -20,9 +22,10 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 _USERS_OWN = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
 
 
-def check(policy: Policy) -> None:
-    """Returns where the policy may be used. Raises ConfigError, without the source in front."""
-    for fault in (*_names(policy), *_limits(policy), *_budgets(policy), *_statics(policy)):
+def check(policy: Policy, plain: Mapping[str, Any]) -> None:
+    """Returns where the policy may be used; `plain` is its file as it was written, which says where in a list an entry
+    stands. Raises ConfigError, without the source in front."""
+    for fault in (*_names(policy), *_limits(policy), *_blocks(policy), *_budgets(policy), *_statics(policy, plain)):
         raise ConfigError(fault)
     chance = policy.guess_chance()
     if chance > policy.code.guess_ceiling:
@@ -66,6 +69,15 @@ def _limits(policy: Policy) -> Iterator[str]:
             yield f"{at}.net_of_approved: only starts are given back by an approval"
 
 
+def _blocks(policy: Policy) -> Iterator[str]:
+    for index, rule in enumerate(policy.rule):
+        if isinstance(rule, Pumping) and rule.block_most.ms < rule.block_for.ms:
+            yield (
+                f"rule[{index}] ({rule.name}).block_most: is {rule.block_most.text}, shorter than the first block; "
+                f'make it "{rule.block_for.text}" or longer, or shorten block_for'
+            )
+
+
 def _budgets(policy: Policy) -> Iterator[str]:
     for index, budget in enumerate(policy.rule):
         if not isinstance(budget, Budget):
@@ -96,27 +108,39 @@ def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
         return
     if budget.share_of_all is not None and "country" not in budget.of:
         yield f'{at}.share_of_all: is a country\'s share of all countries; add "country" to `of`, or remove it'
+    if (budget.share_of_all or 0) > 1:
+        yield f"{at}.share_of_all: is a part of all messages, 1 at most; 40 % is 0.4"
     if DAY_MS not in (ms for _, ms in budget.windows):
         yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
     dearest = max((*policy.prices.values(), policy.default_price))
     if (budget.at_least or 0) < dearest:
         yield f"{at}.at_least: the dearest message costs ${dearest:g} by [prices]; without a past, none would fit"
+    for amount, ms in budget.windows:
+        if ms == DAY_MS and micro(budget.at_least or 0) > amount:
+            yield f"{at}.at_least: is more than the ${amount / MICRO:g} a day of `allow`; lower it, or raise `allow`"
 
 
-def _statics(policy: Policy) -> Iterator[str]:
-    for line_type in sorted(policy.line_types.deny - phone.LINE_TYPES):
-        yield f"line_types.deny: {line_type!r} is none of {', '.join(sorted(phone.LINE_TYPES))}"
+def _statics(policy: Policy, plain: Mapping[str, Any]) -> Iterator[str]:
+    for at, line_type in _entries(plain, "line_types", "deny"):
+        if line_type not in phone.LINE_TYPES:
+            yield f"{at}: {line_type!r} is none of {', '.join(sorted(phone.LINE_TYPES))}"
     lists = {name: getattr(policy.countries, name) for name in ("allow", "observe", "deny")}
-    for name, countries in lists.items():
-        for country in sorted(countries):
-            yield from _country(f"countries.{name}", country)
+    for name in lists:
+        for at, country in _entries(plain, "countries", name):
+            yield from _country(at, country)
             for other in lists:
                 if other != name and country in lists[other]:
-                    yield f"countries.{name}: {country!r} stands in `{other}` as well; keep one"
+                    yield f"{at}: {country!r} stands in `{other}` as well; keep one"
     for country in sorted(policy.prices.keys() - {"default"}):
         yield from _country("prices", country)
-    for name, entries in (("allow", policy.allow), ("block", policy.block)):
-        yield from _entries(name, entries)
+    for name in ("allow", "block"):
+        yield from _named(plain, name)
+
+
+def _entries(plain: Mapping[str, Any], table: str, key: str) -> Iterator[tuple[str, str]]:
+    """Each entry of a list, after where it stands."""
+    for index, entry in enumerate(plain.get(table, {}).get(key, ())):
+        yield f"{table}.{key}[{index}]", entry
 
 
 def _country(at: str, country: str) -> Iterator[str]:
@@ -125,22 +149,22 @@ def _country(at: str, country: str) -> Iterator[str]:
         yield f"{at}: {country!r} is no ISO 3166 code of a country with a numbering plan, such as US{meant}"
 
 
-def _entries(name: str, entries: Entries) -> Iterator[str]:
-    for number in sorted(entries.numbers):
+def _named(plain: Mapping[str, Any], name: str) -> Iterator[str]:
+    for at, number in _entries(plain, name, "numbers"):
         try:
             # A domain alone stands for all of its mailboxes.
             found = recipient.parse(f"any{number}" if number.startswith("@") else number, None)
             written = found.range if number.startswith("@") else found.e164.lower()
             if written != number:
                 form = f"in lower case and ASCII, as {written}" if found.is_email else "in E.164"
-                yield f"{name}.numbers: {number!r} is not written {form}"
+                yield f"{at}: {number!r} is not written {form}"
         except Problem as error:
-            yield f"{name}.numbers: {number!r}: {error}"
-    for prefix in sorted(entries.prefixes):
+            yield f"{at}: {number!r}: {error}"
+    for at, prefix in _entries(plain, name, "prefixes"):
         if not _PREFIX.fullmatch(prefix):
-            yield f"{name}.prefixes: {prefix!r} is not the beginning of a number in E.164, such as +4477"
-    for network in sorted(entries.networks):
+            yield f"{at}: {prefix!r} is not the beginning of a number in E.164, such as +4477"
+    for at, network in _entries(plain, name, "networks"):
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            yield f"{name}.networks: {network!r} is no address or network such as 203.0.113.0/24: {error}"
+            yield f"{at}: {network!r} is no address or network such as 203.0.113.0/24: {error}"

@@ -131,7 +131,7 @@ def _of_judged(each: Judged) -> Verdict:
 
 def _sentence(each: Judged) -> str:
     if each.kind == "pumping":
-        return watches.sentence(each.name, _verb(each), each.key, each.evidence)
+        return watches.sentence(each.name, _verb(each), each.key, each.evidence, each.wait)
     if each.count is None or each.bound is None or each.window is None:
         said = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in each.evidence.items())
         return f"The {each.kind} rule `{each.name}` {_verb(each)}{f': {said}' if said else ''}."

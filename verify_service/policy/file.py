@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_A_PRICE = "$.prices[...]"
+
+
 def default_text(*, enforce: bool = False) -> str:
     """The shipped default policy as it is printed by `verify-service policy default`; with `enforce`, every limit and
     rule in that mode."""
@@ -55,16 +58,29 @@ def parse(text: str, source: str) -> Policy:
         _say_kinds(plain, source)
         policy = msgspec.convert(plain, Policy, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {error}{hint(error, Policy)}") from None
+        said = str(error)
+        if _A_PRICE in said:
+            said = said.replace(_A_PRICE, f"$.prices.{_bad_price(plain['prices'])}")
+        raise ConfigError(f"{source}: {said}{hint(error, Policy, plain)}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{source}: tables or lists are nested too deeply; no key of a policy needs that") from None
     try:
-        check(policy)
+        check(policy, plain)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
     return policy
+
+
+def _bad_price(prices: Any) -> str:
+    """The first country whose price is none: msgspec does not say which value of a table it means."""
+    for country in prices:
+        try:
+            msgspec.convert({"prices": {country: prices[country]}}, Policy)
+        except msgspec.ValidationError:
+            return str(country)
+    return "…"
 
 
 def _say_kinds(plain: dict[str, Any], source: str) -> None:

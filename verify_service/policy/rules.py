@@ -12,6 +12,9 @@ Odds = Annotated[float, Meta(ge=2, le=1e12)]
 Messages = Annotated[int, Meta(ge=1, le=100_000)]
 Times = Annotated[float, Meta(ge=1, le=1000)]
 
+_LEARNING = 0.25
+"""The same as `fraud_conversion`, of a rule that is new: pumping converts less, a poor carrier does not."""
+
 
 class Pumping(Section, frozen=True, tag_field="kind", tag="pumping"):
     """SMS pumping: more starts than usual to a carrier prefix or a block of 10,000 numbers, and nobody enters the code.
@@ -47,6 +50,9 @@ class Pumping(Section, frozen=True, tag_field="kind", tag="pumping"):
     trust_after: Annotated[Duration, Meta(description="Age of a conversion that makes its number trusted.")] = lasting(
         "1 day"
     )
+    learn_for: Annotated[
+        Duration, Meta(description="How long after its first start the rule takes a poor carrier for no fraud.")
+    ] = lasting("36 hours")
     forgive: Annotated[Duration, Meta(description="How long a lifted place needs half as much again.")] = lasting(
         "7 days"
     )
@@ -58,6 +64,8 @@ class Pumping(Section, frozen=True, tag_field="kind", tag="pumping"):
             "enforced": self.mode == "enforce",
             "usual": self.usual_conversion,
             "drop": self.fraud_conversion,
+            "learn_drop": min(self.fraud_conversion, _LEARNING),
+            "learn_for": self.learn_for.ms,
             "prefix": log(self.prefix_odds),
             "hot": log(self.hot_odds),
             "block": log(self.block_odds),

@@ -56,8 +56,11 @@ class Watches:
         return int(tag[:8], 16), int(self._tagger.tag("sixteen", str(int(number.e164[1:]) // 16))[:8], 16), 2
 
 
-def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str | int | float]) -> str:
-    """What a pumping rule says of a start, with its figures."""
+def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str | int | float], wait: float) -> str:
+    """What a pumping rule says of a start, with its figures; `wait` is what is left of a block, in milliseconds.
+
+    Under a block the evidence fades, since nothing is sent: what it was made on stands in the list of blocks.
+    """
     if place is None:
         return f"The pumping rule `{name}` {verb}: the number or address has converted before."
     figures = {key: float(value) for key, value in evidence.items()}
@@ -65,10 +68,13 @@ def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str
         f"The pumping rule `{name}` {verb}: {place} had {figures['messages']:.0f} messages in about three hours, "
         f"{figures['converted']:.0f} converted, where {figures['usual_conversion']:.0%} is usual; "
         f"{figures['an_hour']:.0f} starts an hour, where {figures['usual_an_hour']:.1f} is usual; "
-        f"the odds for fraud are {_odds(figures['odds'])}"
+        f"the odds for fraud are {_odds(figures['odds'])}{' by now' if 'refused' in figures else ''}"
     )
     if "refused" in figures:
-        said += ", and it is blocked"
+        said += (
+            f", and it stays blocked for another {max(1, -(-int(wait) // 60_000))} min on what the block was made on, "
+            "which `verify-service blocks list` shows"
+        )
     else:
         said += (
             f", and a block needs {_odds(figures['needed_odds'])} and {figures['needed_an_hour']:.1f} starts an hour, "

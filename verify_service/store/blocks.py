@@ -17,10 +17,11 @@ _MOST = 1000
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A block as it stands. Times in milliseconds since the epoch; odds as natural logarithms.
 
-    `mode` is the rule's when the block was made. `place` is a carrier prefix, or a number without its last four digits.
-    `messages` and `converted` are those of about the last three hours when the block was made; the figures from
-    `refused` on are since then: starts refused; starts that would have been while the rule only watched, and how many
-    of these were approved; starts let through to see whether people are back, and how many of these were approved.
+    `mode` is the rule's when the block was made, or in force, as `under` and `lift` say. `place` is a prefix, or
+    a number without its last four digits. `messages` and `converted` are those of about the last three hours when the
+    block was made; the figures from `refused` on are since then: starts refused; starts that would have been while the
+    rule only watched, and how many of these were approved; starts let through to see whether people are back, and how
+    many of these were approved.
     """
 
     id: str
@@ -80,16 +81,18 @@ class Blocks:
         answers = self._link.burst([Call(part, "blocks", [f"{prefix(part)}blocks"], [now, _MOST]) for part in parts])
         return sorted((_decode(packed) for answer in answers for packed in answer), key=lambda block: -block.at)
 
-    def lift(self, now: int, block_id: str, by: str, reason: str) -> Block | None:
+    def lift(self, now: int, block_id: str, by: str, reason: str, modes: Mapping[str, str]) -> Block | None:
         """Ends a live block, says so in the events, and makes its place need half as much evidence again for a while.
 
-        In force at once. Answers the block as it stood, None where none is live. Raises StoreUnavailable.
+        In force at once; `modes` are those of the rules in force, by name. Answers the block as it stood, in its rule's
+        mode (of a rule that is gone: off), None where none is live. Raises StoreUnavailable.
         """
         try:
             _id.decode(msgspec.json.encode(block_id))
         except msgspec.ValidationError:
             return None
         part = partitions.of_id(block_id, self._link.partitions)
-        call = Call(part, "lift", [f"{prefix(part)}block:{block_id}"], [now, self._keep_events, by, reason])
+        key = f"{prefix(part)}block:{block_id}"
+        call = Call(part, "lift", [key], [now, self._keep_events, by, reason, msgspec.msgpack.encode(modes)])
         packed = self._link.call(call)
         return _decode(packed) if packed else None

@@ -21,7 +21,7 @@ _policy = msgspec.json.Decoder(bodies.PolicyBody)
 _IF_MATCH = re.compile(r'\*|"([1-9][0-9]{0,8})"')
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+)*): (.*)", re.DOTALL)
+_PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+(?:\[\d+\])?)*): (.*)", re.DOTALL)
 
 
 @admin.get("/policy")

@@ -28,7 +28,8 @@ def lift(tenant: str, block_id: str) -> Response:
         reason = msgspec.convert(request.args.get("reason"), bodies.Reason)
     except msgspec.ValidationError:
         raise InvalidRequest("reason", "is required in the query: one line of 1 to 500 characters") from None
-    lifted = parts().store.blocks.lift(parts().clock.now(), block_id, f"api:{tenant}", reason)
+    modes = parts().live().watches.modes
+    lifted = parts().store.blocks.lift(parts().clock.now(), block_id, f"api:{tenant}", reason, modes)
     if lifted is None:
         raise NotFound("There is no such live block: it is unknown, has ended, or was lifted.")
     return json(shown(lifted))

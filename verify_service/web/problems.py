@@ -60,11 +60,12 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
+        most = (request.max_content_length or MOST_BYTES + 1) - 1
         slug = _BY_STATUS.get(error.code or 400, "invalid-request")
         detail = {
             404: "This server has no such path.",
             405: f"This path has no {request.method}.",
-            413: f"A body may have {MOST_BYTES} bytes at most.",
+            413: f"A body here may have {most} bytes at most.",
         }.get(error.code or 400, error.description or PROBLEMS[slug].title)
         members = {"errors": [{"field": "", "message": detail}]} if slug == "invalid-request" else {}
         answer = respond(slug, detail, members)

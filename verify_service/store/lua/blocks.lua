@@ -2,10 +2,12 @@
 
 local BLOCK_LIFE = 172800000
 
+local function block_of(chart) return chart.block or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
+
 local function is_blocked(chart, now) return chart.block ~= nil and chart.block[TILL] > now end
 
 local function make_block(base, rule, chart, seen, now)
-  local block = chart.block or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local block = block_of(chart)
   local again = block[TILL] > 0 and now - block[TILL] < 86400000
   block[TIER] = again and block[TIER] + 1 or 0
   block[MADE], block[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ block[TIER])
@@ -71,14 +73,43 @@ local function watch_blocks(base, now, most)
   return answer
 end
 
--- Ends a block that was a mistake: its place starts again without evidence, and needs half as much again for a while.
+-- Leaves a place without evidence; where it is to need half as much again for a while, until when.
+local function forget_evidence(chart, raised)
+  chart[WEIGHT], chart[NEAR], chart[LATE], chart[EXCUSED], chart[SENT], chart[WON] = 0, 0, 0, 0, 0, 0
+  chart.open = {}
+  if raised then
+    chart.block = block_of(chart)
+    chart.block[RAISED] = raised
+  end
+end
+
+-- Ends a block that was a mistake. What its place showed stands in the charts of its prefix and its country, too: they
+-- forget with it, but for a prefix that is blocked, and for a country where another prefix was blocked lately.
 local function watch_lift(base, id, now)
   local seen, chart = live_block(base, id, now)
   if not seen then return nil end
-  forget_evidence(chart)
+  local till = now + seen.forgive
+  forget_evidence(chart, till)
   local block = chart.block
-  block[TILL], block[MADE], block[TIER], block[RAISED] = 0, 0, 0, now + seen.forgive
+  block[TILL], block[MADE], block[TIER] = 0, 0, 0
   save_chart(seen.key, seen.key:match(':(%a)[^:]*$'), chart)
+  for level, key in ipairs(seen.within or {}) do
+    local packed = redis.call('GET', key)
+    if packed then
+      local around = chart_of(packed)
+      if level == 2 and not is_blocked(around, now) then
+        forget_evidence(around, till)
+      elseif level == 1 then
+        age_chart(around, now)
+        if #seen.within == 1 then around[SPREAD] = math.max(0, around[SPREAD] - 1) end
+        if around[SPREAD] < 0.5 then
+          forget_evidence(around)
+          around[HOT] = 0
+        end
+      end
+      save_chart(key, level == 1 and 'c' or 'p', around)
+    end
+  end
   redis.call('DEL', base .. 'block:' .. id)
   redis.call('ZREM', base .. 'blocks', id)
   return seen
@@ -91,11 +122,13 @@ end
 
 -- lift: ends a block by hand. Called by the service, for an operator.
 --   KEYS[1]  block:<id>     ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  by whom   ARGV[4]  why
+--   ARGV[5]  the modes of the rules in force by name, msgpack; of any other it is off
 -- Answers the block as it stood, msgpack, or false where none is live.
 local function lift(KEYS, ARGV)
   local base, id, now = KEYS[1]:match('^(.-{%d+}:)'), KEYS[1]:match('block:(.*)$'), tonumber(ARGV[1])
   local seen = watch_lift(base, id, now)
   if not seen then return false end
+  seen.mode = cmsgpack.unpack(ARGV[5])[seen.rule] or 'off'
   emit(base, ARGV[2], now, 'lifted', id, {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'by', ARGV[3],
     'reason', ARGV[4]})
   return cmsgpack.pack(seen)

@@ -29,11 +29,6 @@ local BLOCK_FIELDS, BLOCK_LAYOUT = 13, '<ddddfffffffff'
 local OPEN_LAYOUT = {}
 for slots = 0, 255 do OPEN_LAYOUT[slots] = '<' .. ('IHH'):rep(slots) end
 
-local function forget_evidence(chart)
-  chart[WEIGHT], chart[NEAR], chart[LATE], chart[EXCUSED], chart[SENT], chart[WON] = 0, 0, 0, 0, 0, 0
-  chart.open = {}
-end
-
 local function chart_of(packed, now)
   if not packed then
     return {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
@@ -95,12 +90,13 @@ end
 -- How slowly people of a country enter their codes, 1 being half of them within 15 seconds.
 local function slowness(country) return math.min(4, math.max(0.7, math.exp(country[DELAY] - USUAL_DELAY))) end
 
--- Settles the trials that are old enough, under the usual conversion p0; returns the evidence of all, open ones too,
--- and how many are too young to say anything. `slow` is the country's slowness; no evidence counts below `lowest`.
-local function settle_chart(chart, rule, p0, now, learn, slow, lowest)
+-- Settles the trials that are old enough, under the usual conversion p0, of which fraud has the share `drop`; returns
+-- the evidence of all, open ones too, and how many are too young to say anything. `slow` is the country's slowness; no
+-- evidence counts below `lowest`.
+local function settle_chart(chart, drop, p0, now, learn, slow, lowest)
   chart[WEIGHT] = math.max(lowest, chart[WEIGHT])
-  local p1, open = rule.drop * p0, chart.open
-  local win, fail = rule.win, math.log((1 - p1) / (1 - p0))
+  local p1, open = drop * p0, chart.open
+  local win, fail = math.log(drop), math.log((1 - p1) / (1 - p0))
   if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
     chart[WEIGHT] = math.max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
     chart[K] = math.min(chart[N], chart[K] + chart[LATE])

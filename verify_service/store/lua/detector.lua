@@ -2,6 +2,7 @@
 -- country, its carrier prefix, its block of 10,000 numbers), whatever the traffic.
 --   chart:<rule>:<c|p|b><place>     a chart, as charts.lua packs it
 --   known:<tag>                     a number or address that converted: first conversion, starts, conversions
+--   since:<rule>                    when the rule saw its first start here
 --   block:<id>, blocks              what a block was made on; the ids by the end of the block
 --
 -- A trial is one verification, its resends left out. Its likelihood ratio, fraud against the place's usual conversion,
@@ -29,7 +30,6 @@ local rule_packed, rule_kept
 local function rule_of(packed)
   if packed ~= rule_packed then
     rule_packed, rule_kept = packed, cmsgpack.unpack(packed)
-    rule_kept.win = math.log(rule_kept.drop)
   end
   return rule_kept
 end
@@ -74,7 +74,8 @@ local function seen_at(state, level)
   local chart, key = state[level], state.keys[level]
   local needed, part = needs_of(state, level)
   return {
-    place = '+' .. key:match('%d*$'), key = key, messages = chart[SENT], converted = chart[WON],
+    place = '+' .. key:match('%d*$'), key = key, within = {unpack(state.keys, 1, level - 1)},
+    messages = chart[SENT], converted = chart[WON],
     usual_conversion = state.p0, evidence = level == 2 and state.of_prefix or state.of_block, needed = needed,
     an_hour = hourly(chart, state.now), usual_an_hour = chart[RATE],
     needed_an_hour = needed_hourly(chart, state.rule,
@@ -111,9 +112,13 @@ local function watch_judge(key, spec, now)
   local rule, stem = rule_of(packed), base .. 'chart:' .. name .. ':'
   local keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block,
     base .. 'known:' .. number, ip ~= '' and base .. 'known:' .. ip or nil}
-  local found = redis.call('MGET', unpack(keys))
+  local since = base .. 'since:' .. name
+  local found = redis.call('MGET', since, unpack(keys))
+  -- When the rule began here: by recorded time, so that a backtest learns as long.
+  local began = tonumber(table.remove(found, 1) or now)
   local of_ip = found[5]
-  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip}
+  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip, since = since,
+    began = began}
   if trusted(found[4], rule, now) or trusted(of_ip, rule, now) then
     state.trusted = true
     return state
@@ -125,10 +130,13 @@ local function watch_judge(key, spec, now)
   age_chart(prefix, now)
 
   local conversion = (country[K] + 50 * rule.usual) / (country[N] + 50)
+  -- A rule that is new knows neither what volume nor what conversion is usual: it would take the growth of a morning for
+  -- excess and a poor carrier for fraud. Until it does, only what hardly converts at all is fraud.
+  local drop = now - began < rule.learn_for and rule.learn_drop or rule.drop
   -- Conversions an hour: the last quarter's against the last hours'.
   local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
   local slow = slowness(country)
-  local heat = settle_chart(country, rule, usual(conversion), now, not outage, slow, FLOOR)
+  local heat = settle_chart(country, drop, usual(conversion), now, not outage, slow, FLOOR)
   if heat >= rule.country and not outage and not is_quiet(country, now)
     and excessive(country, rule, rule.country_messages, 1, now) then
     country[HOT], hot = now + HOT_MS, true
@@ -137,7 +145,7 @@ local function watch_judge(key, spec, now)
   -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
   local p0 = usual((prefix[K] + 40 * conversion * (hot and 1 or 0.87)) / (prefix[N] + 40))
   local in_prefix, prefix_waiting =
-    settle_chart(prefix, rule, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
+    settle_chart(prefix, drop, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
   if near == 2 then
     state.near, state.used = neighbours(prefix, own, sixteen), struct.pack('<II', own, sixteen)
   elseif near >= 0 then
@@ -149,7 +157,7 @@ local function watch_judge(key, spec, now)
     block = chart_of(found[3], now)
     block[HOT] = country[HOT]
     age_chart(block, now)
-    in_block, block_waiting = settle_chart(block, rule, p0, now, false, slow, FLOOR)
+    in_block, block_waiting = settle_chart(block, drop, p0, now, false, slow, FLOOR)
     if state.near ~= nil then
       block[NEAR] = math.min(NEAR_MOST, math.max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
     end
@@ -179,6 +187,8 @@ local function save_charts(state)
 end
 
 local function count_volume(state)
+  -- With the first start of a country's hour: often enough to keep it alive.
+  if state[1][THIS] == 0 then redis.call('SET', state.since, digits(state.began), 'PX', LIFE.p) end
   for level = 1, #state do
     local chart = state[level]
     chart[THIS], chart[SIX] = chart[THIS] + 1, chart[SIX] + 1
