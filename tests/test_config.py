@@ -6,12 +6,15 @@ import pytest
 
 from verify_service import config
 from verify_service.codes import api_key_digest
-from verify_service.config import Principal, Via
+from verify_service.config import Principal
 from verify_service.errors import ConfigError
 from verify_service.providers.webhook import WebhookSettings
+from verify_service.routing import Via
 
 FAKE = '[providers.fake-a]\nkind = "fake"\n'
 HOOK = '[providers.hook]\nkind = "webhook"\nurl = "https://sms.example.com/send"\nsecret = "env:HOOK_SECRET"\n'
+TWILIO = f'[providers.twilio]\nkind = "twilio"\naccount = "AC{32 * "0"}"\nauth_token = "env:TWILIO"\n'
+SHORT = '[senders.short]\ntype = "short-code"\naddress = "43721"\n'
 DIGEST = api_key_digest("vk_acme_0123456789abcdef")
 
 WHOLE = f"""
@@ -100,6 +103,29 @@ def test_a_route_that_names_the_country_comes_before_the_general_one(tmp_path: P
     assert found.route("DE", "voice") is None
 
 
+def test_what_leaves_no_doubt_is_taken(tmp_path: Path) -> None:
+    """A vendor's own id of a sender, a second route where the first has no sender, a provider of one's own without one,
+    and a language that is not shipped."""
+    found = load(
+        tmp_path,
+        HOOK
+        + SHORT
+        + 'countries = ["DE"]\n'
+        + f'[senders.pool]\ntype = "long-code"\naddress = "MG{32 * "0"}"\n'
+        + '[[routes]]\ncountries = ["US", "DE"]\nvia = [{ provider = "hook", sender = "short" }]\n'
+        + '[[routes]]\ncountries = ["US"]\nreceipt_within = "9 seconds"\n'
+        + 'via = [{ provider = "hook", sender = "pool" }]\n'
+        + '[[routes]]\ncountries = ["CA"]\nvia = [{ provider = "hook" }]\n'
+        + '[templates.login]\ncy = "{code} yw eich cod."\n',
+    )
+    taken = {country: found.route(country, "sms") for country in ("DE", "US", "CA")}
+    assert {country: route and route.via[0].sender for country, route in taken.items()} == {
+        "DE": "short",
+        "US": "pool",
+        "CA": None,
+    }
+
+
 def test_the_environment_s_key_joins_the_file_s(tmp_path: Path) -> None:
     """`VERIFY_API_KEY` works beside the keys of the file; a brand of its own stays."""
     text = FAKE + '[tenants.default]\nbrand = "Ours"\n'
@@ -116,7 +142,7 @@ BAD = {
     "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),
     "an unknown key": (
         FAKE + "[tenants.acme]\nname = 'x'\n",
-        r"unknown field `name` - at `\$\.tenants\[\.\.\.\]`; it is one of api_keys, brand, webhook$",
+        r"unknown field `name` - at `\$\.tenants\.acme`; it is one of api_keys, brand, webhook$",
     ),
     "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
     "a digest": (FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n', r"api_keys\[0\]\.digest`"),
@@ -161,6 +187,60 @@ BAD = {
     "a channel": (
         FAKE + '[[routes]]\nchannel = "fax"\nvia = [{ provider = "fake-a" }]\n',
         r"'fax' - at `\$\.routes\[0\]\.channel`; it is one of email, rcs, sms, voice, whatsapp$",
+    ),
+    "a country that is called otherwise": (
+        FAKE + '[[routes]]\ncountries = ["UK"]\nvia = [{ provider = "fake-a" }]\n',
+        r"routes\[0\]\.countries: 'UK' is not an ISO 3166 code or \*; did you mean 'GB'\?$",
+    ),
+    "a sender's country": (
+        FAKE + SHORT + 'countries = ["UK"]\n',
+        r"senders\.short\.countries: 'UK' .*did you mean 'GB'\?$",
+    ),
+    "a name as a short code": (
+        FAKE + SHORT.replace("43721", "abc"),
+        r"senders\.short\.address: 'abc': the address of a short-code is digits alone, such as 43721$",
+    ),
+    "a number without its country": (
+        FAKE + SHORT.replace("short-code", "toll-free").replace("43721", "8885550100"),
+        r"senders\.short\.address: '8885550100': .* is a number in E\.164, such as \+18885550100$",
+    ),
+    "a sender's throughput": (
+        FAKE + SHORT + "per_second = 0\n",
+        r"at `\$\.senders\.short\.per_second`$",
+    ),
+    "no sender where names are refused": (
+        TWILIO + '[[routes]]\ncountries = ["US", "DE"]\nvia = [{ provider = "twilio" }]\n',
+        r"routes\[0\]: twilio has no sender, .* carriers in US refuse names; give it a short code, ",
+    ),
+    "receipts that cannot come": (
+        TWILIO + '[[routes]]\nvia = [{ provider = "twilio" }]\nreceipt_within = "9 seconds"\n',
+        r"routes\[0\]\.receipt_within: twilio calls us with receipts, and there is no public_url, ",
+    ),
+    "a route that is never taken": (
+        FAKE + 2 * '[[routes]]\ncountries = ["US"]\nvia = [{ provider = "fake-a" }]\n',
+        r"routes\[1\]\.countries: routes\[0\] carries sms to US already, so this one is never taken; ",
+    ),
+    "a fallback to itself": (
+        FAKE + '[[routes]]\nvia = [{ provider = "fake-a" }]\nfallback = ["sms"]\n',
+        r"routes\[0\]\.fallback: sms is the route's own channel",
+    ),
+    "a fallback to nowhere": (
+        FAKE
+        + '[[routes]]\ncountries = ["US"]\nvia = [{ provider = "fake-a" }]\nfallback = ["voice"]\n'
+        + '[[routes]]\ncountries = ["DE"]\nchannel = "voice"\nvia = [{ provider = "fake-a" }]\n',
+        r"routes\[0\]\.fallback: there is no route by voice to US; write one$",
+    ),
+    "a public address without a scheme": (
+        'public_url = "verify.example.com"\n' + FAKE,
+        r"`\$\.public_url`; write it whole, such as https://verify\.example\.com$",
+    ),
+    "an account": (
+        TWILIO.replace("AC", "XC"),
+        r"providers\.twilio: .*`\$\.account`; the console shows it as Account SID: AC and 32 hex digits$",
+    ),
+    "a language": (
+        FAKE + '[templates.login]\nenn = "{code} is your code."\n',
+        r"templates\.login\.enn: there is no language \"enn\"; did you mean 'en'\?$",
     ),
     "no weight": (
         FAKE + '[[routes]]\nvia = [{ provider = "fake-a", weight = 0 }]\n',

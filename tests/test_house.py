@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 ROOMS = [
     ["model", "errors"],
     ["adapters", "codes", "duration", "hints", "messages", "phone", "recipient", "signing"],
+    ["routing"],
     ["settings", "config"],
     ["simulate"],
     ["telemetry"],

@@ -17,6 +17,7 @@ from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import CheckStatus, Status, TimelineName
 from verify_service.people import People
 from verify_service.policy.live import LivePolicy
+from verify_service.routing import CHANNELS
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
@@ -93,7 +94,7 @@ def constraints(schema: dict[str, Any]) -> dict[str, Any]:
     # What the code judges after the struct: an address by `ipaddress`, a channel by what it can route.
     if found.get("anyOf") == [{"format": "ipv4"}, {"format": "ipv6"}]:
         del found["anyOf"]
-    if set(found.get("enum", ())) - {None} == set(config.CHANNELS):
+    if set(found.get("enum", ())) - {None} == set(CHANNELS):
         del found["enum"]
         found["maxLength"] = 32
     return found
@@ -188,7 +189,7 @@ def test_the_words_of_answers_are_the_same() -> None:
     assert schemas["Verification"]["properties"]["status"]["enum"] == list(Status.__args__)  # type: ignore[attr-defined]
     assert set(schemas["Checked"]["properties"]["status"]["enum"]) == set(CheckStatus.__args__)  # type: ignore[attr-defined]
     assert schemas["TimelineEvent"]["properties"]["event"]["enum"] == list(TimelineName.__args__)  # type: ignore[attr-defined]
-    assert schemas["Channel"]["enum"] == list(config.CHANNELS)
+    assert schemas["Channel"]["enum"] == list(CHANNELS)
     names = {field.encode_name for field in msgspec.structs.fields(InboxMessage)}
     assert schemas["InboxMessage"]["properties"].keys() == names
 

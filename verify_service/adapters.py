@@ -72,13 +72,19 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """A kind of provider. `settings` is the msgspec struct of its table in verify.toml, without `kind`."""
+    """A kind of provider. `settings` is the msgspec struct of its table in verify.toml, without `kind`.
+
+    `needs_public_url` says that receipts come only where verify.toml has a `public_url`; `names_sender` that who takes
+    the messages decides from which address they go, where the route names no sender.
+    """
 
     settings: type[Any]
     provider: Callable[[Any, Surroundings], Provider]
     callbacks: Callable[[Any, Surroundings], Callbacks] | None = None
     channels: frozenset[str] = frozenset({"sms"})
     fake: bool = False
+    needs_public_url: bool = False
+    names_sender: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

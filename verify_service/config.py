@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -17,31 +17,26 @@ from verify_service.errors import ConfigError
 from verify_service.hints import hint
 from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
 from verify_service.model import Tenant
+from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 Scope = Literal["verify", "admin", "read"]
-Channel = Literal["sms", "rcs", "voice", "whatsapp", "email"]
-CHANNELS: tuple[Channel, ...] = get_args(Channel)
+PublicUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z", description="write it whole, such as https://verify.example.com")
+]
 WEBHOOK_PATIENCE_S = 20
 WebhookEvent = Literal[
     "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
 ]
-# Where no message arrives from a sender with letters in it.
-NUMERIC_ONLY = frozenset({"US", "CA"})
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; a key that it does not know is refused."""
-
-
-class ApiKey(_Section, frozen=True):
+class ApiKey(Section, frozen=True):
     """An API key by its digest, as `verify-service apikey new` prints it."""
 
     digest: Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 
-class WebhookConfig(_Section, frozen=True, kw_only=True):
+class WebhookConfig(Section, frozen=True, kw_only=True):
     """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
     `timeout` is for connecting and for the answer each."""
 
@@ -55,7 +50,7 @@ class WebhookConfig(_Section, frozen=True, kw_only=True):
         return (self.secret,) if isinstance(self.secret, str) else self.secret
 
 
-class TenantConfig(_Section, frozen=True):
+class TenantConfig(Section, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
     webhook: WebhookConfig | None = None
@@ -69,51 +64,7 @@ class ProviderConfig(NamedTuple):
     settings: Any
 
 
-class SenderConfig(_Section, frozen=True, kw_only=True):
-    """An address that messages come from. `per_second` is its throughput in segments (calls, on voice), shared by all
-    dispatchers; `countries` where it may be used. `tenants` are those whose consent a STOP to it withdraws (all, where
-    none is named); `replies` says whether we answer STOP, HELP and START, which some vendors do themselves."""
-
-    type: Literal["short-code", "toll-free", "10dlc", "long-code", "alphanumeric", "rcs", "whatsapp", "email"]
-    address: Annotated[str, Meta(min_length=1, max_length=64)]
-    per_second: Annotated[float, Meta(gt=0, le=100_000)] | None = None
-    countries: tuple[str, ...] = ("*",)
-    tenants: tuple[Name, ...] = ()
-    replies: bool = True
-
-    def serves(self, country: str) -> bool:
-        """Whether it may be used there; where carriers refuse letters, an alphanumeric one may not."""
-        if self.type == "alphanumeric" and country in NUMERIC_ONLY:
-            return False
-        return "*" in self.countries or country in self.countries
-
-
-class Via(_Section, frozen=True):
-    provider: Name
-    sender: Name | None = None
-    weight: Annotated[int, Meta(ge=0, le=1000)] = 100
-
-
-class Route(_Section, frozen=True, kw_only=True):
-    """Which providers may carry a channel to a set of countries; the weights share the first tries among them.
-
-    A provider that has not answered after `answer_within` goes on, and the next in line is tried beside it. Where no
-    receipt says that a message was delivered within `receipt_within`, the next in line, and then the channels of
-    `fallback`, get it.
-    """
-
-    countries: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
-    channel: Channel = "sms"
-    via: Annotated[tuple[Via, ...], Meta(min_length=1)]
-    answer_within: Duration = Duration("1 second")
-    receipt_within: Duration | None = None
-    fallback: tuple[Channel, ...] = ()
-
-    def serves(self, country: str, channel: str) -> bool:
-        return channel == self.channel and ("*" in self.countries or country in self.countries)
-
-
-class NumberOfTests(_Section, frozen=True):
+class NumberOfTests(Section, frozen=True):
     """Numbers with a fixed code for app reviewers and test suites: never sent to, never counted."""
 
     match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z")]
@@ -125,10 +76,10 @@ class NumberOfTests(_Section, frozen=True):
         return fnmatch.fnmatchcase(e164, self.match) and datetime.fromtimestamp(now / 1000, UTC).date() <= self.until
 
 
-class _File(_Section, frozen=True):
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenants: dict[Name, TenantConfig] = {}
     providers: dict[Name, dict[str, Any]] = {}
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z")] | None = None
+    public_url: PublicUrl | None = None
     senders: dict[Name, SenderConfig] = {}
     routes: tuple[Route, ...] = ()
     test_numbers: tuple[NumberOfTests, ...] = ()
@@ -202,13 +153,26 @@ def _tenants(file: _File) -> dict[str, Tenant]:
 
 def _read(path: Path) -> _File:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=_File, dec_hook=decode_hook)
+        table = msgspec.toml.decode(path.read_bytes())
+        return msgspec.convert(table, _File, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}{hint(error, _File)}") from None
+        raise ConfigError(f"{path}: {_named(error, table)}{hint(error, _File)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: tables or lists are nested too deeply; no key of it needs that") from None
+
+
+def _named(error: msgspec.ValidationError, table: dict[str, Any]) -> str:
+    """The error with the name of the entry at fault, where msgspec says only that it is one of a table's."""
+    said = str(error)
+    if found := re.search(r"\$\.(\w+)\[\.\.\.\]", said):
+        for name, entry in table[found[1]].items():
+            try:
+                msgspec.convert({found[1]: {name: entry}}, _File, dec_hook=decode_hook)
+            except msgspec.ValidationError:
+                return said.replace("[...]", f".{name}", 1)
+    return said
 
 
 def build(file: _File, api_key: str | None) -> Config:
@@ -221,31 +185,7 @@ def build(file: _File, api_key: str | None) -> Config:
         for channel in CHANNELS
         if (carriers := tuple(Via(provider=at) for at, made in providers.items() if channel in made.adapter.channels))
     )
-    for index, route in enumerate(routes):
-        for via in route.via:
-            if via.provider not in providers:
-                raise ConfigError(f"routes[{index}]: there is no [providers.{via.provider}]")
-            if route.channel not in providers[via.provider].adapter.channels:
-                kind = providers[via.provider].kind
-                raise ConfigError(f"routes[{index}]: {via.provider} (kind {kind}) does not carry {route.channel}")
-            if via.sender is not None and via.sender not in file.senders:
-                raise ConfigError(f"routes[{index}]: there is no [senders.{via.sender}]")
-            sender = file.senders[via.sender] if via.sender else None
-            named = NUMERIC_ONLY & {*route.countries, *(sender.countries if sender else ())}
-            if sender and sender.type == "alphanumeric" and named:
-                raise ConfigError(
-                    f"routes[{index}]: the sender {via.sender} is alphanumeric, and carriers in "
-                    f"{' and '.join(sorted(named))} refuse those; use a short code, toll-free or 10DLC number there"
-                )
-        if "email" in route.fallback or (route.channel == "email" and route.fallback):
-            raise ConfigError(f"routes[{index}].fallback: an email address has no phone, and a number no email")
-        if route.channel == "email" and "*" not in route.countries:
-            raise ConfigError(f"routes[{index}].countries: an email address has no country; leave them out")
-        for country in route.countries:
-            if country != "*" and not re.fullmatch("[A-Z]{2}", country):
-                raise ConfigError(f"routes[{index}].countries: {country!r} is not an ISO 3166 code or *")
-        if not any(via.weight for via in route.via):
-            raise ConfigError(f"routes[{index}]: every weight is 0, so nothing would be sent")
+    judge(routes, file.senders, {name: (made.kind, made.adapter) for name, made in providers.items()}, file.public_url)
     for name, sender in file.senders.items():
         for tenant in sender.tenants:
             if tenant not in file.tenants and tenant != "default":
@@ -295,5 +235,7 @@ def _provider(name: str, table: dict[str, Any]) -> ProviderConfig:
     try:
         adapter = find(kind)
         return ProviderConfig(kind, adapter, msgspec.convert(table, adapter.settings, dec_hook=decode_hook))
-    except (ConfigError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"providers.{name}: {error}{hint(error, adapter.settings)}") from None
+    except ConfigError as error:
         raise ConfigError(f"providers.{name}: {error}") from None

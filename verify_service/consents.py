@@ -14,11 +14,12 @@ from msgspec import Meta
 
 from verify_service import phone
 from verify_service.codes import KeyRing, Tagger
-from verify_service.config import Config, SenderConfig
+from verify_service.config import Config
 from verify_service.duration import rfc3339
 from verify_service.errors import InvalidNumber
 from verify_service.messages import keyword, tongue
 from verify_service.model import Clock, Frozen, InboundText, Number
+from verify_service.routing import SenderConfig
 from verify_service.store import Store, partitions
 from verify_service.store.connection import Argument
 from verify_service.store.consents import Said, State

@@ -10,6 +10,7 @@ import msgspec
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(.+?)`(?: - at `\$(.*)`)?$")
 _UNKNOWN_VALUE = re.compile(r"[Ii]nvalid (?:enum )?value '(.+?)' - at `\$(.*)`$")
+_MALFORMED = re.compile(r"matching regex .* - at `\$(.*)\.(\w+)`$")
 _STEP = re.compile(r"\.(\w+)|\[([^\]]*)\]")
 
 
@@ -23,6 +24,10 @@ def hint(error: msgspec.ValidationError, file: type[msgspec.Struct], plain: Any 
         table, _, key = match[2].rpartition(".")
         tags = {kind.__struct_config__.tag for kind in _structs(file, table) if kind.__struct_config__.tag_field == key}
         return nearest(match[1], {str(tag) for tag in tags} or set(_words(_at(file, match[2]))))
+    if match := _MALFORMED.search(str(error)):
+        for kind in _structs(file, match[1]):
+            if words := _described(get_type_hints(kind, include_extras=True).get(match[2])):
+                return f"; {words}"
     return ""
 
 
@@ -33,6 +38,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; it is one of {', '.join(words)}" if 0 < len(words) <= 20 else ""
+
+
+def _described(kind: Any) -> str | None:
+    """What a field's own type says of how it is written."""
+    own = [each.description for each in getattr(kind, "__metadata__", ()) if isinstance(each, msgspec.Meta)]
+    return next((words for words in (*own, *map(_described, get_args(kind))) if words), None)
 
 
 def _structs(file: type[msgspec.Struct], path: str) -> list[type[msgspec.Struct]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service import codes, recipient
-from verify_service.config import CHANNELS, Config
+from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Start, Verification
@@ -16,6 +16,7 @@ from verify_service.policy.file import Policy
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
+from verify_service.routing import CHANNELS
 from verify_service.store.decisions import Refusal
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Refused, Started
 from verify_service.store.verifications import Verifications

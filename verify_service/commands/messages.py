@@ -14,6 +14,7 @@ from verify_service.messages.measure import size
 from verify_service.messages.own import SAMPLE_CODE, SAMPLE_MINUTES
 from verify_service.policy import file as policy_file
 from verify_service.policy.file import Policy
+from verify_service.routing import CHANNELS
 
 # Eleven characters: as long as an alphanumeric sender may be.
 BRAND = "Example Ltd"
@@ -33,8 +34,9 @@ def messages() -> None:
 def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: bool) -> None:
     """What each text takes, what forces it out of the 7-bit alphabet, what it costs, and what is wrong with it.
 
-    FILE is a verify.toml; without one, VERIFY_CONFIG's, and without that, the shipped texts. Reckons with an 8-digit
-    code, ten minutes and the longest brand. Exit status 2 where a text is no good, or takes two segments.
+    Judges texts alone: routes, senders and providers are judged where a role starts. FILE is a verify.toml; without
+    one, VERIFY_CONFIG's, and without that, the shipped texts. Reckons with an 8-digit code, ten minutes and the
+    longest brand. Exit status 2 where a text is no good, or takes two segments.
     """
     found = settings.read()
     policy = policy_file.load(found.policy)
@@ -61,7 +63,7 @@ def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: boo
 @click.option("--locale", help="The language that the person reads, such as pt-BR.")
 @click.option("--country", default="US", show_default=True, help="The number's country.")
 @click.option("--purpose", default="login", show_default=True)
-@click.option("--channel", default="sms", show_default=True, type=click.Choice(config.CHANNELS))
+@click.option("--channel", default="sms", show_default=True, type=click.Choice(CHANNELS))
 @click.option("--brand", default=BRAND, show_default=True)
 @click.option("--code", default=SAMPLE_CODE, show_default=True)
 @click.option("--minutes", default=SAMPLE_MINUTES, show_default=True, type=click.IntRange(1, 1440))

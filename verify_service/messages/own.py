@@ -18,6 +18,15 @@ SAMPLE_CODE = "12345678"
 SAMPLE_MINUTES = 10
 Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
 _TAG = r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*"
+# ISO 639-1, the languages with two letters; of those with three, the ones that are shipped.
+_LETTERS = """
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo
+es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg
+ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn
+no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta
+te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+LANGUAGES = frozenset(_LETTERS.split())
 Tag = Annotated[str, Meta(pattern=rf"^{_TAG}\Z")]
 Country = Annotated[str, Meta(pattern=r"^([A-Z]{2}|\*)\Z")]
 # By language; `rcs`, `voice`, `whatsapp` or `email` in a language's place has texts of its own by language.
@@ -66,6 +75,11 @@ def read(templates: Templates, replies: Replies, languages: Languages, brands: S
         replies={(each.of, each.channel, _key(each.tag)): each.text for each in answers},
         languages=languages,
     )
+    for each in (*codes, *answers):
+        spoken = _key(each.tag).partition("-")[0]
+        if not shipped(each.tag) and spoken not in LANGUAGES and each.tag not in languages.values():
+            meant = f"; did you mean {spoken[:2]!r}?" if spoken[:2] in LANGUAGES else ""
+            raise ConfigError(f'{each.key}: there is no language "{each.tag}"{meant}')
     for country, tag in languages.items():
         if not shipped(tag) and not any(_key(tag) == own for *_, own in found.templates):
             raise ConfigError(f'languages.{country}: "{tag}" is not shipped, and no template is written in it')

@@ -97,4 +97,5 @@ ADAPTER = Adapter(
     provider=_provider,
     channels=frozenset({"sms", "rcs", "voice", "whatsapp", "email"}),
     fake=True,
+    names_sender=True,
 )

@@ -205,4 +205,4 @@ def _secret(settings: InfobipSettings, around: Surroundings) -> str:
     return secret
 
 
-ADAPTER = Adapter(settings=InfobipSettings, provider=InfobipProvider, callbacks=InfobipCallbacks)
+ADAPTER = Adapter(settings=InfobipSettings, provider=InfobipProvider, callbacks=InfobipCallbacks, needs_public_url=True)

@@ -146,4 +146,4 @@ def _fields(call: Callback) -> dict[str, str]:
     return dict(parse_qsl(query, keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS))
 
 
-ADAPTER = Adapter(settings=KannelSettings, provider=KannelProvider, callbacks=KannelCallbacks)
+ADAPTER = Adapter(settings=KannelSettings, provider=KannelProvider, callbacks=KannelCallbacks, needs_public_url=True)

@@ -85,7 +85,10 @@ class TwilioSettings(Settings, frozen=True, kw_only=True):
     is the WhatsApp template (its Content SID) by language, `*` for any other; its variable 1 is the code. `voices` are
     who speaks on a call, by language, before those that are known here."""
 
-    account: Annotated[str, Meta(pattern=r"^AC[0-9a-fA-F]{32}\Z")]
+    account: Annotated[
+        str,
+        Meta(pattern=r"^AC[0-9a-fA-F]{32}\Z", description="the console shows it as Account SID: AC and 32 hex digits"),
+    ]
     auth_token: Secret
     api_key: Annotated[str, Meta(pattern=r"^SK[0-9a-fA-F]{32}\Z")] | None = None
     api_secret: Secret | None = None
@@ -250,4 +253,5 @@ ADAPTER = Adapter(
     provider=TwilioProvider,
     callbacks=TwilioCallbacks,
     channels=frozenset({"sms", "rcs", "voice", "whatsapp"}),
+    needs_public_url=True,
 )

@@ -192,4 +192,4 @@ def _bare(value: str) -> str:
     return value.replace("&", "_").replace("=", "_")
 
 
-ADAPTER = Adapter(settings=VonageSettings, provider=VonageProvider, callbacks=VonageCallbacks)
+ADAPTER = Adapter(settings=VonageSettings, provider=VonageProvider, callbacks=VonageCallbacks, needs_public_url=True)

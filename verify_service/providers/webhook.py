@@ -132,4 +132,5 @@ ADAPTER = Adapter(
     provider=_provider,
     callbacks=_callbacks,
     channels=frozenset({"sms", "rcs", "voice", "whatsapp", "email"}),
+    names_sender=True,
 )

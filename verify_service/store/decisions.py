@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from verify_service.config import CHANNELS
 from verify_service.policy.decisions import Decision, Judged, decision
 from verify_service.policy.limits import Hit
 from verify_service.policy.statics import StaticVerdict
+from verify_service.routing import CHANNELS
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.deliveries import unreachable_keys
