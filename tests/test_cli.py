@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import wrong
 from tests.contract import ContractClient, a_number
-from tests.live import PATIENCE_S
+from tests.live import PATIENCE_S, until
 from verify_service import __version__
 from verify_service.codes import KeyRing, Tagger, api_key_digest
 from verify_service.policy import file as policy_file
@@ -257,6 +257,8 @@ def test_an_export_is_recorded_traffic_without_persons(tmp_path: Path) -> None:
         client.check(id=started["id"], code=wrong(code))
         client.check(id=started["id"], code=code)
         other = client.start(a_number(), purpose="payment")
+        ids = (started["id"], other["id"])
+        until(lambda: all("'delivered'" in str(client.status(each)["timeline"]) for each in ids), "both to be sent")
         client.cancel(other["id"])
         VerifyClock(client).advance(1)
         done = run("events", "export", "--since", "1h", env={"VERIFY_STATE_DIR": str(tmp_path / "state")})
