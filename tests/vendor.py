@@ -74,7 +74,7 @@ def vendor_at_work(tls: ssl.SSLContext | None = None) -> Iterator[Vendor]:
 
 
 def self_signed(folder: Path) -> Path:
-    """A file with a key and a certificate for 127.0.0.1 that nobody trusts who is not told to."""
+    """A file with a key and a certificate for 127.0.0.1, its own authority, that nobody trusts who is not told to."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -87,6 +87,7 @@ def self_signed(folder: Path) -> Path:
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     path = folder / "server.pem"

@@ -1,21 +1,16 @@
 """The one way in which adapters speak HTTP: answers in each framing, over TLS, and calls that are garbage."""
 
 import gzip
-import ipaddress
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.vendor import self_signed
 from verify_service.errors import Uncertain
 from verify_service.model import Callback
 from verify_service.providers import http
@@ -70,7 +65,7 @@ def test_an_answer_is_read_in_each_framing(framing: str) -> None:
 def test_a_trusted_server_is_spoken_to_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The authorities are those of the machine (SSL_CERT_FILE names others)."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(_certificate(tmp_path))
+    tls.load_cert_chain(self_signed(tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
     with answering(FRAMINGS["length"][0], tls) as port:
         endpoint = Endpoint(f"https://127.0.0.1:{port}/", 20.0)
@@ -121,28 +116,3 @@ def test_fields_that_are_none_are_a_value_error(call: Callback) -> None:
     """A call is fields by name, each a text, and no more than any vendor sends."""
     with pytest.raises(ValueError, match=r"."):
         http.fields(call)
-
-
-def _certificate(folder: Path) -> Path:
-    """A file with a key and its certificate for 127.0.0.1, which is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
