@@ -116,6 +116,21 @@ def served(bench: Bench, to: str) -> bool:
     return False
 
 
+def last_event(bench: Bench, started: Verification) -> str:
+    """The newest event of the timeline, asked for until a replica vouches for the answer: on a busy machine the
+    sentinels may fail over twice, and after each the replica that is left follows its new primary only seconds later.
+    """
+    read: list[str] = []
+
+    def asked() -> bool:
+        with suppress(StoreUnavailable):
+            read.append(bench.service.status(TENANT, started.id).timeline[-1].event)
+        return bool(read)
+
+    until(asked)
+    return read[0]
+
+
 def test_a_start_that_no_replica_confirms_is_a_503(guarded: Guarded) -> None:
     """By default an answer waits for one replica: with both gone, a start and a check are refused, soon, although the
     primary lives; with one back, they are served again."""
@@ -177,13 +192,10 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
             stop.set()
             loader.join(PATIENCE_S)
         until(lambda: guarded.primary() != first)
-        for started in answered:
-            assert bench.service.status(TENANT, started.id).status == "pending"
+        until(lambda: all(last_event(bench, each) == "delivered" for each in answered))
+        until(lambda: store.outbox.depth() == 0)
+        until(lambda: guarded.in_step(1))
         late = answered[failed - 1]
         assert late.to is not None
-        until(lambda: bench.service.status(TENANT, late.id).timeline[-1].event == "delivered")
         code = inbox.messages(TENANT, late.to, None, 10.0)[0].code
         assert bench.service.check(TENANT, late.id, code).approved
-        until(lambda: store.outbox.depth() == 0)
-        ends = {bench.service.status(TENANT, each.id).timeline[-1].event for each in answered if each is not late}
-        assert ends == {"delivered"}
