@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.vendor import Vendor, vendor_at_work
 from verify_service import codes, config, phone
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Start
@@ -24,6 +25,7 @@ collect_ignore = ["peers"]
 if TYPE_CHECKING:
     from tests.cluster import Cluster
     from tests.dispatching import Post
+    from tests.hooked import Hooked
 
 # How long an example takes is the machine's matter; examples share a store, and keep apart by their keys.
 settings.register_profile(
@@ -143,3 +145,19 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Post"]:
         store = Store(server.url)
         store.prepare()
         yield Post(server, tmp_path, make_bench(store))
+
+
+@pytest.fixture
+def hooked(tmp_path: Path) -> Iterator["Hooked"]:
+    """A store of the test's own for endpoints that are told of events."""
+    from tests.hooked import Hooked  # which stands on this file
+
+    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
+        yield Hooked(server)
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    """A server that a provider or a webhook calls; it takes everything until told otherwise."""
+    with vendor_at_work() as made:
+        yield made

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import a_start, make_bench
 from tests.dispatching import ACCEPTED, ONE, Post, Scripted
 from tests.live import PATIENCE_S, until
-from tests.vendor import Vendor, vendor_at_work
+from tests.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch import dispatcher
 from verify_service.model import Message, Receipt, TimelineEvent
@@ -25,12 +25,6 @@ TO = "+14155550123"
 HOUR_MS = 3_600_000
 DISPATCHER = "verify_service.dispatch.dispatcher"
 CLAIM = Outbox.claim
-
-
-@pytest.fixture
-def vendor() -> Iterator[Vendor]:
-    with vendor_at_work() as made:
-        yield made
 
 
 @pytest.fixture

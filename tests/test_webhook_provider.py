@@ -38,12 +38,6 @@ MESSAGE = Message(
 )
 
 
-@pytest.fixture
-def vendor() -> Iterator[Vendor]:
-    with vendor_at_work() as made:
-        yield made
-
-
 @contextmanager
 def provider_of(url: str, timeout: float = 5.0) -> Iterator[WebhookProvider]:
     made = WebhookProvider(url, SECRET, timeout)

@@ -23,23 +23,9 @@ from tests.vendor import Vendor, vendor_at_work
 from verify_service import config
 from verify_service.dispatch import webhooks
 from verify_service.dispatch.webhooks import Webhooks
-from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RateLimited, StoreUnavailable
 from verify_service.store import Store
 from verify_service.store.webhooks import LEASE_MS, Wanted
-
-
-@pytest.fixture
-def hooked(tmp_path: Path) -> Iterator[Hooked]:
-    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        yield Hooked(server)
-
-
-@pytest.fixture
-def vendor() -> Iterator[Vendor]:
-    with vendor_at_work() as made:
-        made.answer = lambda: (204, {}, b"")
-        yield made
 
 
 def test_an_endpoint_is_told_what_happened_in_order_and_signed(hooked: Hooked, vendor: Vendor) -> None:

@@ -18,26 +18,13 @@ from tests.conftest import a_start, make_bench
 from tests.crowd import numbers
 from tests.hooked import ALL, SECRETS, TO, Hooked, answering, to, told, tries
 from tests.live import until
-from tests.vendor import Vendor, vendor_at_work
+from tests.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch import webhooks
 from verify_service.embedded import EmbeddedValkey
 from verify_service.store import Store
 from verify_service.store.clock import VirtualClock
 from verify_service.store.webhooks import LEASE_MS, Wanted
-
-
-@pytest.fixture
-def hooked(tmp_path: Path) -> Iterator[Hooked]:
-    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        yield Hooked(server)
-
-
-@pytest.fixture
-def vendor() -> Iterator[Vendor]:
-    with vendor_at_work() as made:
-        made.answer = lambda: (204, {}, b"")
-        yield made
 
 
 def test_what_follows_an_event_that_was_not_taken_waits_for_it(hooked: Hooked, vendor: Vendor) -> None:
