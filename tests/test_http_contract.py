@@ -258,6 +258,7 @@ def test_a_cancel_ends_a_pending_verification(live: Contract) -> None:
 def test_a_verification_is_forgotten_an_hour_after_its_life(live: Contract) -> None:
     """Expired, it can be looked at for an hour more; then it is 404 like anything unknown."""
     started = live.default.start(a_number())
+    until(lambda: live.default.status(started["id"])["timeline"][-1]["event"] == "delivered")
     advance(live, 600)
     looked = live.default.status(started["id"])
     assert (looked["status"], looked["to"], looked["timeline"][-1]) == (
