@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -141,6 +142,8 @@ def patiently(url: str) -> Store:
 def wsgi() -> WSGIApplication:
     """The web role's app, in each worker process."""
     die_with_parent()
+    # Ctrl-C reaches the workers too: one would end before its parent has asked it to, and be taken for dead.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     configure_logs()
     base = Foundation(settings.read())
     if not base.config.principals:

@@ -83,7 +83,7 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
 def dispatch(metrics_host: str, metrics_port: int | None) -> None:
     """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
     from verify_service.app import dispatch as work
-    from verify_service.process import deferred
+    from verify_service.process import ENDS_WITHIN, hearing_signals
     from verify_service.serve import check_free
     from verify_service.telemetry import serve_metrics
 
@@ -91,10 +91,8 @@ def dispatch(metrics_host: str, metrics_port: int | None) -> None:
         check_free(metrics_host, metrics_port, "--metrics-port")
         serve_metrics(metrics_host, metrics_port)
     stop = threading.Event()
-    asked = deferred(stop.set)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, asked)
-    work(stop)
+    with hearing_signals(lambda _: stop.set(), [signal.SIGINT, signal.SIGTERM], ENDS_WITHIN):
+        work(stop)
 
 
 @commands.group()

@@ -1,14 +1,13 @@
-"""Child processes: what to run, how to start it, and that none outlives its parent."""
+"""Processes: what children to run, how to start them, that none outlives its parent; and how one is asked to end."""
 
 import ctypes
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,9 @@ from pathlib import Path
 # Loaded before any fork: between fork and exec nothing may be imported.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+ENDS_WITHIN = 25
+"""Seconds that a role has from the first signal: more than it takes to drain, less than the 30 it is mostly given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +75,54 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
 
-def deferred(act: Callable[[], None]) -> Callable[..., None]:
-    """A signal's handler that has `act` called once, in a thread of its own.
+@contextmanager
+def hearing_signals(
+    act: Callable[[signal.Signals], None], numbers: Collection[signal.Signals], ends_within: int
+) -> Iterator[None]:
+    """While its body lasts, `act` is called with each of these signals, one after the other, in a thread of its own.
 
-    A handler runs between two steps of what it interrupts, another handler included. What takes a lock there, as
-    `threading.Event.set` does, may wait for ever for the one it has interrupted; `SimpleQueue.put` takes none.
+    The first one asks the process to end: where it is still there `ends_within` seconds later, whatever hangs in it,
+    the system ends it by SIGALRM. So it does after the body, when these signals are ignored: the process is leaving.
+    A fork starts without all this. Only in the main thread, and once in a process.
     """
-    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+    # Python calls a handler in the main thread, as soon as that runs on. But the system hands a signal to any thread,
+    # and several that come at once often to another: then the main thread may wait for its lock for ever. The byte in
+    # the pipe is written by whichever thread was handed the signal. And what takes a lock in a handler, as
+    # `threading.Event.set` does, may wait for ever for what the handler has interrupted; in a thread it may not.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
-    def wait() -> None:
-        asked.get()
-        act()
+    def listen() -> None:
+        while True:
+            number = os.read(reader, 1)[0]
+            if number in numbers:
+                _end_within(ends_within)
+                act(signal.Signals(number))
 
-    threading.Thread(target=wait, name="signals", daemon=True).start()
-    return lambda *_: asked.put(None)
+    def forget() -> None:
+        signal.set_wakeup_fd(-1)
+        _handle(numbers, signal.SIG_DFL)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    os.register_at_fork(after_in_child=forget)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    _handle(numbers, lambda *_: None)
+    try:
+        yield
+    finally:
+        _handle(numbers, signal.SIG_IGN)
+        _end_within(ends_within)
+
+
+def _handle(numbers: Collection[signal.Signals], handler: "Callable[..., None] | signal.Handlers") -> None:
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def _end_within(seconds: int) -> None:
+    """Has the system end this process then, which needs none of its threads; what was said first stands."""
+    if not signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.alarm(seconds)
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:

@@ -1,6 +1,7 @@
 """The web role's server: Granian around the WSGI app, a few worker processes."""
 
 import ipaddress
+import signal
 import socket
 import time
 from contextlib import closing
@@ -11,7 +12,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from verify_service.errors import ConfigError
-from verify_service.process import deferred
+from verify_service.process import ENDS_WITHIN, hearing_signals
 
 # A view holds its thread for one or two round trips to the store; more threads than this only pass the
 # interpreter's lock around. The fake inbox's long polls hold a thread for seconds, so test lanes get more.
@@ -51,17 +52,16 @@ def check_free(host: str, port: int, option: str = "--port") -> None:
 
 class _Server(MPServer):
     """Granian, which gives up where a worker dies twice within seconds: one that was killed twice is no crash loop;
-    and whose handler of signals takes a lock, which two signals at once would wait for in vain."""
+    and whose handler of signals takes a lock in the main thread, which may wait for it already."""
 
     _MOST_A_MINUTE = 20
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._stop = deferred(self.main_loop_interrupt.set)
-
     def signal_handler_interrupt(self, *args: Any, **named: Any) -> None:
+        """Leaves it to `stop`."""
+
+    def stop(self, _number: signal.Signals) -> None:
         self.interrupt_signal = True
-        self._stop()
+        self.main_loop_interrupt.set()
 
     def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
         super()._respawn_workers(workers, spawn_target, target_loader, delay)
@@ -73,7 +73,7 @@ class _Server(MPServer):
 
 def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
     """Serves until SIGINT or SIGTERM. A worker that dies is started again at once."""
-    _Server(
+    server = _Server(
         "verify_service.app:wsgi",
         factory=True,
         address=host,
@@ -90,4 +90,6 @@ def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
         workers_kill_timeout=2 if long_polls else 10,
         log_level=LogLevels.error,
         log_dictconfig=_LOGS,
-    ).serve()
+    )
+    with hearing_signals(server.stop, [signal.SIGINT, signal.SIGTERM], ENDS_WITHIN):
+        server.serve()

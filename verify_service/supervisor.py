@@ -1,22 +1,21 @@
 """Several processes under one: started in order, started again when they die, stopped in reverse order."""
 
+import math
 import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
-from verify_service.process import Child, cause_of_end, kill_group, last_lines, spawn
+from verify_service.process import Child, cause_of_end, hearing_signals, kill_group, last_lines, spawn
 
 __all__ = ["Child", "Supervisor"]
 
 _QUICK = 1.0  # seconds; an end sooner than that after the start counts as a failure
-_LOOK = 0.5  # seconds; a signal that comes just before the wait begins does not end it, so no wait is longer
+_SPARE = 5  # seconds more than all children may take to stop, then the end is forced
 _FAILURES = 20  # in a row, then nobody believes in the next try
 
 
@@ -56,7 +55,7 @@ class Supervisor:
         self._slots = [_Slot(child) for child in children]
         self._on_ready = on_ready
         self._say = say
-        # The one thing that `run` waits on; `put` may be called in a signal's handler and in any thread.
+        # The one thing that `run` waits on; `put` may be called in any thread.
         self._events: queue.SimpleQueue[signal.Signals | _Slot] = queue.SimpleQueue()
         self._status: int | None = None  # set: we are stopping, and this is the exit status
         self._hurry = False
@@ -64,9 +63,13 @@ class Supervisor:
     def run(self) -> int:
         """Runs until asked to stop; 0 when a signal asked, 1 when a child failed for good.
 
-        Only in the main thread, which is where Python handles signals. When it returns, no child is left.
+        Only in the main thread, and last: when it returns, no child is left, and signals do nothing any more.
         """
-        with self._signals():
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored: `nohup` wants us to go on
+            numbers.append(signal.SIGHUP)
+        longest = sum(slot.child.stops_within for slot in self._slots)
+        with hearing_signals(self._events.put, numbers, math.ceil(longest) + _SPARE):
             try:
                 for slot in self._slots:
                     self._bring_up(slot)
@@ -109,7 +112,7 @@ class Supervisor:
 
     def _turn(self, until: float | None) -> None:
         """Takes one event, waiting for it no longer than `until` (monotonic), then starts what is due."""
-        timeout = _LOOK if until is None else min(_LOOK, max(0.0, until - time.monotonic()))
+        timeout = None if until is None else max(0.0, until - time.monotonic())
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
@@ -167,18 +170,3 @@ class Supervisor:
             self._status = 0
         elif number == signal.SIGINT:
             self._hurry = True
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def notice(number: int, frame: FrameType | None) -> None:
-            self._events.put(signal.Signals(number))
-
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored: `nohup` wants us to go on
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, notice) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
