@@ -9,17 +9,20 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tests.conftest import wrong
 from tests.contract import ContractClient, a_number
 from tests.live import PATIENCE_S, until
 from verify_service import __version__
+from verify_service.cli import commands
 from verify_service.codes import KeyRing, Tagger, api_key_digest
+from verify_service.embedded import EmbeddedValkey
 from verify_service.policy import file as policy_file
 from verify_service.testing import VerifyClock, VerifyInbox, VerifyServer, start_server
 
@@ -69,6 +72,23 @@ def test_help_and_version_answer_at_once(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Usage: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_and_option_says_what_it_is_for() -> None:
+    """A list of commands ends no line in the middle of a sentence, and no option is without its words."""
+
+    def untold(group: click.Group) -> Iterator[str]:
+        room = 72 - max(map(len, group.commands))  # what click leaves of a line of 80
+        for name, command in group.commands.items():
+            if command.get_short_help_str(room).endswith("..."):
+                yield name
+            for each in command.params:
+                if isinstance(each, click.Option) and not each.help:
+                    yield f"{name} {each.opts[0]}"
+            if isinstance(command, click.Group):
+                yield from untold(command)
+
+    assert list(untold(commands)) == []
 
 
 @pytest.mark.parametrize(
@@ -203,6 +223,25 @@ GOOD = {
 def test_a_role_that_cannot_start_says_why_in_one_line(role: str, setting: str, value: str, line: str) -> None:
     """Exit status 2, before any worker is started."""
     assert fails(role, env={**GOOD, setting: value}).startswith(line)
+
+
+def test_a_web_role_that_nobody_could_call_is_one_line(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """No API key anywhere: exit status 2 before any worker is started, and the two ways to give one."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[tenants.acme]\n[providers.fake-a]\nkind = "fake"\n')
+    env = {**GOOD, "VERIFY_REDIS_URL": valkey.url, "VERIFY_API_KEY": "", "VERIFY_CONFIG": str(file)}
+    assert fails("web", env=env) == (
+        "nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry"
+    )
+
+
+def test_a_secret_that_is_missing_is_named_with_its_provider(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """By both roles: which table, which variable."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[providers.hook]\nkind = "webhook"\nurl = "https://sms.example.com"\nsecret = "env:NO_SECRET"\n')
+    for role in ("web", "dispatch"):
+        line = fails(role, env={**GOOD, "VERIFY_REDIS_URL": valkey.url, "VERIFY_CONFIG": str(file)})
+        assert line == "providers.hook: secret env:NO_SECRET: the environment has no NO_SECRET"
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -137,15 +137,18 @@ def test_the_environment_s_key_joins_the_file_s(tmp_path: Path) -> None:
 BAD = {
     "nothing": ("", r"no \[providers.NAME\]"),
     "deep lists": (FAKE + "a=" + "[" * 900 + "]" * 900, r"nested too deeply"),
-    "no TOML": ("tenants = [", r"cannot be read as TOML"),
-    "not UTF-8": ("\udcff", r"cannot be read as TOML"),
+    "no TOML": ("tenants = [", r"is not TOML: "),
+    "not UTF-8": ("\udcff", r"cannot be read: it is not UTF-8 text$"),
     "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),
     "an unknown key": (
         FAKE + "[tenants.acme]\nname = 'x'\n",
         r"unknown field `name` - at `\$\.tenants\.acme`; it is one of api_keys, brand, webhook$",
     ),
     "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
-    "a digest": (FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n', r"api_keys\[0\]\.digest`"),
+    "a digest": (
+        FAKE + '[tenants.a]\napi_keys = [{ digest = "vk_a_x" }]\n',
+        r"api_keys\[0\]\.digest`; `verify-service apikey new` prints one$",
+    ),
     "no scope": (
         FAKE + f'[tenants.a]\napi_keys = [{{ digest = "{DIGEST}", scopes = [] }}]\n',
         r"api_keys\[0\]\.scopes`",
@@ -163,7 +166,10 @@ BAD = {
     "a key of another kind": (FAKE + 'url = "https://x"\n', r"providers\.fake-a: .*unknown field `url`"),
     "no secret": ('[providers.x]\nkind = "webhook"\nurl = "https://x"\n', r"missing required field `secret`"),
     "a URL": (HOOK.replace("https://sms", "ftp://sms"), r"\.url`"),
-    "a secret in clear": (HOOK.replace("env:HOOK_SECRET", "hunter2"), r"regex .*\.secret`"),
+    "a secret in clear": (
+        HOOK.replace("env:HOOK_SECRET", "hunter2"),
+        r"regex .*\.secret`; write env:NAME or file:PATH, never in clear$",
+    ),
     "a timeout": (HOOK + "timeout = 5\n", r"a length of time is written in quotes.*\.timeout`"),
     "a length of time": (HOOK + 'timeout = "soon"\n', r"'soon' is not a length of time.*\.timeout`"),
     "a sender's type": (
@@ -250,11 +256,11 @@ BAD = {
     "fake beside real": (FAKE + HOOK, r"fake-a is fake and hook is real.*allow_fake = true"),
     "a test number": (
         FAKE + '[[test_numbers]]\nmatch = "*"\ncode = "123456"\nuntil = 2027-01-01\n',
-        r"test_numbers\[0\]\.match`",
+        r"test_numbers\[0\]\.match`; write it such as \+1415555\*$",
     ),
     "a test code": (
         FAKE + '[[test_numbers]]\nmatch = "+1415555*"\ncode = "secret"\nuntil = 2027-01-01\n',
-        r"test_numbers\[0\]\.code`",
+        r"test_numbers\[0\]\.code`; 4 to 10 digits$",
     ),
     "a test number for ever": (
         FAKE + '[[test_numbers]]\nmatch = "+1415555*"\ncode = "123456"\n',
@@ -272,3 +278,11 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, words
         config.load(file, None)
     assert "\n" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
+    """Missing, or a folder: one line with its name and the system's reason."""
+    for path, why in ((tmp_path / "nothing", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigError) as refused:
+            config.load(path, None)
+        assert str(refused.value) == f"{path}: cannot be read: {why}"

@@ -225,6 +225,7 @@ def test_a_number_that_is_none_is_wrong_usage(live: Contract) -> None:
         done = command(live, "explain", *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert option in done.stderr
+        assert "region" not in done.stderr  # which only the API has
 
 
 def test_a_tenant_that_the_file_does_not_have_is_wrong_usage(live: Contract, tmp_path: Path) -> None:

@@ -157,6 +157,11 @@ def test_a_policy_that_cannot_be_used_names_the_key(tmp_path: Path, text: str, w
 def test_a_file_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
     """Missing, a folder, or not text: one line with its name."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for name in ("nothing", "binary", "."):
-        with pytest.raises(ConfigError, match="cannot be read"):
+    for name, why in (
+        ("nothing", "No such file or directory"),
+        ("binary", "it is not UTF-8 text"),
+        (".", "Is a directory"),
+    ):
+        with pytest.raises(ConfigError) as refused:
             policy_file.load(tmp_path / name)
+        assert str(refused.value) == f"{tmp_path / name}: cannot be read: {why}"

@@ -22,7 +22,7 @@ GROUP = "verify_service.providers"
 Entry = TypeVar("Entry")
 
 # How a table names a secret; `Surroundings.secret` reads it.
-Secret = Annotated[str, Meta(pattern=r"^(env|file):.")]
+Secret = Annotated[str, Meta(pattern=r"^(env|file):.", description="write env:NAME or file:PATH, never in clear")]
 
 
 class Provider(Protocol):

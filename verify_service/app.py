@@ -146,8 +146,6 @@ def wsgi() -> WSGIApplication:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     configure_logs()
     base = Foundation(settings.read())
-    if not base.config.principals:
-        raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     live = base.live()
     live.watch()
     service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
@@ -166,6 +164,14 @@ def wsgi() -> WSGIApplication:
             multiprocess=settings.metrics_dir() is not None,
         )
     )
+
+
+def judge_web(base: Foundation) -> None:
+    """Raises ConfigError for what stops the web role: said once, and not by each worker with a traceback."""
+    if not base.config.principals:
+        raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
+    callbacks(base)
+    base.live()  # Last: a role that cannot start brings no policy.
 
 
 def callbacks(base: Foundation) -> dict[str, Callbacks]:
@@ -211,7 +217,11 @@ def dispatcher(base: Foundation) -> Dispatcher:
             heard=_listener(made, consents, provider),
             inbox=base.inbox,
         )
-        providers[provider] = Heeding(adapter.provider(table, around), provider, consents, base.tagger)
+        try:
+            sends = adapter.provider(table, around)
+        except ConfigError as error:
+            raise ConfigError(f"providers.{provider}: {error}") from None
+        providers[provider] = Heeding(sends, provider, consents, base.tagger)
     return made
 
 

@@ -45,7 +45,7 @@ _workers = click.option(
 @_port
 @_workers
 def run(host: str, port: int, workers: int) -> None:
-    """Everything at once: store, web, dispatcher, and the fake provider unless real ones are configured."""
+    """The whole service at once. Store, web, dispatcher, and the fake provider unless real ones are configured."""
     from verify_service.run import run as run_all
 
     sys.exit(run_all(settings.read(), settings.inherited(), host, port, workers, click.echo))
@@ -59,14 +59,13 @@ def run(host: str, port: int, workers: int) -> None:
 def web(host: str, port: int, workers: int, quiet: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
-        from verify_service.app import Foundation, callbacks
+        from verify_service.app import Foundation, judge_web
         from verify_service.serve import address, check_free, serve
         from verify_service.telemetry import configure_logs
 
         configure_logs()
-        base = Foundation(settings.read())  # What cannot start says so here, in one line, not once per worker.
-        base.live()
-        callbacks(base)
+        base = Foundation(settings.read())
+        judge_web(base)
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)
@@ -112,7 +111,7 @@ def policy_default(enforce: bool) -> None:
 @policy.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 def policy_check(file: Path) -> None:
-    """Reads a policy and says what it allows; exit status 2 and the key at fault where it cannot be used."""
+    """Reads a policy and says what it allows. Exit status 2 and the key at fault where it cannot be used."""
     from verify_service.policy.file import load
     from verify_service.policy.summary import lines
 
@@ -189,10 +188,17 @@ def apikey() -> None:
 
 @apikey.command("new")
 @click.option("--tenant", required=True, help="Whose key it is.")
-@click.option("--scope", "scopes", type=click.Choice(["verify", "admin", "read"]), multiple=True, default=["verify"])
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["verify", "admin", "read"]),
+    multiple=True,
+    default=["verify"],
+    help="What it may do; give it again for more.  [default: verify]",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def apikey_new(tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Prints a new API key, once, and the line for verify.toml that lets it in."""
+    """Prints a new API key, once. With it, the line for verify.toml that lets it in."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", tenant):
         raise click.BadParameter("is lower-case letters, digits and hyphens, 32 at most", param_hint="--tenant")
     key = new_api_key(tenant)

@@ -32,7 +32,9 @@ WebhookEvent = Literal[
 class ApiKey(Section, frozen=True):
     """An API key by its digest, as `verify-service apikey new` prints it."""
 
-    digest: Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+    digest: Annotated[
+        str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="`verify-service apikey new` prints one")
+    ]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 
@@ -40,7 +42,7 @@ class WebhookConfig(Section, frozen=True, kw_only=True):
     """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
     `timeout` is for connecting and for the answer each."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="write it whole, with https://")]
     secret: Secret | Annotated[tuple[Secret, ...], Meta(min_length=1, max_length=3)]
     events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
     timeout: Duration = Duration("10 seconds")
@@ -67,8 +69,8 @@ class ProviderConfig(NamedTuple):
 class NumberOfTests(Section, frozen=True):
     """Numbers with a fixed code for app reviewers and test suites: never sent to, never counted."""
 
-    match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z")]
-    code: Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
+    match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z", description="write it such as +1415555*")]
+    code: Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z", description="4 to 10 digits")]
     until: date
 
     def covers(self, e164: str, now: int) -> bool:
@@ -157,8 +159,12 @@ def _read(path: Path) -> _File:
         return msgspec.convert(table, _File, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_named(error, table)}{hint(error, _File)}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text") from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: tables or lists are nested too deeply; no key of it needs that") from None
 

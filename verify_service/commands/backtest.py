@@ -19,7 +19,7 @@ import msgspec
 @click.option("--decisions", type=click.Path(path_type=Path), help="Write a line per start there.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def backtest(file: Path, events: Path, against: Path | None, decisions: Path | None, as_json: bool) -> None:
-    """Judges recorded traffic under the policy in FILE: who is refused, by what, what that saves and costs.
+    """Judges recorded traffic under the policy in FILE. Who is refused, by what, what that saves and costs.
 
     The scripts are the live service's, on a scratch store that is gone afterwards; no running service is touched.
     Exit status 2 and file, line and fault for a policy or a line that cannot be used. What --decisions named before

@@ -22,7 +22,7 @@ def blocks() -> None:
 @blocks.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def blocks_list(as_json: bool) -> None:
-    """Lists the live blocks, the newest first, with what they were made on."""
+    """Lists the live blocks, the newest first. With what they were made on, and what they did since."""
     service = _remote()
     policy = service.policy
     policy.refresh()
@@ -41,7 +41,7 @@ def blocks_list(as_json: bool) -> None:
 @reason_option
 @by_option
 def blocks_lift(block_id: str, reason: str, by: str) -> None:
-    """Ends a block at once; its place is remembered as a false positive and needs more evidence for a week."""
+    """Ends a block at once. Its place needs more evidence from now on, for as long as `forgive` says."""
     service = _remote()
     policy = service.policy
     policy.refresh()

@@ -22,7 +22,10 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str) ->
     try:
         return recipient.parse(value, None)
     except Problem as error:
-        raise click.BadParameter(error.detail) from None
+        # The API's words may name its `region`, which no command has.
+        national = "@" not in value and not value.startswith("+")
+        fix = "Write the number in E.164: + and the country code first, such as +14155550123."
+        raise click.BadParameter(fix if national else error.detail) from None
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -52,7 +55,7 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(number: Number, ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
-    """Judges a start that is not made, by the policy in force: every limit and rule, and nothing is spent."""
+    """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
     found = _inquiry().explain(tenant, number, ip=ip, device=device, purpose=purpose)
     if as_json:
         click.echo(msgspec.json.encode(msgspec.to_builtins(found) | {"at": rfc3339(found.at)}).decode())
@@ -69,7 +72,7 @@ def explain(number: Number, ip: str | None, device: str | None, purpose: str, te
 @reason_option
 @by_option
 def unlock(number: Number, reason: str, by: str) -> None:
-    """Forgets what limits have counted of a number, wrong codes included; in force at once."""
+    """Forgets what limits have counted of a number. Wrong codes, too; in force at once."""
     forgotten = _inquiry().unlock(number.e164, by, reason)
     click.echo(f"{number.e164}: {forgotten} counts forgotten")
 

@@ -32,7 +32,7 @@ def messages() -> None:
 @click.option("--shipped", is_flag=True, help="The shipped texts as well, where FILE is given.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: bool) -> None:
-    """What each text takes, what forces it out of the 7-bit alphabet, what it costs, and what is wrong with it.
+    """Says what each text takes and costs, and what is wrong with it. Also what forces it out of the 7-bit alphabet.
 
     Judges texts alone: routes, senders and providers are judged where a role starts. FILE is a verify.toml; without
     one, VERIFY_CONFIG's, and without that, the shipped texts. Reckons with an 8-digit code, ten minutes and the
@@ -62,11 +62,13 @@ def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: boo
 @messages.command("show")
 @click.option("--locale", help="The language that the person reads, such as pt-BR.")
 @click.option("--country", default="US", show_default=True, help="The number's country.")
-@click.option("--purpose", default="login", show_default=True)
-@click.option("--channel", default="sms", show_default=True, type=click.Choice(CHANNELS))
-@click.option("--brand", default=BRAND, show_default=True)
-@click.option("--code", default=SAMPLE_CODE, show_default=True)
-@click.option("--minutes", default=SAMPLE_MINUTES, show_default=True, type=click.IntRange(1, 1440))
+@click.option("--purpose", default="login", show_default=True, help="What the code is for.")
+@click.option("--channel", default="sms", show_default=True, type=click.Choice(CHANNELS), help="How it is sent.")
+@click.option("--brand", default=BRAND, show_default=True, help="The tenant's brand.")
+@click.option("--code", default=SAMPLE_CODE, show_default=True, help="The code.")
+@click.option(
+    "--minutes", default=SAMPLE_MINUTES, show_default=True, type=click.IntRange(1, 1440), help="How long it lives."
+)
 @click.option("--app-hash", help="The 11 characters of an Android app hash.")
 @click.option("--origin", help="The host of the login page (WebOTP).")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -82,7 +84,7 @@ def show(
     origin: str | None,
     as_json: bool,
 ) -> None:
-    """One text as it would go out, the operator's own where VERIFY_CONFIG has one; and what it takes."""
+    """Shows one text as it would go out. The operator's own, where VERIFY_CONFIG has one; and what it takes."""
     if not (code.isascii() and code.isdigit()):
         raise click.BadParameter("is digits and nothing else", param_hint="--code")
     text = compose(purpose, channel, locale, country, code, brand, minutes, app_hash, origin, _own())

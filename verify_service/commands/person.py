@@ -33,7 +33,7 @@ def export(number: Number, tenant: str) -> None:
 @reason_option
 @by_option
 def erase(number: Number, tenant: str, reason: str, by: str) -> None:
-    """Forgets a number for a tenant; an opt-out in force stays, as one bare word."""
+    """Forgets a number for a tenant. An opt-out in force stays, as one bare word."""
     erased = _people().erase(tenant, number.e164, by, reason)
     click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
 

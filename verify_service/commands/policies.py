@@ -48,7 +48,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 @by_option
 @_note
 def push(file: Path, by: str, note: str) -> None:
-    """Puts a policy in force in every process within two seconds; one that cannot be used changes nothing."""
+    """Puts a policy in force. In every process within two seconds; one that cannot be used changes nothing."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

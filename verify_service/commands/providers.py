@@ -17,7 +17,7 @@ _SUMS = ("messages", "segments", "delivered", "failed")
 @click.command("providers")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def providers(as_json: bool) -> None:
-    """Shows each provider on each channel: weight now, answer times, errors, receipts, and today by sender (UTC)."""
+    """Shows how each provider does. By channel: weight, answer times, errors, receipts, and today by sender (UTC)."""
     from verify_service.app import clock_of, store_at_hand
 
     found = settings.read()

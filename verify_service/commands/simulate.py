@@ -37,7 +37,7 @@ def _listed(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--labels", type=click.File("wb", lazy=False), help="A file for the truth: a JSON line per start.")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_listed, help="Names the scenarios.")
 def simulate(scenario: str, seed: int, days: int | None, per_day: int, labels: BinaryIO | None) -> None:
-    """Writes recorded traffic of a made-up service, ordered by time, for backtests.
+    """Writes recorded traffic of a made-up service. It is ordered by time, and meant for backtests.
 
     The same words give the same traffic. Its numbers exist in the plans of their countries: send nothing to them.
     """

@@ -46,7 +46,7 @@ def dead(tenant: str, as_json: bool) -> None:
 @webhooks.command("replay")
 @_tenant
 def replay(tenant: str) -> None:
-    """Has all dead letters tried again, oldest first; an endpoint that had answered 410 is on again."""
+    """Has all dead letters tried again, oldest first. An endpoint that had answered 410 is on again."""
     store, now = _at_hand()
     click.echo(f"{store.webhooks.replay(now, tenant)} events are tried again")
 

@@ -46,8 +46,10 @@ def load(path: Path | None) -> Policy:
         return parse(default_text(), "default policy")
     try:
         return parse(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text") from None
 
 
 def parse(text: str, source: str) -> Policy:
