@@ -1,9 +1,10 @@
 # One image for both roles, `web` (the default) and `dispatch`:
 #
 #   docker build --tag verify-service .
-#   docker run --env-file verify.env --publish 8080:8080 verify-service
-#   docker run --env-file verify.env --no-healthcheck verify-service dispatch
+#   docker run --env-file verify.env --env VERIFY_CONFIG=/verify.toml --volume "$PWD/verify.toml:/verify.toml:ro" \
+#     --publish 8080:8080 verify-service
 #
+# and for the other role, in place of the last line: --no-healthcheck verify-service dispatch
 # With what the providers aws and smpp need: docker build --build-arg LIBRARIES=vendors --tag verify-service .
 
 FROM python:3.13-slim AS build

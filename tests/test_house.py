@@ -1,6 +1,7 @@
 """The house rules, held by a test: imports point down, and each outside library has its one door."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,13 @@ def test_only_settings_reads_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
     assert readers == {"settings"}
+
+
+def test_the_architecture_page_has_every_room_in_its_order() -> None:
+    """From the lowest to the highest, as a reader of the page is told."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    table = page.split("\n## Rooms\n")[1].split("\n## ")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = [name for cell in cells for name in re.findall(r"`(\w+)/?`", cell)]
+    assert set(told) == set(RANK) - {"__main__"}
+    assert [RANK[name] for name in told] == sorted(RANK[name] for name in told)

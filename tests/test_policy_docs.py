@@ -9,6 +9,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from tests.test_cli import run
 from verify_service.duration import Duration
 from verify_service.policy import file as policy_file
 from verify_service.policy import schema, sections
@@ -141,3 +142,22 @@ def test_the_shipped_policy_teaches() -> None:
         table.split("]")[0] for table in tables if "#" not in table and not table.startswith(("block]", "[rule]"))
     ]
     assert lonely == []
+
+
+def test_the_cookbook_prints_what_its_backtest_prints(tmp_path: Path) -> None:
+    """Its attack, made anew and judged by its strict policy and the shipped one: line for line what is shown."""
+    page = (DOCS / "fraud-cookbook.md").read_text("utf-8")
+    simulated = run("simulate", "spread", "--seed", "31", "--per-day", "3000")
+    (tmp_path / "yesterday.jsonl").write_text(simulated.stdout)
+    assert f"\n{len(simulated.stdout.splitlines())} yesterday.jsonl\n" in page
+    default = policy_file.default_text()
+    changed = 'mode = "enforce"\nprefix_messages = 3\ncountry_messages = 6'
+    (tmp_path / "default.toml").write_text(default)
+    (tmp_path / "strict.toml").write_text(re.sub(r'(?<=\nname = "pumping")(.*\n)mode = .*', rf"\1{changed}", default))
+    shown = re.findall(
+        r"^\$ verify-service (policy backtest \w+\.toml --events yesterday.*)\n((?:.+\n)+?)```", page, re.MULTILINE
+    )
+    told = {words: block.splitlines() for words, block in shown if "enforce" not in words}
+    shipped, both = sorted(told, key=len)  # the second run judges by both policies, and prints what the first does
+    printed = run(*both.split(), cwd=tmp_path).stdout.splitlines()
+    assert [line for line in (*told[shipped], *told[both]) if line != "…" and line not in printed] == []
