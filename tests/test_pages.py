@@ -80,6 +80,15 @@ def test_the_reference_shows_every_operation(client: FlaskClient) -> None:
         assert f"$URL{operation.path.split('{')[0]}" in html
 
 
+def test_the_reference_says_the_type_of_every_field(client: FlaskClient) -> None:
+    """Of those that may be null as well, with the words and limits that they have elsewhere."""
+    html = client.get("/docs").text
+    assert ">any" not in html
+    channel = html.split("<code>channel</code>")[1].split("</div>")[0]
+    for words in ("string or null, optional", "How the code travels.", "<code>whatsapp</code>"):
+        assert words in channel
+
+
 def test_the_samples_are_shell_that_says_what_it_means() -> None:
     """A body reaches curl as one argument, whatever quotes it holds; only calls that need a key have it."""
     calls = {operation.id: operation for operation in operations()}

@@ -28,6 +28,7 @@ pages: Final = Blueprint("pages", __name__, template_folder="templates")
 _OPENAPI: Final = Path(__file__).with_name("openapi.yaml")
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _METHODS: Final = ("get", "post", "put", "delete")
+_NULL: Final = {"type": "null"}
 _PROBLEM_JSON: Final = "application/problem+json"
 _BOUNDS: Final = {
     "minLength": "at least {} characters",
@@ -83,7 +84,11 @@ def _spec() -> dict[str, Any]:
 
 
 def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """The node, its reference followed. What stands beside `$ref` wins; members and requirements add up."""
+    """The node, its reference followed. What stands beside `$ref` wins; members and requirements add up.
+    An `anyOf` of something and null is that something, with a second type."""
+    if _NULL in node.get("anyOf", ()):
+        (other,) = (resolve(branch) for branch in node["anyOf"] if branch != _NULL)
+        return other | {"type": [other["type"], "null"]}
     if "$ref" not in node:
         return node
     target: Any = _spec()
@@ -119,13 +124,7 @@ def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[Field]:
 def field(name: str, schema: dict[str, Any], required: bool, description: str | None = None) -> Field:
     """One row: the schema's type and limits in words."""
     schema = resolve(schema)
-    return Field(
-        name=name,
-        type=_type(schema),
-        required=required,
-        limits=_limits(schema),
-        description=description or schema.get("description", ""),
-    )
+    return Field(name, _type(schema), required, _limits(schema), description or schema.get("description", ""))
 
 
 def _type(schema: dict[str, Any]) -> str:
