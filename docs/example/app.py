@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import sys
 import time
 from datetime import datetime
 from typing import Any
@@ -187,6 +188,8 @@ def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
 
 
 if __name__ == "__main__":
+    if not os.environ.get("LOGIN_API_KEY"):
+        sys.exit("LOGIN_API_KEY is not set; beside `make run` it is what the file .verify/api-key has")
     create_app(
         os.environ.get("LOGIN_VERIFY_URL", "http://127.0.0.1:8080"),
         os.environ["LOGIN_API_KEY"],
