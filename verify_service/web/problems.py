@@ -63,7 +63,7 @@ def install(app: Flask) -> None:
         most = (request.max_content_length or MOST_BYTES + 1) - 1
         slug = _BY_STATUS.get(error.code or 400, "invalid-request")
         detail = {
-            404: "This server has no such path.",
+            404: "This server has no such path; /docs lists those it has.",
             405: f"This path has no {request.method}.",
             413: f"A body here may have {most} bytes at most.",
         }.get(error.code or 400, error.description or PROBLEMS[slug].title)
