@@ -57,16 +57,17 @@ class Surroundings:
 
     `secret` reads `env:NAME` or `file:PATH` (raises ConfigError). `callbacks` is where the vendor reaches us:
     `<callbacks>/receipts` and `<callbacks>/inbound`; None where verify.toml has no `public_url`. A vendor that tells
-    over a connection of its own is heard by `report` (a receipt with its `provider_id`) and `heard` (a text); both
-    return at once and never raise. `inbox` is the fake provider's, for it alone.
+    over a connection of its own is heard by `report` (a receipt with its `provider_id`) and `heard` (a text). Both
+    answer once it is written down, and False where it cannot be: then the vendor is to tell it again. They may take
+    seconds, and never raise. `inbox` is the fake provider's, for it alone.
     """
 
     name: str
     secret: Callable[[str], str]
     clock: Clock
     callbacks: str | None = None
-    report: Callable[[Receipt], None] = lambda _receipt: None
-    heard: Callable[[InboundText], None] = lambda _text: None
+    report: Callable[[Receipt], bool] = lambda _receipt: True
+    heard: Callable[[InboundText], bool] = lambda _text: True
     inbox: Any = None
 
 

@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 from wsgiref.types import WSGIApplication
 
@@ -18,11 +18,12 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.hearing import hearing
 from verify_service.dispatch.optouts import Heeding
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
-from verify_service.model import Clock, InboundText
+from verify_service.model import Clock
 from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
@@ -214,7 +215,7 @@ def dispatcher(base: Foundation) -> Dispatcher:
             clock=base.clock,
             callbacks=base.config.callbacks(provider),
             report=made.report(provider),
-            heard=_listener(made, consents, provider),
+            heard=hearing(partial(consents.heard, provider=provider)),
             inbox=base.inbox,
         )
         try:
@@ -223,12 +224,3 @@ def dispatcher(base: Foundation) -> Dispatcher:
             raise ConfigError(f"providers.{provider}: {error}") from None
         providers[provider] = Heeding(sends, provider, consents, base.tagger)
     return made
-
-
-def _listener(made: Dispatcher, consents: Consents, provider: str) -> Callable[[InboundText], None]:
-    """What an adapter calls with a text that came over its own connection."""
-
-    def heard(text: InboundText) -> None:
-        made.soon(lambda: consents.heard(text, provider))
-
-    return heard

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.live import until
 
@@ -54,14 +55,16 @@ class Smsc:
         """Sends a PDU over the newest connection."""
         self.connections[-1].sendall(struct.pack(">LLLL", 16 + len(body), command, status, sequence) + body)
 
-    def deliver(
-        self, text: bytes, *, esm_class: int = 0, coding: int = 0, tlvs: bytes = b"", sequence: int = 7
-    ) -> None:
-        """Delivers a text from +14155550123 to 43721, and waits until it is acknowledged."""
-        before = self.seen.count((DELIVER_RESP, 0, sequence))
+    def tell(self, text: bytes, *, esm_class: int = 0, coding: int = 0, tlvs: bytes = b"", sequence: int = 7) -> None:
+        """Delivers a text from +14155550123 to 43721."""
         mandatory = b"\0\x01\x01" + b"14155550123\0" + b"\x03\0" + b"43721\0"
         flags = bytes([esm_class, 0, 0]) + b"\0\0" + bytes([0, 0, coding, 0])
         self.write(DELIVER, 0, sequence, mandatory + flags + bytes([len(text)]) + text + tlvs)
+
+    def deliver(self, text: bytes, *, sequence: int = 7, **fields: Any) -> None:
+        """The same, and waits until it is acknowledged."""
+        before = self.seen.count((DELIVER_RESP, 0, sequence))
+        self.tell(text, sequence=sequence, **fields)
         until(lambda: self.seen.count((DELIVER_RESP, 0, sequence)) > before)
 
     def hang_up(self) -> None:

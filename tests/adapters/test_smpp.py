@@ -55,11 +55,19 @@ THROTTLED, QUEUE_FULL, BAD_NUMBER, SYSTEM_ERROR = 0x58, 0x14, 0x0B, 0x08
 
 
 class Heard:
-    """What the adapter tells the service."""
+    """What the adapter tells the service, which takes it."""
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
         self.texts: list[InboundText] = []
+
+    def report(self, receipt: Receipt) -> bool:
+        self.receipts.append(receipt)
+        return True
+
+    def hear(self, text: InboundText) -> bool:
+        self.texts.append(text)
+        return True
 
 
 @pytest.fixture
@@ -81,8 +89,8 @@ def bound(smsc: Smsc, heard: Heard | None = None, **table: Any) -> Iterator[Smpp
         name="aggregator",
         secret=lambda _: "s3cret",
         clock=CLOCK,
-        report=heard.receipts.append,
-        heard=heard.texts.append,
+        report=heard.report,
+        heard=heard.hear,
     )
     provider = SmppProvider(settings, around)
     try:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.job import Job, site
+from verify_service.dispatch.hearing import hearing
+from verify_service.dispatch.job import Job
 from verify_service.dispatch.journey import Journeys
 from verify_service.dispatch.settling import Settler
 from verify_service.errors import StoreUnavailable
@@ -69,7 +69,6 @@ class Dispatcher:
         self._settler = Settler(store.outbox, self._forget)
         self._pulse = Pulse(store.health, config)
         self._journeys = Journeys(store, config, keys, clock, providers, self._settler, self._pulse, self._leave)
-        self._heard: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._drained = threading.Event()
         self._next_sweep = 0.0
@@ -93,8 +92,6 @@ class Dispatcher:
         takers.append(self._thread("pulse", self._beat_pulse, stop, pause=PULSE_S))
         if any(route.receipt_within for route in self._config.routes):
             takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
-        hearer = threading.Thread(target=self._hear, name="hear", daemon=True)
-        hearer.start()
         keeper = self._thread("keep", self._keep, self._drained, pause=BEAT_S)
         stop.wait()
         deadline = time.monotonic() + DRAIN_S
@@ -104,27 +101,16 @@ class Dispatcher:
             time.sleep(0.01)
         self._journeys.lanes.close()
         self._settler.close(max(0.1, deadline - time.monotonic()))
-        # Before the last is heard: what a vendor tells until its connection has ended comes no second time.
         for provider in self._providers.values():
             provider.close()
-        self._heard.put(None)
-        hearer.join(max(0.1, deadline - time.monotonic()))
         self._drained.set()
         keeper.join(BEAT_S)
         with suppress(StoreUnavailable):
             self._beat_pulse()
 
-    def report(self, provider: str) -> Callable[[Receipt], None]:
+    def report(self, provider: str) -> Callable[[Receipt], bool]:
         """What an adapter calls with a receipt that came after `send` had returned."""
-
-        def report(receipt: Receipt) -> None:
-            self.soon(lambda: self._deliveries.received(self._clock.now(), provider, receipt))
-
-        return report
-
-    def soon(self, act: Callable[[], object]) -> None:
-        """Does `act` in a thread for what vendors say, and again while it raises StoreUnavailable; returns at once."""
-        self._heard.put(act)
+        return hearing(lambda receipt: self._deliveries.received(self._clock.now(), provider, receipt))
 
     # What the threads do.
 
@@ -225,21 +211,6 @@ class Dispatcher:
                     self._pulse.overdue(way, entered)
 
         self._everywhere(move)
-
-    def _hear(self) -> None:
-        """Does what vendors say, one after the other, and the next one only when the store has it."""
-        while act := self._heard.get():
-            while not self._done(act) and not self._drained.wait(AGAIN_S):
-                pass
-
-    def _done(self, act: Callable[[], object]) -> bool:
-        try:
-            act()
-        except StoreUnavailable:
-            return False
-        except Exception as error:  # Its words may quote what a person wrote.
-            _log.error("unexpected error", thread="hear", error=site(error))
-        return True
 
     def _everywhere(self, work: Callable[[int], None]) -> None:
         """Does the work in every partition; one that is silent keeps it from no other, and is reported at the end."""

@@ -16,7 +16,7 @@ SLOW_MS = 2_000
 LATE_MS = 2_000
 
 
-Report = Callable[[Receipt], None]
+Report = Callable[[Receipt], bool]
 
 
 class FakeSettings(Settings, frozen=True):

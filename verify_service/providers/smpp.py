@@ -135,21 +135,22 @@ class SmppProvider:
             pass
         return message_id
 
-    def _hear(self, delivery: Delivery) -> None:
+    def _hear(self, delivery: Delivery) -> bool:
         if delivery.esm_class & _TYPES == _IS_RECEIPT:
-            if receipt := self._receipt(delivery):
-                self._around.report(receipt)
-        elif delivery.esm_class & _TYPES == 0:
-            has_header = bool(delivery.esm_class & _HAS_HEADER)
-            digits = delivery.source_ton in (0, 1) and delivery.source.isdecimal()
-            self._around.heard(
-                InboundText(
-                    id=secrets.token_hex(16),  # The SMSC gives a text none.
-                    from_=f"+{delivery.source}" if digits else delivery.source,
-                    to=delivery.destination,
-                    body=decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet),
-                )
+            receipt = self._receipt(delivery)
+            return receipt is None or self._around.report(receipt)
+        if delivery.esm_class & _TYPES:
+            return True
+        has_header = bool(delivery.esm_class & _HAS_HEADER)
+        digits = delivery.source_ton in (0, 1) and delivery.source.isdecimal()
+        return self._around.heard(
+            InboundText(
+                id=secrets.token_hex(16),  # The SMSC gives a text none.
+                from_=f"+{delivery.source}" if digits else delivery.source,
+                to=delivery.destination,
+                body=decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet),
             )
+        )
 
     def _receipt(self, delivery: Delivery) -> Receipt | None:
         """The final word on a message; None for what is on its way, or names no message."""

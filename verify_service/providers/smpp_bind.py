@@ -1,5 +1,5 @@
 """A transceiver bind to an SMSC (SMPP 3.4), kept up in a thread of its own: submits go out within a window, what the
-SMSC delivers is told and then acknowledged, silence is asked after, and a bind that has ended is made anew.
+SMSC delivers is told and then answered, silence is asked after, and a bind that has ended is made anew.
 """
 
 import asyncio
@@ -51,9 +51,10 @@ class Answer(NamedTuple):
 
 
 class Bind:
-    """One bind. `hear` is called with each delivery, by one thread, in the order of arrival; it must not raise."""
+    """One bind. `hear` is called with each delivery, by one thread, in the order of arrival; it must not raise. What it
+    answers False to, the SMSC is asked to deliver again."""
 
-    def __init__(self, account: Account, hear: Callable[[Delivery], None]) -> None:
+    def __init__(self, account: Account, hear: Callable[[Delivery], bool]) -> None:
         self._account = account
         self._hear = hear
         self._sequence = SimpleSequenceGenerator()
@@ -210,18 +211,21 @@ class Bind:
             writer.write(response("generic_nack", sequence, consts.SMPP_ESME_RINVCMDID))
 
     async def _tell(self, writer: asyncio.StreamWriter, sequence: int, pdu: bytes) -> None:
-        """Acknowledges once it is told: what is not, for the bind breaks first, the SMSC delivers again. What cannot be
+        """Answers what was heard: taken, or to be delivered again, as is what the bind breaks before. What cannot be
         read is refused for good, for otherwise it would come for ever."""
         try:
             told = delivery(pdu)
         except Exception:
-            writer.write(response("deliver_sm_resp", sequence, consts.SMPP_ESME_RX_P_APPN))
-            return
-        await self._loop.run_in_executor(self._teller, self._hear, told)
-        writer.write(response("deliver_sm_resp", sequence))
+            status = consts.SMPP_ESME_RX_P_APPN
+        else:
+            taken = await self._loop.run_in_executor(self._teller, self._hear, told)
+            status = consts.SMPP_ESME_ROK if taken else consts.SMPP_ESME_RX_T_APPN
+        writer.write(response("deliver_sm_resp", sequence, status))
 
     async def _leave(self) -> None:
         self._left = True
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_LEAVE_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
                 if answer := self._ask("unbind", {}):
