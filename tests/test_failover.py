@@ -168,18 +168,25 @@ def test_what_waits_for_a_hanging_provider_is_not_sent_when_another_has_taken_it
 
 
 def test_what_gets_no_receipt_goes_by_every_other_way(post: Post) -> None:
-    """Twenty seconds after each: the next provider, then the channels to fall back on, as long as the code lives."""
+    """Twenty seconds after each: the next provider, then the channels to fall back on, as long as the code lives. Each
+    line of another channel names it: one provider may carry several."""
     providers = {name: taking(name) for name in "abc"}
     with post.dispatching(providers, THREE):
         started = post.bench.service.start("default", a_start(TO))
         lines: list[tuple[str, str | None, str | None]] = [("sent", "a", None)]
         soon(post, started.id, *lines)
-        for late, following in (("a", "b"), ("b", "c"), ("c", "c")):
+        last = "no receipt within 20 seconds"
+        steps = (
+            (("failed-over", "a", last), ("sent", "b", None)),
+            (("failed-over", "b", last), ("sent", "c", "by whatsapp")),
+            (("failed-over", "c", f"by whatsapp: {last}"), ("sent", "c", "by voice")),
+        )
+        for step in steps:
             post.bench.clock.advance(19.999)
             time.sleep(0.6)  # two looks at what is overdue
             assert went(post, started.id) == lines
             post.bench.clock.advance(0.001)
-            lines += [("failed-over", late, "no receipt within 20 seconds"), ("sent", following, None)]
+            lines += step
             soon(post, started.id, *lines)
         post.bench.clock.advance(60)
         time.sleep(0.6)
@@ -259,7 +266,7 @@ def test_a_number_that_gets_no_texts_is_called_instead(post: Post) -> None:
         post.bench.clock.advance(1)
         landline = Receipt(provider_id="a1", status="failed", reason="landline", permanent=True)
         post.bench.store.deliveries.received(post.bench.clock.now(), "a", landline)
-        soon(post, started.id, ("sent", "a", None), ("failed-over", "a", "landline"), ("sent", "c", None))
+        soon(post, started.id, ("sent", "a", None), ("failed-over", "a", "landline"), ("sent", "c", "by whatsapp"))
     assert [len(providers[name].asked) for name in "abc"] == [1, 0, 1]
     assert providers["c"].asked[0].channel == "whatsapp"
 
@@ -269,7 +276,7 @@ def test_a_rejected_number_is_tried_by_the_next_channel(post: Post) -> None:
     a, b, c = Scripted(raising(Rejected("not mobile"))), Scripted(), Scripted()
     with post.dispatching({"a": a, "b": b, "c": c}, THREE):
         started = post.bench.service.start("default", a_start(TO))
-        assert post.settled(started.id) == [("failed-over", "a", "not mobile"), ("sent", "c", None)]
+        assert post.settled(started.id) == [("failed-over", "a", "not mobile"), ("sent", "c", "by whatsapp")]
     assert b.asked == []
     assert c.asked[0].channel == "whatsapp"
 
@@ -294,7 +301,7 @@ receipt_within = "20 seconds"
     a, b = Scripted(raising(Rejected("not reachable by RCS"))), Scripted()
     with post.dispatching({"a": a, "b": b}, rcs):
         first = post.bench.service.start("default", Start(number=parse(TO, None), channel="rcs", purpose="login"))
-        assert post.settled(first.id) == [("failed-over", "a", "not reachable by RCS"), ("sent", "b", None)]
+        assert post.settled(first.id) == [("failed-over", "a", "not reachable by RCS"), ("sent", "b", "by sms")]
         a.act = taking("a").act
         post.bench.clock.advance(60)
         second = post.bench.service.start("default", Start(number=parse(TO, None), channel="rcs", purpose="payment"))
@@ -302,7 +309,7 @@ receipt_within = "20 seconds"
         lost = Receipt(provider_id="a1", status="failed", reason="not reachable by RCS")
         post.bench.store.deliveries.received(post.bench.clock.now(), "a", lost)
         there = ("failed-over", "a", "not reachable by RCS")
-        soon(post, second.id, ("sent", "a", None), there, ("sent", "b", None))
+        soon(post, second.id, ("sent", "a", None), there, ("sent", "b", "by sms"))
     assert [[each.channel for each in provider.asked] for provider in (a, b)] == [["rcs", "rcs"], ["sms", "sms"]]
     for by_rcs, by_text in zip(a.asked, b.asked, strict=True):
         assert by_rcs.code == by_text.code
@@ -319,7 +326,7 @@ def test_a_message_that_fails_in_the_answer_goes_on(post: Post) -> None:
         assert post.settled(started.id) == [
             ("failed-over", "a", "carrier busy"),
             ("failed-over", "b", "landline"),
-            ("sent", "c", None),
+            ("sent", "c", "by whatsapp"),
         ]
     assert [len(each.asked) for each in (a, b, c)] == [1, 1, 1]
     assert c.asked[0].channel == "whatsapp"
@@ -328,8 +335,22 @@ def test_a_message_that_fails_in_the_answer_goes_on(post: Post) -> None:
     assert marks == [1, 0]
 
 
+def test_a_message_that_ends_by_another_channel_says_which(post: Post) -> None:
+    """Refused by all, the last line is the last channel's own."""
+    a, c = Scripted(raising(Rejected("not mobile"))), Scripted(raising(Rejected("no account"), Rejected("busy")))
+    with post.dispatching({"a": a, "b": Scripted(), "c": c}, THREE):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [
+            ("failed-over", "a", "not mobile"),
+            ("failed-over", "c", "by whatsapp: no account"),
+            ("failed", "c", "by voice: busy"),
+        ]
+    [failed] = [event for event in post.bench.store.events.read(0) if event["event"] == "failed"]
+    assert (failed["channel"], failed["reason"]) == ("voice", "busy")
+
+
 def test_a_resend_by_another_channel_goes_by_that(post: Post) -> None:
-    """A person who asks for a call gets one, with the same code as the text."""
+    """A person who asks for a call gets one, with the same code as the text; what is said of the text later says so."""
     providers = {name: taking(name) for name in "abc"}
     with post.dispatching(providers, THREE):
         started = post.bench.service.start("default", a_start(TO))
@@ -337,7 +358,15 @@ def test_a_resend_by_another_channel_goes_by_that(post: Post) -> None:
         post.bench.clock.advance(31)
         again = post.bench.service.start("default", Start(number=parse(TO, None), channel="voice", purpose="login"))
         assert (again.id, again.channel) == (started.id, "voice")
-        until(lambda: len(providers["c"].asked) == 1, "the call")
+        until(lambda: len(went(post, started.id)) == 2, "the call")
+        late = Receipt(provider_id="a1", status="delivered")
+        post.bench.store.deliveries.received(post.bench.clock.now(), "a", late)
+    assert post.timeline(started.id)[2:] == [
+        ("sent", "a", None),
+        ("queued", None, "by voice in place of sms"),
+        ("sent", "c", None),
+        ("delivered", "a", "by sms"),
+    ]
     [call], [text] = providers["c"].asked, providers["a"].asked
     assert (call.channel, call.code) == ("voice", text.code)
 
@@ -465,7 +494,7 @@ def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: 
         time.sleep(1.5)  # what is still slow
     for each in ids:
         lines = went(post, each)
-        taken = [line for line in lines if line[0] == "sent" and not (line[2] or "").startswith("took it too")]
+        taken = [line for line in lines if line[0] == "sent" and "took it too" not in (line[2] or "")]
         failed = [line for line in lines if line[0] == "failed"]
         assert len(taken) + len(failed) == 1, lines
 

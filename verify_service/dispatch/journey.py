@@ -112,9 +112,9 @@ class Journeys:
         self.lanes.later(attempt.patience(), partial(self._overtake, attempt))
         self.lanes.submit(attempt.way.provider, attempt)
 
-    def _end(self, job: Job, provider: str | None, reason: str) -> None:
+    def _end(self, job: Job, provider: str | None, reason: str, channel: str = "") -> None:
         job.done = True
-        self._settler.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)]))
+        self._settler.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)], channel))
 
     def _note(self, attempt: Try, name: TimelineName, reason: str, sent: Sent | None = None) -> None:
         """Into the timeline beside what settles the job."""
@@ -282,7 +282,7 @@ class Journeys:
             if job.done:
                 self._note(attempt, "failed-over", f"{error.reason}, after another had taken it")
                 return
-            job.failed = (way.provider, error.reason)
+            job.failed = (way.provider, error.reason, way.channel)
             if isinstance(error, Rejected):
                 job.plan = [group for group in job.plan if group[0].channel != way.channel]
                 job.left = [other for other in job.left if other.channel != way.channel]

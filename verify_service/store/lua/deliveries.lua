@@ -31,12 +31,19 @@ local function undo_of(base, id, record, entry)
   return undo
 end
 
+-- What a line of the timeline says: why, and by which channel where that is not the one that was asked for last.
+local function words_of(asked, channel, reason)
+  if asked == channel then return reason end
+  return 'by ' .. channel .. ((reason or '') ~= '' and ': ' .. reason or '')
+end
+
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
 --   about: the delivery   more: what only receipts say
 local function tell(base, keep, at, event, about, provider, reason, more)
   local id, record = about[1], nil
   if event == 'failed' then record = record_of(base .. 'verification:' .. id) end
-  if record or redis.call('EXISTS', base .. 'verification:' .. id) == 1 then note(base, id, at, event, provider, reason) end
+  local asked = record and record.channel or redis.call('HGET', base .. 'verification:' .. id, 'channel')
+  if asked then note(base, id, at, event, provider, words_of(asked, about[5], reason)) end
   emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
     'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
 end

@@ -143,6 +143,7 @@ local function start(KEYS, ARGV)
       emit(base, keep_events, now, 'canceled', old_id, {'tenant', tenant})
     end
   end
+  local instead = resend and record.channel ~= channel and 'by ' .. channel .. ' in place of ' .. record.channel or nil
   record.channel = channel
   record.sends = record.sends + 1
   record.resend_at = now + cooldown[math.min(record.sends, #cooldown)]
@@ -172,7 +173,7 @@ local function start(KEYS, ARGV)
   redis.call('SET', pointer, id, 'PX', record.expires_at - now)
   if not REHEARSAL then
     local timeline = base .. 'timeline:' .. id
-    local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued'))
+    local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued', nil, instead))
     if resend then lines = (redis.call('GET', timeline) or '') .. lines end
     redis.call('SET', timeline, lines, 'PX', ttl)
   end
