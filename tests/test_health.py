@@ -1,8 +1,5 @@
 """How weights shift away from a provider that does badly, and back: by what all dispatchers see of it together."""
 
-import json
-import subprocess
-import sys
 import time
 from itertools import count
 
@@ -11,7 +8,6 @@ import pytest
 from tests.conftest import ManualClock, a_start
 from tests.dispatching import ONE, Post, Scripted, ticking
 from tests.live import until
-from tests.test_policy_live import clean
 from verify_service.errors import Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
@@ -22,21 +18,6 @@ HALF = f"""{ONE}
 kind = "fake"
 [[routes]]
 via = [{{ provider = "a" }}, {{ provider = "b" }}]
-"""
-SENDERS = """
-[providers.a]
-kind = "fake"
-[providers.b]
-kind = "fake"
-[senders.short]
-type = "short-code"
-address = "43721"
-countries = ["US"]
-[[routes]]
-countries = ["US"]
-via = [{ provider = "a", sender = "short" }]
-[[routes]]
-via = [{ provider = "b" }]
 """
 SERIAL = count()
 GROUPS = (("a/sms", "b/sms"), ("c/sms",))
@@ -207,69 +188,3 @@ def tried_again(post: Post) -> bool:
     post.bench.service.start("default", a_start(f"+1415{2_020_000 + next(SERIAL)}"))
     time.sleep(0.1)
     return post.bench.store.health.states()["a/sms"].factor == 10
-
-
-def test_operators_see_health_and_cost(post: Post) -> None:
-    """`verify-service providers` shows of each provider and channel its weight and why, answer times, errors, receipts,
-    and what today has come to by sender: with prices that came with the message, or with its receipt, once."""
-    post.bench.clock.ms = time.time_ns() // 1_000_000
-    serial = count(1)
-    a = Scripted(lambda _: Receipt(provider_id=f"m{next(serial)}", price=0.0079, segments=2))
-    b = Scripted(lambda _: Receipt(provider_id=f"m{next(serial)}"))
-    pulse = post.bench.store.health.pulse
-    with post.dispatching({"a": a, "b": b}, SENDERS):
-        for n in range(2):
-            post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}"))
-            post.bench.service.start("default", a_start(f"+4479111234{56 + n}"))
-        until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
-        for provider in "ab":
-            for n in range(1, 5):
-                receipt = Receipt(provider_id=f"m{n}", status="delivered" if n < 3 else "failed", price=0.05)
-                post.bench.store.deliveries.received(post.bench.clock.now(), provider, receipt)
-        today = post.bench.store.health.costs
-        until(lambda: _sum(today(post.bench.clock.now())) == 4, "all receipts to be counted")
-    for _ in range(2):
-        post.bench.clock.advance(1)
-        pulse(post.bench.clock.now(), [report("b/sms", errors=3)], [["a/sms", "b/sms"]], {})
-    words = ["providers", "--json"]
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(post.folder / "d1.toml")}
-    run = [sys.executable, "-m", "verify_service"]
-    shown = json.loads(subprocess.run([*run, *words], env=env, capture_output=True, text=True, check=True).stdout)
-    first, second = shown
-    assert {name: first[name] for name in ("provider", "channel", "weight_percent", "reason", "errors")} == {
-        "provider": "a",
-        "channel": "sms",
-        "weight_percent": 100,
-        "reason": None,
-        "errors": 0.0,
-    }
-    assert (second["weight_percent"], second["reason"]) == (60, "6 tries in a row failed or came too late")
-    assert 0 < first["p50_ms"] <= first["p95_ms"]
-    assert first["receipts"] + second["receipts"] == 1.0
-    told = {"delivered": first["today"][0]["delivered"], "failed": first["today"][0]["failed"]}
-    assert first["today"] == [{"sender": "short", "messages": 2, "segments": 4, "price": 0.0158, **told}]
-    assert second["today"][0]["price"] == 0.1
-    text = subprocess.run([*run, "providers"], env=env, capture_output=True, text=True, check=True).stdout
-    assert "a  sms  100 % of its weight\n" in text
-    assert "today by short: 2 messages, 4 segments" in text
-    assert "b  sms  60 % of its weight since 20" in text
-
-
-def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
-    """`verify-service providers` shows — and null for a vendor whose answers and receipts hold no price."""
-    costs = {"a/short/sms:messages": 2, "a/short/sms:segments": 2, "b//sms:messages": 1, "b//sms:price": 7_900}
-    post.bench.store.health.pulse(time.time_ns() // 1_000_000, [], [], costs)
-    file = post.folder / "verify.toml"
-    file.write_text(SENDERS)
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
-    run = [sys.executable, "-m", "verify_service", "providers"]
-    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
-    assert "today by short: 2 messages, 2 segments, 0 delivered, 0 failed, price —\n" in text
-    assert "today by the brand: 1 messages, 0 segments, 0 delivered, 0 failed, $0.01\n" in text
-    shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
-    assert [each["today"][0]["price"] for each in json.loads(shown)] == [None, 0.0079]
-
-
-def _sum(today: dict[str, dict[str, int]]) -> int:
-    """How many receipts the day has."""
-    return sum(sums.get("delivered", 0) + sums.get("failed", 0) for sums in today.values())

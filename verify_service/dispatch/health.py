@@ -92,9 +92,11 @@ class Pulse:
         """A receipt that came later."""
         provider, _, channel = came.way.split("/")
         self._fate(came.way, f"{provider}/{channel}", came.delivered, came.permanent)
-        if came.price:
-            with self._lock:
+        with self._lock:
+            if came.price:
                 self._costs[f"{came.way}:price"] += came.price
+            if came.corrects:
+                self._costs[f"{came.way}:failed"] -= 1
 
     def overdue(self, way: str, entered: bool) -> None:
         """No receipt came within its time. A message whose code was `entered` has arrived."""
@@ -111,7 +113,7 @@ class Pulse:
             standings, shifts = self._health.pulse(now, reports, self._groups, costs)
         except StoreUnavailable:
             with self._lock:
-                self._costs += costs
+                self._costs.update(costs)
             raise
         with self._lock:
             self._factors = {each.name: each.factor for each in standings}

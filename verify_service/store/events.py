@@ -14,7 +14,7 @@ _LATE_S = 600.0
 _NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
 _WHOLE = frozenset({"revision"})
 _LISTS = frozenset({"observed", "unjudged"})
-_HIDDEN = frozenset({"credits", "undo"})
+_HIDDEN = frozenset({"corrects", "credits", "undo"})
 
 
 class Events:

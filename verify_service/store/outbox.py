@@ -76,12 +76,14 @@ class Settlement(NamedTuple):
 
 class Came(NamedTuple):
     """A receipt as the events tell it: by which way (`provider/sender/channel`) its message had gone, and what the
-    provider charged beyond what was known when it took it, in micro-dollars."""
+    provider charged beyond what was known when it took it, in micro-dollars. One that `corrects` says delivered of a
+    message that had failed earlier in the day."""
 
     way: str
     delivered: bool
     permanent: bool
     price: int
+    corrects: bool
 
 
 class Outbox:
@@ -195,8 +197,8 @@ class Outbox:
         calls = []
         for part, limit, nonce, at in foreign:
             if not part and limit == b"receipt":
-                event, permanent, price = at.decode().split(" ")
-                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0)))
+                event, permanent, price, corrects = at.decode().split(" ")
+                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
                 continue
             if not part:
                 BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()

@@ -2,7 +2,7 @@
 -- provider's id of it; what follows from a receipt, in the number's.
 --   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
 --   early:<tag>         a receipt that came before its send was written down, msgpack
---   fate:<tag>          failed or delivered: what a receipt has said already
+--   fate:<tag>          what a receipt has said already: delivered, or 'failed <when> <1 where it told the price>'
 --   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
 --                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent}, msgpack
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
@@ -122,9 +122,13 @@ end
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
   local now, keep, about, provider, status, reason = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-  local fate = redis.call('GET', KEYS[1])
-  if fate == 'delivered' or fate == status then return '' end
-  redis.call('SET', KEYS[1], status, 'PX', FATE_MS)
+  local said, at, priced = (redis.call('GET', KEYS[1]) or ''):match('^(%a*) ?(%d*) ?(1?)$')
+  if said == 'delivered' or said == status then return '' end
+  local price = priced == '' and ARGV[9] or ''
+  local fate = status == 'failed' and table.concat({status, digits(now), price ~= '' and '1' or ''}, ' ') or status
+  redis.call('SET', KEYS[1], fate, 'PX', FATE_MS)
+  -- A day's sums have each message once, by its last word.
+  local corrects = said == 'failed' and math.floor((tonumber(at) or 0) / DAY_MS) == math.floor(now / DAY_MS)
   local entry, number, channel = about[2], about[4], about[5]
   local permanent = ARGV[7] == '1'
   local event = status
@@ -141,7 +145,7 @@ local function receipt(KEYS, ARGV)
     end
   end
   tell(base, keep, now, event, about, provider, reason,
-    {'way', about[7], 'permanent', ARGV[7], 'price', ARGV[9], 'carrier', ARGV[8]})
+    {'way', about[7], 'permanent', ARGV[7], 'price', price, 'corrects', corrects and '1' or '', 'carrier', ARGV[8]})
   return event
 end
 

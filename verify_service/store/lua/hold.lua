@@ -102,7 +102,7 @@ end
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
 -- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
 -- or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'', 'blocked' or
--- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price>'}.
+-- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = redis.call('GET', KEYS[2]) or '-'
@@ -125,7 +125,7 @@ local function credits(KEYS, ARGV)
       end
     end
     if fields[19] == 'way' then
-      answer[#answer + 1] = {'', 'receipt', fields[20], fields[4] .. ' ' .. fields[22] .. ' ' .. fields[24]}
+      answer[#answer + 1] = {'', 'receipt', fields[20], table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
     end
   end
   if last ~= '-' then redis.call('SET', KEYS[2], last, 'PX', 604800000) end
