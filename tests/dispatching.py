@@ -95,12 +95,17 @@ class Post:
 
     @contextmanager
     def dispatching(
-        self, providers: Mapping[str, Provider], toml: str = ONE, name: str = "d1", keys: KeyRing | None = None
+        self,
+        providers: Mapping[str, Provider],
+        toml: str = ONE,
+        name: str = "d1",
+        keys: KeyRing | None = None,
+        store: Store | None = None,
     ) -> Iterator[threading.Event]:
-        """Runs a dispatcher with its own connections; the event stops it, as the end does."""
+        """Runs a dispatcher with its own connections, or those of `store`; the event stops it, as the end does."""
         file = self.folder / f"{name}.toml"
         file.write_text(toml)
-        store = Store(self.server.url)
+        store = store or Store(self.server.url)
         made = Dispatcher(store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)

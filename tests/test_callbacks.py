@@ -221,6 +221,19 @@ def test_a_receipt_and_a_stop_reach_a_live_service(vendor_told: Any) -> None:
     assert sorted(each["verification_id"][:3] for each in told) == ["re_", "ve_"]
 
 
+def test_a_vendor_that_tells_of_an_opt_out_by_a_receipt_is_heeded(vendor_told: Any) -> None:
+    """The message has failed, the consent says who knew of it, and the next start is refused."""
+    live, _ = vendor_told
+    started = live.default.start(TO)
+    until(lambda: [e["event"] for e in live.default.status(started["id"])["timeline"]][-1:] == ["sent"])
+    for _ in range(2):
+        _tell(live.url, "receipts", [{"id": "m-1", "status": "failed", "reason": "STOP", "opted_out": True}])
+    assert [e["event"] for e in live.default.status(started["id"])["timeline"]][-1] == "failed"
+    trail = live.default.request("GET", f"/consents/{TO}")[2]["trail"]
+    assert [(e["state"], e["source"], e["provider"], e["note"]) for e in trail] == [("out", "carrier", "hook", "STOP")]
+    assert live.default.refused("POST", "/start", {"to": TO, "purpose": "pay"})["type"] == "/problems/opted-out"
+
+
 def _tell(url: str, what: str, told: list[Any]) -> None:
     body = json.dumps(told).encode()
     headers = Signer(SECRET).headers("c", body)

@@ -110,21 +110,25 @@ def test_the_receivers_own_id_is_kept(vendor: Vendor, body: bytes, provider_id: 
 
 
 @pytest.mark.parametrize(
-    ("body", "permanent"),
+    ("body", "says"),
     [
-        (b'{"permanent": true}', True),
-        (b'{"permanent": false}', False),
-        (b'{"permanent": "yes"}', False),
-        (b"[]", False),
-        (b"", False),
+        (b'{"permanent": true}', (True, False)),
+        (b'{"opted_out": true}', (False, True)),
+        (b'{"permanent": false}', (False, False)),
+        (b'{"permanent": "yes"}', (False, False)),
+        (b"[]", (False, False)),
+        (b"", (False, False)),
     ],
 )
-def test_the_receiver_says_whether_a_number_is_worth_another(vendor: Vendor, body: bytes, *, permanent: bool) -> None:
-    """A 4xx rejects this message; only the member `permanent` makes a dead number of it."""
+def test_the_receiver_says_whether_a_number_is_worth_another(
+    vendor: Vendor, body: bytes, says: tuple[bool, bool]
+) -> None:
+    """A 4xx rejects this message; only the member `permanent` makes a dead number of it, and only `opted_out` says that
+    the person wants no more."""
     vendor.answer = lambda: (422, {}, body)
     with provider_of(vendor.url) as provider, pytest.raises(Rejected) as raised:
         provider.send(MESSAGE)
-    assert raised.value.permanent is permanent
+    assert (raised.value.permanent, raised.value.opted_out) == says
 
 
 @pytest.mark.parametrize(

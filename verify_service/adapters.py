@@ -30,7 +30,7 @@ class Provider(Protocol):
 
     def send(self, message: Message) -> Receipt:
         """Hands the message over. Raises Rejected, Unavailable or Uncertain, and nothing else; a receipt that says
-        failed is taken for Rejected where it is permanent, and else for Unavailable."""
+        failed is taken for Rejected where it is permanent or opted out, and else for Unavailable."""
         ...
 
     def close(self) -> None:

@@ -82,6 +82,12 @@ class Foundation:
     def inbox(self) -> Inbox | None:
         return Inbox(self.store, self.keys, self.tagger) if self.config.fake else None
 
+    def consents(self) -> Consents:
+        """What people want; from now on it heeds what receipts say of that."""
+        made = Consents(self.store, self.config, self.keys, self.tagger, self.clock)
+        self.store.deliveries.heed_opt_outs(made.opted_out)
+        return made
+
 
 class Remote(NamedTuple):
     """What a command works with: the store of a service that runs, its pseudonyms, its clock."""
@@ -149,6 +155,7 @@ def wsgi() -> WSGIApplication:
     base = Foundation(settings.read())
     live = base.live()
     live.watch()
+    consents = base.consents()
     service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
     return create_app(
         Parts(
@@ -158,7 +165,7 @@ def wsgi() -> WSGIApplication:
             live=live,
             clock=base.clock,
             failures=FailedAuthentications(base.store.link, base.tagger),
-            consents=Consents(base.store, base.config, base.keys, base.tagger, base.clock),
+            consents=consents,
             people=People(base.store, base.tagger, base.clock),
             callbacks=callbacks(base),
             inbox=base.inbox,
@@ -206,7 +213,7 @@ def dispatcher(base: Foundation) -> Dispatcher:
     """What sends, with its providers. Raises ConfigError."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
-    consents = Consents(base.store, base.config, base.keys, base.tagger, base.clock)
+    consents = base.consents()
     made = Dispatcher(base.store, base.config, base.keys, base.clock, providers, name)
     for provider, (_, adapter, table) in base.config.providers.items():
         around = Surroundings(

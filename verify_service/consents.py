@@ -72,22 +72,28 @@ class Ledger:
         """The consent as it stands."""
         tag = self._tagger.number(number)
         state, trail = self._store.consents.read(tag, tenant)
-        return Consent(state, tuple(_decode(self._tagger.unseal(each, _context(tag, tenant))) for each in trail))
+        return Consent(state, tuple(self._entry(tenant, tag, each) for each in trail))
 
     def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> None:
         """What a caller says of a person's consent. In force at once."""
         entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
         self._write(tenant, self._tagger.number(number), entry)
 
-    def opted_out(self, tenant: str, tag: str, provider: str, reason: str) -> None:
-        """A vendor refused a message because the person had opted out there. `tag` is the number's."""
-        if self._store.consents.read(tag, tenant)[0] != "out":
-            entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
-            self._write(tenant, tag, entry)
+    def opted_out(self, tenant: str, tag: str, provider: str, reason: str, sent_at: int | None = None) -> None:
+        """A vendor refused a message because the person had opted out there. `tag` is the number's. Of a receipt,
+        `sent_at` is when its message was sent: what was said since then is newer."""
+        state, trail = self._store.consents.read(tag, tenant)
+        if state == "out" or (sent_at is not None and trail and self._entry(tenant, tag, trail[-1]).at > sent_at):
+            return
+        entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
+        self._write(tenant, tag, entry)
 
     def _write(self, tenant: str, tag: str, entry: Entry) -> None:
         sealed = self._seal(tenant, tag, entry)
         self._store.consents.write(entry.at, tag, tenant, entry.state, entry.source, sealed)
+
+    def _entry(self, tenant: str, tag: str, sealed: bytes) -> Entry:
+        return _decode(self._tagger.unseal(sealed, _context(tag, tenant)))
 
     def _seal(self, tenant: str, tag: str, entry: Entry) -> bytes:
         # Under the key that never rotates: a trail must be readable for as long as it is kept.

@@ -149,8 +149,8 @@ class Receipt(Frozen, frozen=True):
     """A provider's word on a message: accepted, or already final. `provider_id` is the provider's own id of it.
 
     `reason` is short, with the vendor's own error code, free of numbers and codes. `permanent` says of a failure that
-    this number will never get one by this channel. What a vendor tells beside it: `segments` billed, `price` in US
-    dollars, `carrier` as MCC and MNC.
+    this number will never get one by this channel, `opted_out` that its owner told the vendor STOP. What a vendor tells
+    beside it: `segments` billed, `price` in US dollars, `carrier` as MCC and MNC.
     """
 
     provider_id: str | None = None
@@ -160,6 +160,7 @@ class Receipt(Frozen, frozen=True):
     segments: int | None = None
     price: float | None = None
     carrier: str | None = None
+    opted_out: bool = False
 
 
 class InboundText(Frozen, frozen=True, rename={"from_": "from"}):

@@ -41,6 +41,7 @@ class KannelPeer(HttpPeer):
             "password": "env:KANNEL",
             "callback_secret": "env:KEY",
             "permanent_errors": ["11"],
+            "opted_out_errors": ["1042"],
         }
 
     def message(self, *args: Any, **changed: Any) -> Message:

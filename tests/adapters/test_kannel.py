@@ -109,6 +109,7 @@ def test_a_secret_that_is_weak_or_no_part_of_a_url_stops_the_start(peer: Recorde
         ("2", "", Receipt("id-1", "failed", "status 2")),
         ("16", "NACK/88/Throttling error", Receipt("id-1", "failed", "88")),
         ("16", "NACK/11/Invalid destination address", Receipt("id-1", "failed", "11", permanent=True)),
+        ("16", "NACK/1042/Stopped", Receipt("id-1", "failed", "1042", opted_out=True)),
         ("66", "id:1 stat:UNKNOWN err:000 text:err:11", Receipt("id-1", "failed", "UNKNOWN 000")),
     ],
 )

@@ -352,14 +352,16 @@ RECEIPT = b"id:%s sub:001 dlvrd:001 submit date:2611220100 done date:2611220101 
         (b"DELIVRD", b"000", Receipt(provider_id="m1", status="delivered")),
         (b"UNDELIV", b"001", Receipt(provider_id="m1", status="failed", reason="UNDELIV 001", permanent=True)),
         (b"REJECTD", b"069", Receipt(provider_id="m1", status="failed", reason="REJECTD 069")),
+        (b"REJECTD", b"078", Receipt(provider_id="m1", status="failed", reason="REJECTD 078", opted_out=True)),
         (b"EXPIRED", b"027", Receipt(provider_id="m1", status="failed", reason="EXPIRED 027")),
         (b"UNKNOWN", b"000", Receipt(provider_id="m1", status="failed", reason="UNKNOWN 000")),
     ],
 )
 def test_a_receipt_in_words_is_read(smsc: Smsc, word: bytes, error: bytes, receipt: Receipt) -> None:
-    """The words of appendix B, with the SMSC's error; `permanent_errors` are those that will never change."""
+    """The words of appendix B, with the SMSC's error; `permanent_errors` are those that will never change, and
+    `opted_out_errors` those that are the person's own wish."""
     heard = Heard()
-    with bound(smsc, heard, permanent_errors=["001"]):
+    with bound(smsc, heard, permanent_errors=["001"], opted_out_errors=["078"]):
         until(lambda: smsc.binds)
         smsc.deliver(RECEIPT % (b"m1", word, error), esm_class=0x04)
     assert (heard.receipts, heard.texts) == ([receipt], [])

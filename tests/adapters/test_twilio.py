@@ -195,6 +195,13 @@ def test_a_calls_status_is_a_receipt(peer: Recorder, status: str, error: str | N
     assert peer.callbacks().receipts(peer.call("receipts", told)) == [receipt]
 
 
+def test_who_told_twilio_stop_may_be_known_by_a_receipt_alone(peer: Recorder) -> None:
+    """A messaging service takes the message and fails it later; that is no number that gets no texts."""
+    told = {"MessageSid": "SM1", "MessageStatus": "failed", "ErrorCode": "21610"}
+    receipt = Receipt("SM1", "failed", "opted out (21610)", opted_out=True)
+    assert peer.callbacks().receipts(peer.call("receipts", told)) == [receipt]
+
+
 def test_a_message_that_failed_at_once_has_failed(peer: Recorder) -> None:
     """Twilio may answer 201 and say in the body that it was in vain."""
     peer.made = {"sid": "SM1", "status": "failed", "error_code": 30005, "num_segments": "0"}

@@ -37,6 +37,14 @@ def test_it_may_call_in_three_ways(peer: Recorder, by: str) -> None:
     assert text == InboundText("0A", "+4915112345678", "43721", "STOP & ende=1")
 
 
+def test_who_told_vonage_stop_is_known_by_a_receipt(peer: Recorder) -> None:
+    """Vonage takes every message, and says afterwards that the person had opted out."""
+    told = {"messageId": "0A", "status": "failed", "err-code": "9"}
+    assert peer.callbacks().receipts(peer.call("receipts", told)) == [
+        Receipt("0A", "failed", "opted out (9)", opted_out=True)
+    ]
+
+
 def test_a_message_of_two_segments_costs_two(peer: Recorder) -> None:
     """Each segment has an answer of its own; the first one's id stands for the message."""
     peer.parts = tuple(

@@ -20,5 +20,7 @@ def ask(provider: Provider, name: str, message: Message) -> Receipt:
         raise Uncertain(f"adapter failed ({type(error).__name__})") from None
     if receipt.status == "failed":  # A vendor that makes a message and fails it in one answer has refused it.
         reason = receipt.reason or "failed at once"
-        raise Rejected(reason, permanent=True) if receipt.permanent else Unavailable(reason)
+        if receipt.permanent or receipt.opted_out:
+            raise Rejected(reason, opted_out=receipt.opted_out, permanent=receipt.permanent)
+        raise Unavailable(reason)
     return receipt

@@ -46,6 +46,12 @@ class Job:
             self.left.remove(probed)
             self.left.insert(0, probed)
 
+    def shut(self, channel: str | None) -> None:
+        """No further try by a channel, under the lock; None where the person wants none at all."""
+        self.plan = [group for group in self.plan if channel not in (None, group[0].channel)]
+        self.left = [way for way in self.left if channel not in (None, way.channel)]
+        self.crowded = [way for way in self.crowded if channel not in (None, way.channel)]
+
 
 @dataclass(eq=False)
 class Try:

@@ -284,9 +284,7 @@ class Journeys:
                 return
             job.failed = (way.provider, error.reason, way.channel)
             if isinstance(error, Rejected):
-                job.plan = [group for group in job.plan if group[0].channel != way.channel]
-                job.left = [other for other in job.left if other.channel != way.channel]
-                job.crowded = [other for other in job.crowded if other.channel != way.channel]
+                job.shut(None if error.opted_out else way.channel)
             if job.open or (job.plan and not job.entry.kind):
                 self._note(attempt, "failed-over", error.reason)
             # The next in line is under way already where this one was overtaken.

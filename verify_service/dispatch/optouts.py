@@ -21,11 +21,14 @@ class Heeding:
 
     def send(self, message: Message) -> Receipt:
         try:
-            return self._provider.send(message)
+            receipt = self._provider.send(message)
         except Rejected as error:
             if error.opted_out:
                 self._opted_out(message, error.reason)
             raise
+        if receipt.opted_out:
+            self._opted_out(message, receipt.reason or "opted out")
+        return receipt
 
     def close(self) -> None:
         self._provider.close()

@@ -34,7 +34,7 @@ _KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 class KannelSettings(Settings, frozen=True, kw_only=True):
     """A `sendsms-user` of a smsbox. `smsc` picks one of Kannel's routes; `callback_secret` makes Kannel's calls to us
     believable: without it no receipt is asked for and none believed. `permanent_errors` are the errors of the SMSC
-    behind it that will never change for a number."""
+    behind it that will never change for a number, `opted_out_errors` those that say that its owner wants no more."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/\S*\Z")]
     username: Annotated[str, Meta(pattern=r"^[!-~]+\Z")]
@@ -42,6 +42,7 @@ class KannelSettings(Settings, frozen=True, kw_only=True):
     smsc: Annotated[str, Meta(pattern=r"^[!-~]+\Z")] | None = None
     callback_secret: Secret | None = None
     permanent_errors: tuple[str, ...] = ()
+    opted_out_errors: tuple[str, ...] = ()
     timeout: Duration = Duration("5 seconds")
 
 
@@ -92,6 +93,7 @@ class KannelCallbacks:
     def __init__(self, settings: KannelSettings, around: Surroundings) -> None:
         self._seal = _Seal(settings, around)
         self._permanent = frozenset(settings.permanent_errors)
+        self._opted_out = frozenset(settings.opted_out_errors)
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         told = _fields(call)
@@ -106,8 +108,9 @@ class KannelCallbacks:
             return [Receipt(provider_id)]
         reply = told.get("reply", "")
         said = [found[1] for found in (_STATE.search(reply), _ERROR.search(reply)) if found]
-        permanent = bool(self._permanent.intersection(said))
-        return [Receipt(provider_id, "failed", " ".join(said) or f"status {status}", permanent)]
+        permanent, opted_out = (bool(errors.intersection(said)) for errors in (self._permanent, self._opted_out))
+        reason = " ".join(said) or f"status {status}"
+        return [Receipt(provider_id, "failed", reason, permanent, opted_out=opted_out)]
 
     def inbound(self, call: Callback) -> Sequence[InboundText]:
         told = _fields(call)

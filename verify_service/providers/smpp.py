@@ -64,6 +64,7 @@ class SmppSettings(Settings, frozen=True, kw_only=True):
     message_ids: Literal["same", "hex-then-decimal", "decimal-then-hex"] = "same"
     validity: bool = True
     permanent_errors: tuple[str, ...] = ()
+    opted_out_errors: tuple[str, ...] = ()
     window: Annotated[int, Meta(ge=1, le=1_000)] = 10
     timeout: Duration = Duration("5 seconds")
     enquire_every: Duration = Duration("30 seconds")
@@ -172,6 +173,7 @@ class SmppProvider:
             status="failed",
             reason=f"{state} {error}".strip(),
             permanent=error in self._settings.permanent_errors,
+            opted_out=error in self._settings.opted_out_errors,
         )
 
 

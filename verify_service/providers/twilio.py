@@ -43,6 +43,7 @@ _NEVER = {
 }
 _OPTED_OUT = 21610
 _OUT_OF_REACH = 63036  # for now: RCS needs a data connection, and may be switched on at any time
+_NOT_FOR_EVER = frozenset({_OPTED_OUT, _OUT_OF_REACH})
 _PREFIXES = {"whatsapp": "whatsapp:", "rcs": "rcs:"}
 
 # MessageStatus and CallStatus. What stands here for neither is on its way still.
@@ -219,7 +220,7 @@ def _refusal(answer: http.Answer) -> DeliveryError:
     except ValueError:
         code = 0
     if code in _NEVER and 400 <= answer.status < 500:
-        permanent = code not in (_OPTED_OUT, _OUT_OF_REACH)
+        permanent = code not in _NOT_FOR_EVER
         return Rejected(f"{_NEVER[code]} ({code})", opted_out=code == _OPTED_OUT, permanent=permanent)
     return http.failure(answer.status, f"HTTP {answer.status} ({code})" if code else None)
 
@@ -231,7 +232,8 @@ def _receipt(sid: str, status: str, error: int | None, segments: int | None = No
         return Receipt(sid, segments=segments)
     word = _NEVER.get(error or 0, status)
     reason = f"{word} ({error})" if error else word
-    return Receipt(sid, "failed", reason, error in _NEVER and error != _OUT_OF_REACH, segments)
+    permanent = error in _NEVER and error not in _NOT_FOR_EVER
+    return Receipt(sid, "failed", reason, permanent, segments, opted_out=error == _OPTED_OUT)
 
 
 def _address(spelled: str) -> str:

@@ -61,7 +61,8 @@ _ERRORS = {
     "14": "barred by its carrier",
     "15": "prepaid without funds",
 }
-_PERMANENT = frozenset({"3", "4", "9", "12", "14"})
+_PERMANENT = frozenset({"3", "4", "12", "14"})
+_OPTED_OUT = "9"
 
 _SHORTEST_MS, _LONGEST_MS = 20_000, 604_800_000  # a ttl
 # Vonage repeats a call for a day where it was not taken; what was signed before may be somebody's recording.
@@ -151,7 +152,8 @@ class VonageCallbacks:
             return [Receipt(provider_id, price=price, carrier=carrier)]
         error = told.get("err-code", "")
         reason = f"{_ERRORS[error]} ({error})" if error in _ERRORS else status
-        return [Receipt(provider_id, "failed", reason, error in _PERMANENT, price=price, carrier=carrier)]
+        permanent, opted_out = error in _PERMANENT, error == _OPTED_OUT
+        return [Receipt(provider_id, "failed", reason, permanent, None, price, carrier, opted_out)]
 
     def inbound(self, call: Callback) -> Sequence[InboundText]:
         told = self._read(call)

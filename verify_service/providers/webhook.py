@@ -78,6 +78,7 @@ class WebhookCallbacks:
                 status=told.status,
                 reason=told.reason,
                 permanent=told.permanent,
+                opted_out=told.opted_out,
                 segments=told.segments,
                 price=told.price,
                 carrier=told.carrier,
@@ -98,13 +99,14 @@ def _judge(answer: Answer) -> Receipt:
     if answer.accepts:
         return Receipt(provider_id=told.id)
     if 400 <= answer.status < 500 and answer.status not in _NOT_THE_NUMBER:
-        raise Rejected(f"HTTP {answer.status}", permanent=told.permanent)
+        raise Rejected(f"HTTP {answer.status}", opted_out=told.opted_out, permanent=told.permanent)
     raise failure(answer.status)
 
 
 class _Answer(msgspec.Struct):
     id: str | None = None
     permanent: bool = False
+    opted_out: bool = False
 
 
 class _Told(msgspec.Struct):
@@ -114,6 +116,7 @@ class _Told(msgspec.Struct):
     status: Literal["delivered", "failed"]
     reason: Annotated[str, Meta(max_length=200)] | None = None
     permanent: bool = False
+    opted_out: bool = False
     segments: Annotated[int, Meta(ge=0, le=1_000)] | None = None
     price: Annotated[float, Meta(ge=0, le=1_000)] | None = None
     carrier: Annotated[str, Meta(max_length=32)] | None = None

@@ -1,7 +1,7 @@
 """Receipts: whose message each is about, and what follows from it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -46,6 +46,12 @@ class Deliveries:
     def __init__(self, link: Link, keep_events: int) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self._heed: Callable[[str, str, str, str, int], None] = lambda *_: None
+
+    def heed_opt_outs(self, heed: Callable[[str, str, str, str, int], None]) -> None:
+        """From now on `heed(tenant, number, provider, reason, sent_at)` is told of each receipt that says that the
+        person opted out, before it is applied: then the message goes no other way. It may raise StoreUnavailable."""
+        self._heed = heed
 
     def sent(self, provider: str, provider_id: str, delivery: Delivery, life_ms: int) -> Call:
         """The call that writes down whose message a provider's id names; it answers an early receipt, for `early`."""
@@ -108,6 +114,9 @@ class Deliveries:
         self._link.call(Call(home, "unreachable", keys, [now]))
 
     def _apply(self, now: int, provider: str, known: Sequence[tuple[Delivery, Receipt]]) -> None:
+        for delivery, receipt in known:
+            if receipt.opted_out:
+                self._heed(delivery.tenant, delivery.number, provider, receipt.reason or "opted out", delivery.at)
         calls = [self._call(now, provider, delivery, receipt) for delivery, receipt in known]
         answers = self._link.burst(calls) if calls else []
         for (delivery, receipt), told in zip(known, answers, strict=True):
