@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import a_start, make_bench
 from tests.crowd import numbers
 from tests.hooked import ALL, SECRETS, TO, Hooked, answering, to, told, tries
-from tests.live import until
+from tests.live import PATIENCE_S, until
 from tests.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch import webhooks
@@ -136,6 +136,28 @@ def test_what_a_dead_dispatcher_held_is_told_by_another_after_its_lease(hooked: 
         until(lambda: len(vendor.requests) == 3)
     store.webhooks.done(clock.now(), taken[0])  # The dead come back, and change nothing.
     assert told(vendor) == ["started", "wrong", "approved"]
+
+
+def test_what_finds_no_thread_comes_again_and_costs_no_room(
+    hooked: Hooked, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that has no thread to give now has one later; the endpoint loses nothing by it."""
+    monkeypatch.setattr("verify_service.dispatch.webhooks.THREADS", 1)
+    start, refused = threading.Thread.start, threading.Event()
+
+    def begin(thread: threading.Thread) -> None:
+        if thread.name == "webhook-default" and not refused.is_set():
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    with hooked.telling({"default": to(vendor, "approved")}):
+        hooked.life()
+        assert refused.wait(PATIENCE_S)
+        hooked.bench.clock.advance(LEASE_MS / 1000)
+        until(lambda: vendor.requests, "another try")
+    assert told(vendor) == ["approved"]
 
 
 def test_what_is_on_its_way_at_the_end_is_waited_for(hooked: Hooked, vendor: Vendor) -> None:

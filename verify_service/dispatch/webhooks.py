@@ -130,13 +130,16 @@ class _Courier:
             return THREADS - self._busy
 
     def take(self, due: Due) -> None:
-        """Delivers it in a thread of its own."""
+        """Delivers it in a thread of its own; where the system has none to give, it comes again after its lease."""
         with self._lock:
+            if self._busy == self._threads:
+                try:
+                    threading.Thread(target=self._work, name=f"webhook-{self._tenant}", daemon=True).start()
+                except RuntimeError as error:
+                    _log.warning("not tried, so it comes again", tenant=self._tenant, reason=str(error))
+                    return
+                self._threads += 1
             self._busy += 1
-            more = self._busy > self._threads
-            self._threads += more
-        if more:
-            threading.Thread(target=self._work, name=f"webhook-{self._tenant}", daemon=True).start()
         self._queue.put(due)
 
     def close(self) -> None:
