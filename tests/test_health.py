@@ -1,6 +1,7 @@
 """How weights shift away from a provider that does badly, and back: by what all dispatchers see of it together."""
 
 import time
+from collections.abc import Sequence
 from itertools import count
 
 import pytest
@@ -33,10 +34,11 @@ class Watch:
         self.factors: dict[str, int] = {}
         self.probes: set[str] = set()
         self.reasons: list[str] = []
+        self.groups: Sequence[Sequence[str]] = GROUPS
 
     def second(self, *reports: Report, seconds: float = 1) -> None:
         self.clock.advance(seconds)
-        standings, shifts = self.store.health.pulse(self.clock.now(), reports, GROUPS, {})
+        standings, shifts = self.store.health.pulse(self.clock.now(), reports, self.groups, {})
         self.factors = {each.name: each.factor for each in standings}
         self.probes = {each.name for each in standings if each.probe}
         self.reasons += [f"{each.name} {each.before} {each.after} {each.reason}" for each in shifts]
@@ -137,6 +139,18 @@ def test_receipts_that_stay_out_are_missed_where_they_used_to_come(watch: Watch)
     assert watch.factors["a/sms"] == 0
     watch.second(report("a/sms", ok=1, came=1))
     assert watch.factors["a/sms"] == 10
+
+
+def test_what_no_route_names_any_more_is_forgotten_after_a_day(watch: Watch) -> None:
+    """Until then it stands there as it was, should it be a dispatcher with an older file that still uses it."""
+    day = 86_400
+    watch.second(report("a/sms", ok=1), report("c/sms", ok=1))
+    watch.groups = (("a/sms", "b/sms"),)
+    for _ in range(24):
+        watch.second(seconds=day / 24)
+    assert set(watch.store.health.states()) == {"a/sms", "b/sms", "c/sms"}
+    watch.second(seconds=0.001)
+    assert set(watch.store.health.states()) == {"a/sms", "b/sms"}
 
 
 def test_every_shift_is_an_event(watch: Watch) -> None:

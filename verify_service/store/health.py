@@ -98,7 +98,7 @@ class Health:
         )
 
     def states(self) -> dict[str, State]:
-        """The state of each `<provider>/<channel>` that was ever seen, until for a day no dispatcher has run."""
+        """The state of each `<provider>/<channel>` that a dispatcher has had in a route within the last day."""
         flat: list[bytes] = self._link.command(0, ["HGETALL", f"{prefix(0)}health"])
         return {flat[i].decode(): _state.decode(flat[i + 1]) for i in range(0, len(flat), 2)}
 

@@ -14,6 +14,7 @@ local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
 local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 
+-- A state as it is now; nil where no dispatcher has had it in a route for a day.
 local function health_of(packed, now)
   if not packed then
     return {factor = 100, changed = 0, reason = '', at = now, probed = 0, tries = 0, errors = 0, failing = 0, came = 0,
@@ -21,6 +22,7 @@ local function health_of(packed, now)
   end
   local state = cmsgpack.unpack(packed)
   local gone = math.max(0, now - state.at)
+  if gone > HEALTH_LIFE then return nil end
   for _, field in ipairs({'tries', 'errors'}) do state[field] = state[field] * math.exp(-gone / TRIES_MS) end
   for _, field in ipairs({'came', 'missing'}) do state[field] = state[field] * math.exp(-gone / RECEIPTS_MS) end
   for i, n in ipairs(state.hist) do state.hist[i] = n * math.exp(-gone / HIST_FADE_MS) end
@@ -71,7 +73,10 @@ end
 local function pulse(KEYS, ARGV)
   local base, now = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1])
   local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
-  for i = 1, #flat, 2 do states[flat[i]] = health_of(flat[i + 1], now) end
+  for i = 1, #flat, 2 do
+    states[flat[i]] = health_of(flat[i + 1], now)
+    if not states[flat[i]] then redis.call('HDEL', KEYS[1], flat[i]) end
+  end
   for _, report in ipairs(cmsgpack.unpack(ARGV[3])) do
     local name = report[1]
     states[name] = states[name] or health_of(nil, now)
