@@ -1,7 +1,10 @@
 """How weights shift away from a provider that does badly, and back: by what all dispatchers see of it together."""
 
+import random
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 
 import pytest
@@ -9,10 +12,14 @@ import pytest
 from tests.conftest import ManualClock, a_start
 from tests.dispatching import ONE, Post, Scripted, ticking
 from tests.live import until
+from verify_service import config
+from verify_service.dispatch.health import Pulse
+from verify_service.dispatch.ways import Way
 from verify_service.errors import Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
 from verify_service.store.health import HIST_MS, Report
+from verify_service.store.outbox import Came, Overdue
 
 HALF = f"""{ONE}
 [providers.b]
@@ -34,6 +41,7 @@ class Watch:
         self.factors: dict[str, int] = {}
         self.probes: set[str] = set()
         self.reasons: list[str] = []
+        self.up: dict[str, int] = {}
         self.groups: Sequence[Sequence[str]] = GROUPS
 
     def second(self, *reports: Report, seconds: float = 1) -> None:
@@ -41,6 +49,7 @@ class Watch:
         standings, shifts = self.store.health.pulse(self.clock.now(), reports, self.groups, {})
         self.factors = {each.name: each.factor for each in standings}
         self.probes = {each.name for each in standings if each.probe}
+        self.up = {each.name: each.up for each in standings}
         self.reasons += [f"{each.name} {each.before} {each.after} {each.reason}" for each in shifts]
 
 
@@ -139,6 +148,44 @@ def test_receipts_that_stay_out_are_missed_where_they_used_to_come(watch: Watch)
     assert watch.factors["a/sms"] == 0
     watch.second(report("a/sms", ok=1, came=1))
     assert watch.factors["a/sms"] == 10
+
+
+def test_whatever_is_missing_of_before_a_receipt_brings_it_back(watch: Watch) -> None:
+    """Down, it is judged by a message that arrives now, not by those that were let through in vain."""
+    for _ in range(10):
+        watch.second(report("a/sms", ok=5, came=5), report("b/sms", ok=5, came=5))
+    for _ in range(20):
+        watch.second(report("a/sms", ok=1, missing=5), report("b/sms", ok=5, came=5))
+    assert watch.factors["a/sms"] == 0
+    watch.second(report("a/sms", ok=1, came=1))
+    assert watch.factors["a/sms"] == 10
+    assert watch.up == {"a/sms": watch.clock.now(), "b/sms": 0, "c/sms": 0}
+
+
+def test_a_provider_whose_receipts_come_again_has_its_weight_back_in_two_minutes(post: Post) -> None:
+    """One message a second, receipts within two seconds, missed after a minute, an outage of five: the messages of the
+    outage whose receipts are missed later do not keep it down."""
+    file = post.folder / "verify.toml"
+    file.write_text(HALF)
+    clock, pulse = post.bench.clock, Pulse(post.bench.store.health, config.load(file, None))
+    ways, dice = [Way("a", None, "sms"), Way("b", None, "sms")], random.Random(36)
+    told: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
+    weights = []
+    for second in range(600):
+        way = pulse.take_probe(ways) or dice.choices(ways, [pulse.factor(way) for way in ways])[0]
+        pulse.answered(way, 0.01)
+        if way.provider == "a" and 120 <= second < 420:
+            told[second + 60].append(partial(pulse.overdue, Overdue(way.name, clock.now(), entered=False)))
+        else:
+            told[second + 2].append(partial(pulse.came, Came(way.name, True, False, 0, False)))
+        for act in told[second]:
+            act()
+        clock.advance(1)
+        pulse.beat(clock.now())
+        weights.append(pulse.factor(ways[0]))
+    assert (weights[120], weights[300], weights[419]) == (100, 0, 0)
+    assert 420 < weights.index(10, 420) < 430
+    assert weights[540:] == [100] * 60
 
 
 def test_what_no_route_names_any_more_is_forgotten_after_a_day(watch: Watch) -> None:

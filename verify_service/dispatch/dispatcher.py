@@ -204,11 +204,11 @@ class Dispatcher:
         now = self._clock.now()
 
         def move(part: int) -> None:
-            ways = None
-            while ways is None or len(ways) == OVERDUE_MOST:
-                ways = self._outbox.overdue(part, now, OVERDUE_MOST)
-                for way, entered in ways:
-                    self._pulse.overdue(way, entered)
+            found = None
+            while found is None or len(found) == OVERDUE_MOST:
+                found = self._outbox.overdue(part, now, OVERDUE_MOST)
+                for message in found:
+                    self._pulse.overdue(message)
 
         self._everywhere(move)
 

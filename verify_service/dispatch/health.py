@@ -11,7 +11,7 @@ from verify_service.dispatch.ways import Way
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.store.health import HIST_MS, Health, Report
-from verify_service.store.outbox import Came
+from verify_service.store.outbox import Came, Overdue
 from verify_service.telemetry import SHIFTS, WEIGHTS, log
 
 _log = log("health")
@@ -40,6 +40,7 @@ class Pulse:
         self._seen: defaultdict[str, _Seen] = defaultdict(_Seen)
         self._costs: Counter[str] = Counter()
         self._factors: dict[str, int] = {}
+        self._up: dict[str, int] = {}
         self._probes: set[str] = set()
 
     def factor(self, way: Way) -> int:
@@ -98,10 +99,13 @@ class Pulse:
             if came.corrects:
                 self._costs[f"{came.way}:failed"] -= 1
 
-    def overdue(self, way: str, entered: bool) -> None:
-        """No receipt came within its time. A message whose code was `entered` has arrived."""
-        provider, _, channel = way.split("/")
-        self._arrived(f"{provider}/{channel}", entered)
+    def overdue(self, message: Overdue) -> None:
+        """No receipt came within its time. A message whose code was entered has arrived; one that had gone before its
+        provider was up again says nothing of how that does now."""
+        provider, _, channel = message.way.split("/")
+        name = f"{provider}/{channel}"
+        if message.at >= self._up.get(name, 0):
+            self._arrived(name, message.entered)
 
     def beat(self, now: int) -> None:
         """Tells and learns. Raises StoreUnavailable: then what was seen is lost, of no use later; costs are not."""
@@ -117,6 +121,7 @@ class Pulse:
             raise
         with self._lock:
             self._factors = {each.name: each.factor for each in standings}
+            self._up = {each.name: each.up for each in standings}
             self._probes = {each.name for each in standings if not each.factor and each.name in self._probes}
             self._probes |= {each.name for each in standings if each.probe}
         for each in standings:

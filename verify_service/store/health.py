@@ -29,11 +29,13 @@ class Report(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How much of its weight a `<provider>/<channel>` deserves, in percent; `probe`: one message may try it now."""
+    """How much of its weight a `<provider>/<channel>` deserves, in percent; `probe`: one message may try it now; `up`:
+    when it was last up again after it had been down, in milliseconds, 0 where it never was down."""
 
     name: str
     factor: int
     probe: bool
+    up: int = 0
 
 
 class Shift(NamedTuple):
@@ -93,7 +95,7 @@ class Health:
         args: list[Argument] = [now, self._keep_events, _pack(reports), _pack(groups), _pack(flat)]
         rows, shifts = self._link.call(Call(0, "pulse", [f"{prefix(0)}health", _costs_key(now)], args))
         return (
-            [Standing(name.decode(), factor, bool(probe)) for name, factor, probe in rows],
+            [Standing(name.decode(), factor, bool(probe), up) for name, factor, probe, up in rows],
             [Shift(name.decode(), before, after, why.decode()) for name, before, after, why in shifts],
         )
 

@@ -16,7 +16,6 @@ ALIVE_KEY = "vs:{0}:dispatcher"
 ALIVE_MS = 3_000
 CLAIM_MOST = 500
 
-
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -84,6 +83,15 @@ class Came(NamedTuple):
     permanent: bool
     price: int
     corrects: bool
+
+
+class Overdue(NamedTuple):
+    """A message whose receipt did not come in time: by which way it had gone, when (milliseconds), and whether its code
+    was entered all the same."""
+
+    way: str
+    at: int
+    entered: bool
 
 
 class Outbox:
@@ -171,12 +179,11 @@ class Outbox:
             return Call(entry.partition, "report", [f"{base}verification:{entry.id}"], args)
         return Call(entry.partition, "settle", [f"{base}outbox"], args)
 
-    def overdue(self, partition: int, now: int, most: int) -> list[tuple[str, bool]]:
-        """Queues again what has waited too long for its receipt; answers by which way each had gone, and whether its
-        code was entered all the same."""
+    def overdue(self, partition: int, now: int, most: int) -> list[Overdue]:
+        """Queues again what has waited too long for its receipt."""
         args: list[Argument] = [now, self._keep_events, most]
-        ways = self._link.call(Call(partition, "overdue", [f"{prefix(partition)}waiting"], args))
-        return [(way.decode().removeprefix("+"), way.startswith(b"+")) for way in ways]
+        found = self._link.call(Call(partition, "overdue", [f"{prefix(partition)}waiting"], args))
+        return [Overdue(way.decode(), at, bool(entered)) for way, at, entered in found]
 
     def is_wanted(self, entry: Entry) -> bool:
         """Whether the verification still waits for this entry's code: not ended, not given another code since, and of

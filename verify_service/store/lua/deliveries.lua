@@ -151,15 +151,15 @@ end
 
 -- overdue: sends on what has waited too long for its receipt. Called by the dispatcher.
 --   KEYS[1]  waiting   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  how many at most
--- Answers {way, …}: by which way each of them had gone, whether or not it was sent on; with a '+' before it where its code
--- was entered, so that it must have arrived.
+-- Answers {{way, at, 1 where its code was entered, so that it must have arrived}, …}: by which way each of them had gone,
+-- and when, whether or not it was sent on.
 local function overdue(KEYS, ARGV)
   local base, now, answer = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), {}
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
     local waiting = take_waiting(base, entry)
     if waiting then
       local record = record_of(base .. 'verification:' .. waiting[5][1])
-      answer[#answer + 1] = (record and record.status == 'approved' and '+' or '') .. waiting[3]
+      answer[#answer + 1] = {waiting[3], waiting[5][9], record and record.status == 'approved' and 1 or 0}
       if move(base, now, record, waiting, false) then
         tell(base, ARGV[2], now, 'failed-over', waiting[5], waiting[2], 'no receipt within ' .. waiting[4])
       end

@@ -3,6 +3,7 @@
 --   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time, so they are recent ones.
 --     factor    percent of its weight           changed   when it last shifted      reason   why it last went down
 --     at        when the sums were made         probed    when one message was last let through, while down
+--     up        when it was last up again after it had been down
 --     tries, errors                             answers, and those of them that were errors or came too late
 --     failing                                   errors in a row
 --     came, missing, silent                     receipts that say delivered; messages without; those in a row
@@ -17,7 +18,7 @@ local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 -- A state as it is now; nil where no dispatcher has had it in a route for a day.
 local function health_of(packed, now)
   if not packed then
-    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, tries = 0, errors = 0, failing = 0, came = 0,
+    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, up = 0, tries = 0, errors = 0, failing = 0, came = 0,
       missing = 0, silent = 0, usual = -1, hist = {0}}
   end
   local state = cmsgpack.unpack(packed)
@@ -69,7 +70,7 @@ end
 --   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  {{name, tries, errors, errors at the end in a row, came, missing, missing
 --            at the end in a row, hist}, …}, msgpack   ARGV[4]  the names of each route, {{name, …}, …}, msgpack
 --   ARGV[5]  {field, amount, …} to add to the day's costs, msgpack
--- Answers {{name, factor, 1 where one message may be let through}, …}, {{name, from, to, reason}, …}.
+-- Answers {{name, factor, 1 where one message may be let through, when it was up again}, …}, {{name, from, to, reason}, …}.
 local function pulse(KEYS, ARGV)
   local base, now = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1])
   local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
@@ -97,11 +98,12 @@ local function pulse(KEYS, ARGV)
   for _, name in ipairs(names) do
     local state = states[name] or health_of(nil, now)
     local from, to, reason = state.factor, state.factor, bad[name]
-    if reason then
+    if from == 0 then
+      -- Whatever is still said of the messages of before: the first that does well brings it back.
+      if well[name] then to, reason = BACK, nil end
+    elseif reason then
       -- Where all of a route do badly it is not the provider: then nobody is blamed.
-      if from > 0 and helped[name] and now - state.changed >= STEP_EACH then to = math.max(0, from - STEP) end
-    elseif from == 0 then
-      if well[name] then to = BACK end
+      if helped[name] and now - state.changed >= STEP_EACH then to = math.max(0, from - STEP) end
     elseif from < 100 and now - state.changed >= BACK_EACH then
       to = math.min(100, from + BACK)
     end
@@ -109,6 +111,7 @@ local function pulse(KEYS, ARGV)
       reason = reason or 'does well again'
       state.factor, state.changed = to, now
       if to < from then state.reason = reason end
+      if from == 0 then state.up = now end
       -- Down, the next messages that are let through are what counts, not hundreds of old failures; up again, not those
       -- of the messages that had been let through before.
       if to == 0 or from == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
@@ -121,7 +124,7 @@ local function pulse(KEYS, ARGV)
     if state.factor == 0 and now - state.probed >= PROBE_EACH then
       state.probed, probe = now, 1
     end
-    rows[#rows + 1] = {name, state.factor, probe}
+    rows[#rows + 1] = {name, state.factor, probe, state.up or 0}
     redis.call('HSET', KEYS[1], name, cmsgpack.pack(state))
   end
   redis.call('PEXPIRE', KEYS[1], HEALTH_LIFE)
