@@ -159,7 +159,28 @@ def test_whatever_is_missing_of_before_a_receipt_brings_it_back(watch: Watch) ->
     assert watch.factors["a/sms"] == 0
     watch.second(report("a/sms", ok=1, came=1))
     assert watch.factors["a/sms"] == 10
-    assert watch.up == {"a/sms": watch.clock.now(), "b/sms": 0, "c/sms": 0}
+    assert watch.up["b/sms"] < watch.up["a/sms"] == watch.clock.now()
+
+
+def test_a_provider_that_loses_most_of_many_messages_is_noticed(watch: Watch) -> None:
+    """Thirty a second, of which 93 % arrived for two minutes, and then 30 %: what is usual is not unlearned so soon."""
+    for _ in range(120):
+        watch.second(Report("a/sms", 30, 0, 0, 28, 2, 0, NO_HIST), report("b/sms", ok=30, came=30))
+    for _ in range(60):
+        watch.second(Report("a/sms", 30, 0, 0, 9, 21, 0, NO_HIST), report("b/sms", ok=30, came=30))
+    assert watch.reasons[0] == "a/sms 100 80 53 % of receipts come, where 88 % are usual"
+    assert watch.factors["a/sms"] == 0
+
+
+def test_what_chance_explains_is_no_complaint(watch: Watch) -> None:
+    """Where six in ten arrive, two of eight are bad luck; of eighty, twenty are not."""
+    for _ in range(120):
+        watch.second(Report("a/sms", 5, 0, 0, 3, 2, 0, NO_HIST), report("b/sms", ok=5, came=5))
+    watch.second(seconds=300)
+    watch.second(Report("a/sms", 8, 0, 0, 2, 6, 0, NO_HIST), report("b/sms", ok=8, came=8))
+    assert watch.factors["a/sms"] == 100
+    watch.second(Report("a/sms", 72, 0, 0, 18, 54, 0, NO_HIST), report("b/sms", ok=72, came=72))
+    assert watch.factors["a/sms"] == 80
 
 
 def test_a_provider_whose_receipts_come_again_has_its_weight_back_in_two_minutes(post: Post) -> None:

@@ -30,7 +30,7 @@ class Report(NamedTuple):
 
 class Standing(NamedTuple):
     """How much of its weight a `<provider>/<channel>` deserves, in percent; `probe`: one message may try it now; `up`:
-    when it was last up again after it had been down, in milliseconds, 0 where it never was down."""
+    when it was first seen, or last up again after it had been down, in milliseconds."""
 
     name: str
     factor: int

@@ -2,24 +2,28 @@
 -- away from one that fails, is slow, or whose receipts stay out, and drift back.
 --   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time, so they are recent ones.
 --     factor    percent of its weight           changed   when it last shifted      reason   why it last went down
---     at        when the sums were made         probed    when one message was last let through, while down
---     up        when it was last up again after it had been down
+--     at, gone  when the sums were made, and how long after those of before
+--     probed    when one message was last let through, while down
+--     up        when it was first seen, or last up again after it had been down
 --     tries, errors                             answers, and those of them that were errors or came too late
 --     failing                                   errors in a row
 --     came, missing, silent                     receipts that say delivered; messages without; those in a row
---     usual                                     the share of receipts that came in good times
+--     usual, learned                            the share of receipts that come as a rule, and how long that was looked at
 --     hist                                      answers by time, as HIST_MS
 local TRIES_MS, RECEIPTS_MS, HIST_FADE_MS = 10000, 30000, 60000
 local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
 -- Steps and probes come with the dispatchers' pulses, a second apart and a little less.
 local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
+-- What is usual is the mean of an hour. For the first minute it is a guess, and after one that was down nothing is learned:
+-- a message that arrives says so before one that does not, so the share is too good. A look counts for ten seconds at most.
+local SETTLED_MS, LEARN_MS, USUAL_MS = 60000, 10000, 3600000
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 
 -- A state as it is now; nil where no dispatcher has had it in a route for a day.
 local function health_of(packed, now)
   if not packed then
-    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, up = 0, tries = 0, errors = 0, failing = 0, came = 0,
-      missing = 0, silent = 0, usual = -1, hist = {0}}
+    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, up = now, tries = 0, errors = 0, failing = 0, came = 0,
+      missing = 0, silent = 0, usual = -1, learned = 0, gone = 0, hist = {0}}
   end
   local state = cmsgpack.unpack(packed)
   local gone = math.max(0, now - state.at)
@@ -27,7 +31,7 @@ local function health_of(packed, now)
   for _, field in ipairs({'tries', 'errors'}) do state[field] = state[field] * math.exp(-gone / TRIES_MS) end
   for _, field in ipairs({'came', 'missing'}) do state[field] = state[field] * math.exp(-gone / RECEIPTS_MS) end
   for i, n in ipairs(state.hist) do state.hist[i] = n * math.exp(-gone / HIST_FADE_MS) end
-  state.at = now
+  state.at, state.gone = now, gone
   return state
 end
 
@@ -43,7 +47,10 @@ local function complaint(state)
     return digits(state.silent) .. ' messages in a row without a receipt that they arrived'
   end
   local known = state.came + state.missing
-  if known >= LEAST and state.came / known < 0.6 * state.usual then
+  local expected = known * state.usual
+  -- Three times what chance deviates by.
+  local least = math.min(0.6 * expected, expected - 3 * math.sqrt(expected * (1 - state.usual)))
+  if known >= LEAST and state.came < least then
     return string.format('%.0f %% of receipts come, where %.0f %% are usual', 100 * state.came / known, 100 * state.usual)
   end
 end
@@ -56,9 +63,16 @@ local function add_report(state, report)
   state.silent = silent < came + missing and silent or state.silent + silent
   for i, n in ipairs(hist) do state.hist[i] = (state.hist[i] or 0) + n end
   local known = state.came + state.missing
-  if came + missing > 0 and known >= LEAST then
-    local share, weight = state.came / known, state.usual < 0 and 1 or math.min(1, 0.01 * (came + missing))
-    if state.usual < 0 or share > 0.6 * state.usual then state.usual = state.usual + weight * (share - state.usual) end
+  if came + missing > 0 and known >= LEAST and state.factor > 0 then
+    local share, learned, weight = state.came / known, state.learned or 0, 0
+    if state.at - (state.up or 0) >= SETTLED_MS then
+      local seen = math.min(state.gone, LEARN_MS)
+      state.learned = math.min(USUAL_MS, math.max(learned, SETTLED_MS) + seen)
+      weight = seen / state.learned
+    elseif learned == 0 and share > 0.6 * state.usual then
+      weight = math.min(1, 0.01 * (came + missing))
+    end
+    state.usual = state.usual < 0 and share or state.usual + weight * (share - state.usual)
   end
   -- Down, it comes back by what a message that was let through has shown.
   local silence = state.reason:find('receipt', 1, true)
