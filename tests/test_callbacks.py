@@ -245,7 +245,8 @@ def test_a_web_role_without_a_vendors_secret_says_so_in_one_line(tmp_path: Path)
     """It could believe no callback, so it does not start: exit status 2, and which provider and secret."""
     file = tmp_path / "verify.toml"
     file.write_text('[providers.hook]\nkind = "webhook"\nurl = "https://x.example"\nsecret = "env:HOOK_SECRET"\n')
-    env = {"VERIFY_CONFIG": str(file), "VERIFY_KEYS": f"k1:{new_key()}", "VERIFY_TAG_KEY": new_key()}
+    keys = {"VERIFY_KEYS": f"k1:{new_key()}", "VERIFY_TAG_KEY": new_key(), "VERIFY_API_KEY": new_key()}
+    env = {"VERIFY_CONFIG": str(file), **keys}
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
         done = subprocess.run(
             [sys.executable, "-m", "verify_service", "web", "--port", str(free_port())],
