@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.contract import Contract, contract
 
@@ -137,6 +138,18 @@ def test_a_body_that_is_too_large_is_refused(live: Contract, path: str, size: in
     # A server that stops reading may close before all was sent; what it must not do is take the body for a short one.
     assert answer.startswith(b"HTTP/1.1 413 ") or not answer
     assert live.spent() == before
+
+
+@pytest.mark.parametrize("headers", [JSON, {"Content-Type": "text/plain"}, {**JSON, "Authorization": "Bearer no"}])
+def test_a_caller_can_go_on_after_a_body_that_is_too_large(live: Contract, headers: dict[str, str]) -> None:
+    """The rest of it is not read, and the answer says that the connection ends: the next request on it is not lost."""
+    key = {"Authorization": f"Bearer {live.running.server.api_key}"}
+    with urllib3.PoolManager(retries=False) as callers:
+        for _ in range(50):
+            large = callers.request("POST", f"{live.url}/start", body=b" " * 48_000, headers=key | headers)
+            assert (large.status, large.headers["Connection"]) in {(413, "close"), (415, "close"), (401, "close")}
+            small = callers.request("POST", f"{live.url}/start", body=b"{}", headers=key | JSON)
+            assert (small.status, small.headers.get("Connection")) == (400, None)
 
 
 def test_a_body_of_exactly_the_limit_is_read(live: Contract) -> None:

@@ -1,6 +1,5 @@
 """Problems on the wire: RFC 9457 `application/problem+json`."""
 
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -27,13 +26,14 @@ _TIMES = ("resend_at", "expires_at")
 
 def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Response:
     """A problem answer with its status, its members and, where it says when to retry, `Retry-After`."""
-    _drain()
     problem = PROBLEMS[slug]
     members = members or {}
     COUNTER.labels(slug).inc()
     body = {"type": f"/problems/{slug}", "title": problem.title, "status": problem.status, "detail": detail}
     body |= {name: rfc3339(value) if name in _TIMES else value for name, value in members.items()}
     answer = Response(msgspec.json.encode(body), problem.status, mimetype="application/problem+json")
+    if not _drained():
+        answer.headers["Connection"] = "close"
     if "retry_after" in members:
         answer.headers["Retry-After"] = str(members["retry_after"])
     if slug == "unauthorized":
@@ -41,11 +41,14 @@ def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Re
     return answer
 
 
-def _drain() -> None:
-    """Reads what a refusal left of a small body: the server closes a connection whose request was not read to its end,
-    and the caller's next request on it would meet that."""
-    with suppress(HTTPException, OSError):
+def _drained() -> bool:
+    """Reads what a refusal left of a small body; whether that was all. The server closes a connection whose request was
+    not read to its end: a caller that is not told so sends its next request there, and gets no answer."""
+    try:
         request.get_data(cache=False)
+    except (HTTPException, OSError):
+        return False
+    return True
 
 
 def install(app: Flask) -> None:
