@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from tests.conftest import Bench, a_start
+from tests.counted import Counted, counted
 from tests.crowd import numbers
 from tests.live import until
 from verify_service.embedded import EmbeddedValkey
@@ -104,16 +105,14 @@ def begin(bench: Bench, to: str, key: str | None = None, **fields: str) -> Verif
     return bench.service.start(TENANT, a_start(to, **fields), key)
 
 
-def counts(store: Store) -> dict[bytes, Any]:
+def counts(store: Store) -> dict[bytes, Counted]:
     """Every limit's count, over all nodes; what has been given back to nothing counts as nothing."""
-    found: dict[bytes, Any] = {}
-    for node in store.link.nodes():
-        for key in node.scan_iter(match="vs:*limit:*", count=1000):
-            if key.endswith(b":n"):
-                found[key] = {field: hits for field, hits in node.hgetall(key).items() if hits != b"0"}
-            else:
-                found[key] = node.zrange(key, 0, -1)
-    return {key: count for key, count in found.items() if count}
+    found = {
+        key: counted(node.get(key))
+        for node in store.link.nodes()
+        for key in node.scan_iter(match="vs:*limit:*", count=1000)
+    }
+    return {key: count for key, count in found.items() if count.hits}
 
 
 def in_timeline(bench: Bench, verification_id: str, event: str) -> bool:

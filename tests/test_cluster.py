@@ -27,6 +27,7 @@ from tests.cluster import (
     port_of,
 )
 from tests.conftest import Bench, make_bench, wrong
+from tests.counted import counted
 from tests.crowd import numbers
 from tests.live import PATIENCE_S, dispatching, until
 from verify_service.codes import new_key
@@ -131,7 +132,7 @@ def test_a_node_that_has_lost_the_functions_gets_them_again(spread: Store) -> No
     assert spent(spread, lambda: begin(bench, to, ip=ip))[0] == 3
     owner = spread.link.client(ip_partition(bench, ip))
     tag = bench.tagger.tag("limit", "ip", ip)
-    assert owner.zcard(f"{prefix(ip_partition(bench, ip))}limit:ip:{tag}") == 1
+    assert counted(owner.get(f"{prefix(ip_partition(bench, ip))}limit:ip:{tag}")).hits == [1]
     spread.link.client(home).function_flush()
     bench.clock.advance(2)
     assert spent(spread, lambda: begin(bench, to, ip=ip))[0] == 3

@@ -8,8 +8,9 @@ import redis
 
 # In this order: each may use what stands before it.
 _SOURCES = (
-    *("common", "limits", "charts", "blocks", "detector", "trials", "deliveries", "start", "hold", "check", "cancel"),
-    *("decisions", "settle", "senders", "health", "inbox", "policy", "consents", "webhooks"),
+    *("common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
+    *("start", "hold", "check", "cancel", "decisions", "settle", "senders", "health"),
+    *("inbox", "policy", "consents", "webhooks"),
 )
 _NAMES = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
 

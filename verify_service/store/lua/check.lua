@@ -33,26 +33,24 @@ local function check(KEYS, ARGV)
   local limits = {}
   if record.test ~= '1' then
     for _, pair in ipairs(cmsgpack.unpack(ARGV[5])) do
-      local limit = limit_of(pair[1], '')
-      limit.key = base .. 'limit:' .. limit.name .. ':' .. record.number .. pair[2]
-      limits[#limits + 1] = limit
+      local rule = rule_from(pair[1])
+      limits[#limits + 1] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. record.number .. pair[2]}
     end
-    for i = first, #KEYS do limits[#limits + 1] = limit_of(cmsgpack.unpack(ARGV[6 + i - first]), KEYS[i]) end
+    for i = first, #KEYS do limits[#limits + 1] = limit_of(ARGV[6 + i - first], KEYS[i]) end
+    read_limits(limits)
   end
   -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison.
   local refused, wait, observed = nil, 0, {}
   for _, limit in ipairs(limits) do
     local need = wait_of(limit, now)
-    if need > 0 and not limit.enforced then
-      observed[#observed + 1] = limit.name
+    if need > 0 and not limit.rule.enforced then
+      observed[#observed + 1] = limit.rule.name
     elseif need > wait then
-      refused, wait = limit.name, need
+      refused, wait = limit.rule.name, need
     end
   end
   if refused then
-    local judged = {}
-    for i, limit in ipairs(limits) do judged[i] = verdict_of(limit, now) end
-    record_decision(base, decision, now, tenant, 'rate-limited', refused, wait, {revision}, judged)
+    record_decision(base, decision, now, tenant, 'rate-limited', refused, wait, {revision}, verdicts_of(limits, now))
     return {'rate-limited', refused, wait, observed}
   end
 

@@ -29,15 +29,12 @@ end
 --   KEYS[…]  limit:<name>:<tag>     ARGV[1]  now     ARGV[…]  a spec per key
 -- Answers the verdicts, msgpack.
 local function explain(KEYS, ARGV)
-  local judged = {}
-  for i, key in ipairs(KEYS) do
-    local spec = ARGV[1 + i]
-    local kind, now = spec:sub(1, 1), tonumber(ARGV[1])
-    if kind == 'w' then
-      judged[i] = watch_verdict(watch_judge(key, spec, now))
-    else
-      judged[i] = verdict_of(limit_of(cmsgpack.unpack(kind == 'p' and spec:sub(2) or spec), key), now)
-    end
+  local judged, now = {}, tonumber(ARGV[1])
+  local limits, watches, found = judges_of({}, KEYS, 1, ARGV, 1)
+  for _, limit in ipairs(limits) do judged[limit.place] = verdict_of(limit, now) end
+  for _, watch in ipairs(watches) do
+    watch_judge(watch, found, watch.first, now)
+    judged[watch.place] = watch_verdict(watch)
   end
   return cmsgpack.pack(judged)
 end

@@ -103,27 +103,31 @@ local function judge_place(state, level, price, waiting)
   if state.hot and not quiet then country[HOT] = math.max(country[HOT], now + HOT_MS) end
 end
 
--- Judges a start, and writes nothing. Returns a state for one of `watch_admit` and `watch_refuse`; its `blocked` says
--- whether the rule would refuse.
-local function watch_judge(key, spec, now)
+-- What a rule is to be judged by: `keys` are those of its three charts, of the number and of the address, if there is one.
+local function watch_of(key, spec)
   local base = key:sub(1, key:find('}', 1, true) + 1)
   local packed, name, of_country, of_prefix, of_block, number, ip, own, sixteen, near, price =
     struct.unpack(FACTS, spec, 2)
-  local rule, stem = rule_of(packed), base .. 'chart:' .. name .. ':'
-  local keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block,
-    base .. 'known:' .. number, ip ~= '' and base .. 'known:' .. ip or nil}
-  local since = base .. 'since:' .. name
-  local found = redis.call('MGET', since, unpack(keys))
+  local stem = base .. 'chart:' .. name .. ':'
+  return {base = base, rule = rule_of(packed), key = key, since = base .. 'since:' .. name,
+    keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block, base .. 'known:' .. number,
+      ip ~= '' and base .. 'known:' .. ip or nil},
+    own = own, sixteen = sixteen, told = near, price = price}
+end
+
+-- Judges a start, and writes nothing: completes the state for one of `watch_admit` and `watch_refuse`; its `blocked` says
+-- whether the rule would refuse. From place `first` on `found` has what was read of `since` and `keys`.
+local function watch_judge(state, found, first, now)
+  local rule, near, price = state.rule, state.told, state.price
+  local of_number, of_ip = found[first + 4], state.keys[5] and found[first + 5]
   -- When the rule began here: by recorded time, so that a backtest learns as long.
-  local began = tonumber(table.remove(found, 1) or now)
-  local of_ip = found[5]
-  local state = {base = base, rule = rule, keys = keys, now = now, key = key, of_ip = of_ip, since = since,
-    began = began}
-  if trusted(found[4], rule, now) or trusted(of_ip, rule, now) then
+  local began = tonumber(found[first] or now)
+  state.now, state.of_ip, state.began = now, of_ip, began
+  if trusted(of_number, rule, now) or trusted(of_ip, rule, now) then
     state.trusted = true
-    return state
+    return
   end
-  local country, prefix = chart_of(found[1], now), chart_of(found[2], now)
+  local country, prefix = chart_of(found[first + 1], now), chart_of(found[first + 2], now)
   age_chart(country, now)
   local hot = country[HOT] > now
   prefix[HOT] = country[HOT]
@@ -147,14 +151,15 @@ local function watch_judge(key, spec, now)
   local in_prefix, prefix_waiting =
     settle_chart(prefix, drop, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
   if near == 2 then
-    state.near, state.used = neighbours(prefix, own, sixteen), struct.pack('<II', own, sixteen)
+    state.near, state.used = neighbours(prefix, state.own, state.sixteen), struct.pack('<II', state.own, state.sixteen)
   elseif near >= 0 then
     state.near = near == 1
   end
   -- A block of numbers has a chart once two of them were close to each other.
   local block, in_block, block_waiting
-  if found[3] or state.near then
-    block = chart_of(found[3], now)
+  local of_block = found[first + 3]
+  if of_block or state.near then
+    block = chart_of(of_block, now)
     block[HOT] = country[HOT]
     age_chart(block, now)
     in_block, block_waiting = settle_chart(block, drop, p0, now, false, slow, FLOOR)
@@ -173,7 +178,6 @@ local function watch_judge(key, spec, now)
   state.of_prefix, state.of_block = in_prefix, in_block
   judge_place(state, 2, price, prefix_waiting)
   if block then judge_place(state, 3, price, block_waiting) end
-  return state
 end
 
 local function save_charts(state)
@@ -255,20 +259,4 @@ local function watch_verdict(state)
     said.evidence.probes, said.evidence.probes_converted = block[PROBES], block[PROBES_WON]
   end
   return said
-end
-
--- Judges a start by all its watches. Returns the states; the one that refuses, or nil; the names of those that watched
--- only and would have.
-local function watch_all(watches, now)
-  local states, refused, observed = {}, nil, {}
-  for i, watch in ipairs(watches) do
-    local state = watch_judge(watch[1], watch[2], now)
-    states[i] = state
-    if state.blocked and not state.rule.enforced then
-      observed[#observed + 1] = state.rule.name
-    elseif state.blocked then
-      refused = refused or state
-    end
-  end
-  return states, refused, observed
 end

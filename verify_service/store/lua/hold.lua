@@ -4,20 +4,10 @@
 -- were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives
 -- back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in an event.
 local function hold_here(KEYS, ARGV)
-  local limits, watches, nonce, now = {}, {}, ARGV[2], tonumber(ARGV[1])
-  for i, key in ipairs(KEYS) do
-    local spec = ARGV[2 + i]
-    if spec:sub(1, 1) == 'w' then
-      watches[#watches + 1] = {key, spec, i}
-    else
-      local peek = spec:sub(1, 1) == 'p'
-      local limit = limit_of(cmsgpack.unpack(peek and spec:sub(2) or spec), key)
-      limit.peek, limit.place = peek, i
-      limits[#limits + 1] = limit
-    end
-  end
-  local states, blocked, watched = watch_all(watches, now)
-  local near = near_of(states)
+  local nonce, now = ARGV[2], tonumber(ARGV[1])
+  local limits, watches, found = judges_of({}, KEYS, 1, ARGV, 2)
+  local blocked, watched = watch_all(watches, found, now)
+  local near = near_of(watches)
   if blocked then
     watch_refuse(blocked)
     return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', '', near}
@@ -25,16 +15,16 @@ local function hold_here(KEYS, ARGV)
   local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched)
   for _, each in ipairs(watched) do observed[#observed + 1] = each end
   if name then return {name, wait, observed, {}, kind, '', '', near} end
-  for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
+  for _, state in ipairs(judged and watches or {}) do judged[#judged + 1] = watch_verdict(state) end
   local credits, places = '', {}
   for _, i in ipairs(held) do
     places[#places + 1] = limits[i].place
-    if limits[i].net then credits = credits .. credit_of(limits[i].key, nonce, now) end
+    if limits[i].rule.net then credits = credits .. credit_of(limits[i].key, nonce, now) end
   end
-  for i, state in ipairs(states) do
-    local credit, trial = watch_admit(state, nonce)
+  for _, watch in ipairs(watches) do
+    local credit, trial = watch_admit(watch, nonce)
     credits = credits .. credit
-    if trial then places[#places + 1] = watches[i][3] end
+    if trial then places[#places + 1] = watch.place end
   end
   return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
 end

@@ -1,11 +1,10 @@
--- limits: what a hit has to wait for, counting it, and giving it back. Used by start, check, hold and decisions.
+-- limits: what a hit has to wait for, and counting it. Used by start, check, hold and decisions.
 --
--- A limit is judged and held in the slot of its key:
---   key        sorted set: one member per hit, the hit's request nonce, scored by its time (windows of up to 32 hits)
---   key..':n'  hash: '<window ms>:<bucket>' -> hits (larger windows: sliding-window counter of aligned buckets)
--- Both are `limits`' strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
+-- A limit is judged and held in the slot of its key, limit:<name>:<tag>, which holds what counts.lua says: of windows of up
+-- to 32 hits their log, of larger ones the hits in aligned buckets (sliding-window counter). Both are `limits`' strategies
+-- (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
 -- A budget is a limit whose hit has a cost: it counts micro-dollars in place of hits, always by the counter. One that
--- knows what is usual bounds its day by that too; it keeps there, beside the buckets,
+-- knows what is usual bounds its day by that too; its past is
 --   usual, messages  what a day costs by its own past, and how many messages that is
 --   day, over        the day that is being counted; what was let pass above the bound, where it is only observed
 -- and for all of the same budget (of the same tenant, where it goes by tenant), in the same slot
@@ -13,45 +12,69 @@
 
 local LOG_MAX = 32
 local DAY_MS, USUAL_LIFE = 86400000, 32 * 86400000
+local USUAL, MESSAGES, DAY, OVER = 1, 2, 3, 4
 -- Before that nothing is known to be usual. The first days weigh the same, later a day half as much as one a week younger;
 -- it counts for twice the usual at most: an attack does not make itself usual.
 local LEARN_MS, EVEN_DAYS, DAY_SHARE, DAY_MOST = 2 * DAY_MS, 10, 1 - 0.5 ^ (1 / 7), 2
 
--- A limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual, share_of_all, at_least,
--- ':<tenant tag>' or ''} or nothing}, with what its key's life follows from.
-local function limit_of(spec, key)
-  local limit = {key = key, name = spec[1], enforced = spec[2], net = spec[3], windows = spec[4], life = 0, log = 0,
-    budget = spec[5] ~= nil, cost = spec[5] or 1, relative = spec[6]}
-  if limit.relative then limit.life = USUAL_LIFE end
-  for _, window in ipairs(limit.windows) do
-    if window[1] <= LOG_MAX then
-      limit.log = math.max(limit.log, window[1])
-      limit.life = math.max(limit.life, window[2] + 1000)
-    else
-      limit.counted = true
-      limit.life = math.max(limit.life, 2 * window[2])
-    end
+-- The rule of a limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual, share_of_all,
+-- at_least, ':<tenant tag>' or ''} or nothing}, with what its key's life follows from.
+local function rule_from(spec, peek)
+  local rule = {name = spec[1], enforced = spec[2], net = spec[3], windows = {}, life = 0, most = 0,
+    budget = spec[5] ~= nil, cost = spec[5] or 1, relative = spec[6], peek = peek}
+  if rule.relative then rule.life = USUAL_LIFE end
+  for i, window in ipairs(spec[4]) do
+    local amount, ms = unpack(window)
+    local logged = amount <= LOG_MAX and not rule.budget
+    rule.windows[i] = {amount = amount, ms = ms, seconds = ms / 1000, logged = logged}
+    if logged then rule.most = math.max(rule.most, amount) end
+    rule.life = math.max(rule.life, logged and ms + 1000 or 2 * ms)
   end
-  return limit
+  return rule
 end
 
--- `hits` is the log, newest first, as {nonce, time, nonce, time, ...}.
-local function log_wait(hits, amount, ms, now)
-  local score = tonumber(hits[2 * amount])
-  if score and score >= now - ms then return score + ms + 1 - now end
+-- The limit of a key and a packed spec, with 'p' in front where it is only peeked at. Rules are kept from call to call: a
+-- policy has few, with a cost for each country.
+local rules, kept = {}, 0
+local function limit_of(packed, key)
+  local rule = rules[packed]
+  if not rule then
+    local peek = packed:byte() == 112
+    rule = rule_from(cmsgpack.unpack(peek and packed:sub(2) or packed), peek)
+    if kept >= 1000 then rules, kept = {}, 0 end
+    rules[packed], kept = rule, kept + 1
+  end
+  return {rule = rule, key = key}
+end
+
+-- Reads what the limits have counted, in one command.
+local function read_limits(limits)
+  local keys = {}
+  for i, limit in ipairs(limits) do keys[i] = limit.key end
+  if #keys == 0 then return end
+  local found = redis.call('MGET', unpack(keys))
+  for i, limit in ipairs(limits) do open_counts(limit, found[i]) end
+end
+
+local function log_wait(log, amount, ms, now)
+  local at = logged_at(log, amount)
+  if at and at >= now - ms then return at + ms + 1 - now end
   return 0
 end
 
-local function counted_in(counts, ms, now)
-  local bucket, of_ms = math.floor(now / ms), digits(ms) .. ':'
-  local current, previous = counts[of_ms .. digits(bucket)] or 0, counts[of_ms .. digits(bucket - 1)] or 0
+-- How much a window counts at `now`: the older bucket by what is left of it.
+local function counted(counters, window, now)
+  local ms = window.ms
+  local bucket = math.floor(now / ms)
+  local current, previous = counted_in(counters, window.seconds, bucket)
   return math.floor(previous * (ms - now + bucket * ms) / ms) + current
 end
 
-local function counter_wait(counts, amount, ms, now, cost)
+local function counter_wait(counters, window, amount, now, cost)
+  local ms = window.ms
   if cost > amount then return 2 * ms end  -- It never fits; nor does an empty window make it fit.
-  local bucket, of_ms = math.floor(now / ms), digits(ms) .. ':'
-  local current, previous = counts[of_ms .. digits(bucket)] or 0, counts[of_ms .. digits(bucket - 1)] or 0
+  local bucket = math.floor(now / ms)
+  local current, previous = counted_in(counters, window.seconds, bucket)
   local elapsed = now - bucket * ms
   if math.floor(previous * (ms - elapsed) / ms) + current + cost <= amount then return 0 end
   local room = amount - cost + 1
@@ -66,7 +89,7 @@ end
 
 local function all_of(limit)
   if not limit.all then
-    limit.all_key = limit.key:match('^(.-{%d+}:)') .. 'usual:' .. limit.name .. limit.relative[4]
+    limit.all_key = limit.key:match('^(.-{%d+}:)') .. 'usual:' .. limit.rule.name .. limit.rule.relative[4]
     local since, messages = unpack(redis.call('HMGET', limit.all_key, 'since', 'messages'))
     limit.all = {since = tonumber(since), messages = tonumber(messages) or 0}
   end
@@ -75,14 +98,16 @@ end
 
 -- What a day of the budget usually costs, with all days that have ended.
 local function usual_of(limit, now)
-  local usual, day, today = limit.counts.usual or 0, limit.counts.day, math.floor(now / DAY_MS)
-  if not day or day >= today then return usual end
+  local past, relative = limit.past, limit.rule.relative
+  if not past then return 0 end
+  local usual, day, today = past[USUAL], past[DAY], math.floor(now / DAY_MS)
+  if day >= today then return usual end
   -- Whole days that the budget has counted; its first one was only a part.
   local days = day + 1 - math.ceil((all_of(limit).since or now) / DAY_MS)
   if days < 1 then return usual end
-  local spent = (limit.counts[digits(DAY_MS) .. ':' .. digits(day)] or 0) + (limit.counts.over or 0)
+  local spent = counted_in(limit.counters, DAY_MS / 1000, day) + past[OVER]
   if days * DAY_MS > LEARN_MS then
-    spent = math.min(spent, math.max(DAY_MOST * usual, limit.relative[3] / limit.relative[1]))
+    spent = math.min(spent, math.max(DAY_MOST * usual, relative[3] / relative[1]))
   end
   usual = usual + (days <= EVEN_DAYS and 1 / days or DAY_SHARE) * (spent - usual)
   local quiet = today - day - 1
@@ -90,42 +115,34 @@ local function usual_of(limit, now)
   return math.floor(usual * days / (days + even) * (1 - DAY_SHARE) ^ (quiet - even))
 end
 
--- The most that a day may cost where `most` is written for it. What is usual in all is looked up only where that decides.
-local function day_bound(limit, most, now)
-  local times, share_of_all, at_least = unpack(limit.relative)
+-- The most that a day may cost where `window` says what is written for it. What is usual in all is looked up only where
+-- that decides.
+local function day_bound(limit, window, now)
+  local relative, cost, most = limit.rule.relative, limit.rule.cost, window.amount
   limit.usual = usual_of(limit, now)
-  local own = math.max(at_least, times * limit.usual)
-  local enough = own >= most or counter_wait(limit.counts, own, DAY_MS, now, limit.cost) == 0
+  local own = math.max(relative[3], relative[1] * limit.usual)
+  local enough = own >= most or counter_wait(limit.counters, window, own, now, cost) == 0
   if enough and not limit.explained then return math.min(own, most) end
   local all = all_of(limit)
   if not all.since or now - all.since < LEARN_MS then return most end
-  return math.min(most, math.floor(math.max(own, share_of_all * all.messages * limit.cost)))
+  return math.min(most, math.floor(math.max(own, relative[2] * all.messages * cost)))
 end
 
--- Milliseconds until a hit can pass every window of the limit; 0 where it can now. Two reads at most, however many
--- windows, and a third where a budget's usual share is spent; what they found stays in the limit, for `hold`.
+-- Milliseconds until a hit can pass every window of the limit; 0 where it can now.
 local function wait_of(limit, now)
-  local wait, hits, counts = 0, {}, {}
-  if limit.log > 0 then hits = redis.call('ZRANGE', limit.key, 0, limit.log - 1, 'REV', 'WITHSCORES') end
-  if limit.counted then
-    local flat = redis.call('HGETALL', limit.key .. ':n')
-    for i = 1, #flat, 2 do counts[flat[i]] = tonumber(flat[i + 1]) end
-  end
-  limit.full, limit.counts, limit.hits = #hits == 2 * limit.log, counts, hits
-  if limit.relative then
-    for _, window in ipairs(limit.windows) do
-      if window[2] == DAY_MS then
-        window[3] = window[3] or window[1]
-        window[1] = day_bound(limit, window[3], now)
-      end
-    end
-  end
-  for _, window in ipairs(limit.windows) do
-    if window[1] <= LOG_MAX then
-      wait = math.max(wait, log_wait(hits, window[1], window[2], now))
+  local rule, wait = limit.rule, 0
+  for _, window in ipairs(rule.windows) do
+    local amount, need = window.amount, nil
+    if window.logged then
+      need = log_wait(limit.log, amount, window.ms, now)
     else
-      wait = math.max(wait, counter_wait(counts, window[1], window[2], now, limit.cost))
+      if rule.relative and window.ms == DAY_MS then
+        amount = day_bound(limit, window, now)
+        limit.bound = amount
+      end
+      need = counter_wait(limit.counters, window, amount, now, rule.cost)
     end
+    if need > wait then wait = need end
   end
   return wait
 end
@@ -133,60 +150,32 @@ end
 -- Ends the days before this one for a budget, with the first start of the day, right after `wait_of`.
 local function begin_day(limit, now)
   all_of(limit)
-  local messages = limit.usual / limit.cost
-  redis.call('HSET', limit.key .. ':n', 'usual', digits(limit.usual), 'messages', messages,
-    'day', digits(math.floor(now / DAY_MS)))
-  redis.call('HDEL', limit.key .. ':n', 'over')
+  local messages, before = limit.usual / limit.rule.cost, limit.past and limit.past[MESSAGES] or 0
+  limit.past = {limit.usual, messages, math.floor(now / DAY_MS), 0}
   redis.call('HSETNX', limit.all_key, 'since', digits(now))
-  redis.call('HINCRBYFLOAT', limit.all_key, 'messages', messages - (limit.counts.messages or 0))
+  redis.call('HINCRBYFLOAT', limit.all_key, 'messages', messages - before)
   redis.call('PEXPIRE', limit.all_key, USUAL_LIFE)
 end
 
 -- Notes what a budget only observed to be too much, right after `wait_of`: people got it, so it says what is usual.
 local function exceed(limit, now)
-  if limit.counts.day ~= math.floor(now / DAY_MS) then begin_day(limit, now) end
-  redis.call('HINCRBY', limit.key .. ':n', 'over', limit.cost)
+  if not limit.past or limit.past[DAY] ~= math.floor(now / DAY_MS) then begin_day(limit, now) end
+  limit.past[OVER] = limit.past[OVER] + limit.rule.cost
+  save_counts(limit, limit.rule.life)
 end
 
 -- Counts a hit, right after `wait_of` has judged the limit at the same time.
 local function hold(limit, nonce, now)
-  if limit.relative and limit.counts.day ~= math.floor(now / DAY_MS) then begin_day(limit, now) end
-  if limit.log > 0 then
-    redis.call('ZADD', limit.key, now, nonce)
-    if limit.full then redis.call('ZREMRANGEBYRANK', limit.key, 0, -limit.log - 1) end
-    redis.call('PEXPIRE', limit.key, limit.life)
-  end
-  local hash, began = limit.key .. ':n', false
-  for _, window in ipairs(limit.windows) do
-    if window[1] > LOG_MAX then
-      local bucket, ms = math.floor(now / window[2]), digits(window[2])
-      if redis.call('HINCRBY', hash, ms .. ':' .. digits(bucket), limit.cost) == limit.cost then
-        began = true
-        for field in pairs(limit.counts) do
-          local of_ms, old = field:match('^(%d+):(%d+)$')
-          if of_ms == ms and tonumber(old) < bucket - 1 then redis.call('HDEL', hash, field) end
-        end
-      end
+  local rule = limit.rule
+  if rule.relative and not (limit.past and limit.past[DAY] == math.floor(now / DAY_MS)) then begin_day(limit, now) end
+  if rule.most > 0 then limit.log = log_with(limit.log, now, nonce, rule.most) end
+  for _, window in ipairs(rule.windows) do
+    if not window.logged then
+      count_in(limit.counters, window.seconds, math.floor(now / window.ms), rule.cost)
     end
   end
-  -- A bucket is needed for less than two windows from its first hit on, and the life is twice the longest.
-  if began then redis.call('PEXPIRE', hash, limit.life) end
-end
-
--- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
-local function give_back(base, key, nonce, at, cost)
-  redis.call('ZREM', key, nonce)
-  local hash = key .. ':n'
-  local fields = redis.call('HKEYS', hash)
-  if #fields == 0 then return end
-  -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
-  if not redis.call('SET', base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce, '', 'NX', 'PX', 600000) then return end
-  for _, field in ipairs(fields) do
-    local ms, bucket = field:match('^(%d+):(%d+)$')
-    if ms and math.floor(at / tonumber(ms)) == tonumber(bucket) and tonumber(redis.call('HGET', hash, field)) > 0 then
-      redis.call('HINCRBY', hash, field, -(cost or 1))
-    end
-  end
+  -- Twice the longest window: its bucket is needed for less than two.
+  save_counts(limit, rule.life)
 end
 
 -- What an approval gives back of a hit, as records and events carry it: "<partition>,<name>:<tag>,<nonce>,<time>;".
@@ -197,7 +186,7 @@ end
 -- The longest of `least` and what each enforced limit would have a hit wait.
 local function longest_wait(limits, now, least)
   for _, limit in ipairs(limits) do
-    if limit.enforced then least = math.max(least, wait_of(limit, now)) end
+    if limit.rule.enforced then least = math.max(least, wait_of(limit, now)) end
   end
   return least
 end
@@ -205,27 +194,28 @@ end
 -- A limit as a decision's record shows it: the window that decides, its count and bound, and what follows. Reads only.
 local function verdict_of(limit, now)
   limit.explained = true
-  local wait, shown = wait_of(limit, now), nil
-  for _, window in ipairs(limit.windows) do
-    local amount, ms, count, need = window[1], window[2], 0, 0
-    if amount <= LOG_MAX then
-      for i = 2, #limit.hits, 2 do
-        if tonumber(limit.hits[i]) >= now - ms then count = count + 1 end
+  local rule, wait, shown = limit.rule, wait_of(limit, now), nil
+  for _, window in ipairs(rule.windows) do
+    local amount, ms, count, need = window.amount, window.ms, 0, 0
+    if window.logged then
+      for place = 1, rule.most do
+        if (logged_at(limit.log, place) or 0) >= now - ms then count = count + 1 end
       end
-      need = log_wait(limit.hits, amount, ms, now)
+      need = log_wait(limit.log, amount, ms, now)
     else
-      count, need = counted_in(limit.counts, ms, now), counter_wait(limit.counts, amount, ms, now, limit.cost)
+      if rule.relative and ms == DAY_MS then amount = limit.bound end
+      count, need = counted(limit.counters, window, now), counter_wait(limit.counters, window, amount, now, rule.cost)
     end
     if not shown or need > shown.wait or (need == shown.wait and count / amount > shown.count / shown.bound) then
       shown = {wait = need, count = count, bound = amount, window = ms}
     end
   end
-  shown.name, shown.kind = limit.name, limit.budget and 'budget' or 'limit'
-  shown.mode = limit.enforced and 'enforce' or 'observe'
-  shown.verdict = wait == 0 and 'pass' or limit.enforced and 'refuse' or 'observe'
-  shown.key, shown.cost = limit.key:match('([^:]*)$'), limit.cost
-  if limit.relative and shown.window == DAY_MS then
-    local times, share_of_all, at_least = unpack(limit.relative)
+  shown.name, shown.kind = rule.name, rule.budget and 'budget' or 'limit'
+  shown.mode = rule.enforced and 'enforce' or 'observe'
+  shown.verdict = wait == 0 and 'pass' or rule.enforced and 'refuse' or 'observe'
+  shown.key, shown.cost = limit.key:match('([^:]*)$'), rule.cost
+  if rule.relative and shown.window == DAY_MS then
+    local times, share_of_all, at_least = unpack(rule.relative)
     local all = all_of(limit)
     shown.evidence = {usual = limit.usual, times_usual = times, messages_in_all = all.messages, share_of_all = share_of_all,
       at_least = at_least, learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
@@ -246,14 +236,14 @@ end
 local function acquire(limits, nonce, now, others)
   local refused, longest, observed, held, exceeded, kind = nil, 0, {}, {}, {}, nil
   for i, limit in ipairs(limits) do
-    local wait = wait_of(limit, now)
+    local rule, wait = limit.rule, wait_of(limit, now)
     if wait == 0 then
-      if not limit.peek then held[#held + 1] = i end
-    elseif not limit.enforced then
-      observed[#observed + 1] = limit.name
-      if limit.relative then exceeded[#exceeded + 1] = limit end
+      if not rule.peek then held[#held + 1] = i end
+    elseif not rule.enforced then
+      observed[#observed + 1] = rule.name
+      if rule.relative then exceeded[#exceeded + 1] = limit end
     elseif wait > longest then
-      refused, longest, kind = limit.name, wait, limit.budget and 'blocked' or 'rate-limited'
+      refused, longest, kind = rule.name, wait, rule.budget and 'blocked' or 'rate-limited'
     end
   end
   if refused then return refused, longest, observed, {}, kind end

@@ -37,8 +37,9 @@ local function start(KEYS, ARGV)
     if replay ~= 'new' then return {'replayed', replay} end
     first = 3
   end
-  local consent, old_id, unreachable = unpack(redis.call('MGET', base .. 'consent:' .. number .. ':' .. tenant, pointer,
-    base .. 'unreachable:' .. number .. ':' .. channel))
+  local limits, watches, found = judges_of({base .. 'consent:' .. number .. ':' .. tenant, pointer,
+    base .. 'unreachable:' .. number .. ':' .. channel}, KEYS, first, ARGV, 6 - first)
+  local consent, old_id, unreachable = found[1], found[2], found[3]
   if consent == 'out' then
     record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
     return {'opted-out'}
@@ -47,19 +48,7 @@ local function start(KEYS, ARGV)
   local old = old_id and record_of(base .. 'verification:' .. old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
-  local limits, observed, watches, states, judged = {}, {}, {}, {}, nil
-  for i = first, #KEYS do
-    local spec = ARGV[6 + i - first]
-    local kind = spec:sub(1, 1)
-    if kind == 'w' then
-      watches[#watches + 1] = {KEYS[i], spec}
-    else
-      local limit = limit_of(cmsgpack.unpack(kind == 'p' and spec:sub(2) or spec), KEYS[i])
-      limit.peek = kind == 'p'
-      limits[#limits + 1] = limit
-    end
-  end
-  local refusal
+  local observed, states, judged, refusal = {}, {}, nil, nil
   local lost = test and 0 or unreachable_for(unreachable, now)
   if lost > 0 then
     refusal = {'blocked', 'unreachable', lost, observed}
@@ -71,8 +60,8 @@ local function start(KEYS, ARGV)
     local first_chance = math.min(old.resend_at, old.expires_at)
     refusal = {'cooldown', longest_wait(limits, now, first_chance - now), old_id, old.resend_at, old.expires_at}
   else
-    local blocked, watched
-    states, blocked, watched = watch_all(watches, now)
+    states = watches
+    local blocked, watched = watch_all(watches, found, now)
     -- Of a refused start, too: a backtest of the export may admit it.
     local near = near_of(states)
     if near ~= '' then facts[#facts + 1], facts[#facts + 2] = 'near', near end
@@ -86,7 +75,7 @@ local function start(KEYS, ARGV)
       if name then refusal = {kind, name, wait, observed} end
       for _, i in ipairs(held) do
         local limit = limits[i]
-        if limit.net then credits = credits .. credit_of(limit.key, nonce, now) end
+        if limit.rule.net then credits = credits .. credit_of(limit.key, nonce, now) end
       end
       if not name and old and old.binding == binding then
         -- A resend is no trial of its own: what was counted for it in the country's partition is taken back, by way of

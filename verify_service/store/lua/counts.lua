@@ -1,0 +1,126 @@
+-- counts: what a limit's key holds, packed in one string, so that all that a start is judged by is read at once:
+--   how many windows are counted, and whether a budget's past follows
+--   of each counted window {seconds, bucket, hits in it, hits in the one before}; buckets are aligned
+--   a budget's past {usual, messages, day, over}, as limits.lua has it
+--   the log, newest hit first: its time and the first 16 letters of its request's nonce
+-- A window is known by its length, so that a policy may change what is judged by the same key.
+
+local HIT, NONCE = 24, 16
+local PAST = '<dddd'
+local COUNTED = {}
+for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
+
+-- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key.
+local function open_counts(limit, found)
+  if not found then
+    limit.counters, limit.past, limit.log = {}, nil, ''
+    return
+  end
+  local windows, past = found:byte(1, 2)
+  local from = 3
+  limit.counters = {}
+  if windows > 0 then
+    limit.counters = {struct.unpack(COUNTED[windows], found, from)}
+    from = table.remove(limit.counters)
+  end
+  if past == 1 then
+    limit.past = {struct.unpack(PAST, found, from)}
+    from = table.remove(limit.past)
+  end
+  limit.log = found:sub(from)
+end
+
+-- `life` is in milliseconds, nil where the key keeps the one it has.
+local function save_counts(limit, life)
+  local counters, past = limit.counters, limit.past
+  local windows = #counters / 4
+  local packed = string.char(windows, past and 1 or 0) .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
+    .. (past and struct.pack(PAST, unpack(past)) or '') .. limit.log
+  if life then
+    redis.call('SET', limit.key, packed, 'PX', life)
+  else
+    redis.call('SET', limit.key, packed, 'KEEPTTL')
+  end
+end
+
+-- When the hit at a place of the log was, 1 being the newest; nil where there are fewer.
+local function logged_at(log, place)
+  if #log < place * HIT then return nil end
+  return (struct.unpack('<d', log, place * HIT - HIT + 1))
+end
+
+-- The log with a hit more, of which it keeps the newest `most`. A start may be judged after one that came later.
+local function log_with(log, at, nonce, most)
+  local place, later = 1, logged_at(log, 1)
+  while later and later > at do
+    place = place + 1
+    later = logged_at(log, place)
+  end
+  local hit, cut = struct.pack('<d', at) .. (#nonce == NONCE and nonce or (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)), (place - 1) * HIT
+  return (log:sub(1, cut) .. hit .. log:sub(cut + 1)):sub(1, most * HIT)
+end
+
+local function log_without(log, nonce)
+  nonce = (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)
+  for from = 1, #log, HIT do
+    if log:sub(from + HIT - NONCE, from + HIT - 1) == nonce then return log:sub(1, from - 1) .. log:sub(from + HIT) end
+  end
+  return log
+end
+
+-- The hits of a window's bucket, and of the one before.
+local function counted_in(counters, seconds, bucket)
+  for i = 1, #counters, 4 do
+    if counters[i] == seconds then
+      local newest = counters[i + 1]
+      if bucket == newest then return counters[i + 2], counters[i + 3] end
+      if bucket == newest + 1 then return 0, counters[i + 2] end
+      if bucket == newest - 1 then return counters[i + 3], 0 end
+      return 0, 0
+    end
+  end
+  return 0, 0
+end
+
+local function count_in(counters, seconds, bucket, cost)
+  for i = 1, #counters, 4 do
+    if counters[i] == seconds then
+      local newest = counters[i + 1]
+      if bucket > newest then
+        local before = bucket == newest + 1 and counters[i + 2] or 0
+        counters[i + 1], counters[i + 2], counters[i + 3] = bucket, cost, before
+      elseif bucket == newest then
+        counters[i + 2] = counters[i + 2] + cost
+      else
+        counters[i + 3] = counters[i + 3] + cost
+      end
+      return
+    end
+  end
+  local last = #counters
+  counters[last + 1], counters[last + 2], counters[last + 3], counters[last + 4] = seconds, bucket, cost, 0
+end
+
+-- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
+local function give_back(base, key, nonce, at, cost)
+  local found = redis.call('GET', key)
+  if not found then return end
+  local limit = {key = key}
+  open_counts(limit, found)
+  local counters = limit.counters
+  limit.log = log_without(limit.log, nonce)
+  -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
+  if #counters > 0
+    and redis.call('SET', base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce, '', 'NX', 'PX', 600000) then
+    for i = 1, #counters, 4 do
+      local back = counters[i + 1] - math.floor(at / (counters[i] * 1000))
+      local field = back == 0 and i + 2 or i + 3
+      if (back == 0 or back == 1) and counters[field] > 0 then counters[field] = counters[field] - (cost or 1) end
+    end
+  end
+  if #counters == 0 and limit.log == '' and not limit.past then
+    redis.call('DEL', key)
+  else
+    save_counts(limit)
+  end
+end
