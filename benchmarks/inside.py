@@ -21,6 +21,7 @@ from verify_service.store.connection import Call, Link
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.outbox import Settlement
 from verify_service.store.policies import Policies
+from verify_service.store.records import unpack_record
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
 
@@ -63,10 +64,8 @@ class Inside:
 
     def code(self, verification_id: str) -> str:
         """The code of a verification, derived as the dispatcher does it."""
-        fields = ("kid", "nonce", "tenant", "purpose")
-        found = self.store.link.command(0, ["HMGET", f"vs:{{0}}:verification:{verification_id}", *fields])
-        kid, nonce, tenant, purpose = (part.decode() for part in found)
-        return self.keys.code(kid, nonce, tenant, purpose, 6)
+        found = unpack_record(self.store.link.command(0, ["GET", f"vs:{{0}}:verification:{verification_id}"]))
+        return self.keys.code(found["kid"], found["nonce"], found["tenant"], found["purpose"], 6)
 
     def start(self) -> str:
         """Starts a new caller's verification; its id."""

@@ -28,6 +28,7 @@ import urllib3
 from benchmarks.processes import ROLES, of_folder, roles
 from verify_service.codes import KeyRing
 from verify_service.store.partitions import of_id
+from verify_service.store.records import unpack_record
 from verify_service.testing import RunningServer, VerifyClient, start_server
 
 CALLERS = 8
@@ -240,13 +241,8 @@ class Soak:
                     self._fault(
                         f"{one}: approved {life.approved} by answer, {events['approved']} times in its timeline"
                     )
-                kid, nonce, tenant, purpose = (
-                    part.decode()
-                    for part in store.hmget(
-                        f"vs:{{{of_id(one, 1)}}}:verification:{one}", "kid", "nonce", "tenant", "purpose"
-                    )
-                )
-                code = keys.code(kid, nonce, tenant, purpose, 6)
+                record = unpack_record(store.get(f"vs:{{{of_id(one, 1)}}}:verification:{one}"))
+                code = keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
                 messages = client.request("GET", f"/fake/inbox/{life.to}")[2]["messages"]
                 codes = [message["code"] for message in messages if message["verification_id"] == one]
                 if len(codes) < events["sent"] or not codes or set(codes) != {code}:

@@ -19,6 +19,7 @@ from benchmarks.traffic import Caller, post
 from verify_service.codes import KeyRing, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.process import Child, kill_group, last_lines, spawn
+from verify_service.store.records import unpack_record
 
 PATIENCE_S = 30.0
 _CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/"\nsecret = "env:VENDOR_SECRET"\n'
@@ -99,11 +100,11 @@ class Service:
         ids = [msgspec.json.decode(answer)["id"] for answer in answers]
         pipe = self.store.pipeline(transaction=False)
         for verification_id in ids:
-            pipe.hmget(f"vs:{{0}}:verification:{verification_id}", "kid", "nonce", "tenant", "purpose")
+            pipe.get(f"vs:{{0}}:verification:{verification_id}")
         requests = []
-        for found, fields in zip(ids, pipe.execute(), strict=True):
-            kid, nonce, tenant, purpose = (field.decode() for field in fields)
-            code = self._ring.code(kid, nonce, tenant, purpose, 6)
+        for found, packed in zip(ids, pipe.execute(), strict=True):
+            record = unpack_record(packed)
+            code = self._ring.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
             requests.append(post("/check", {"id": found, "code": code}, self.api_key))
         return requests
 

@@ -11,6 +11,7 @@ import redis
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.records import unpack_record
 from verify_service.store.url import PATIENCE
 
 LIFE_MS = 3_600_000
@@ -83,10 +84,11 @@ class InboxStore:
             doomed = [key for key in found if f"{key.decode()}:".removeprefix(base).startswith(own)]
             records = list(client.scan_iter(match=f"{base}verification:*", count=1000))
             for record in records:
-                if client.hmget(record, "number", "tenant") == [number.encode(), tenant.encode()]:
-                    verification_id = record.decode().rpartition(":")[2]
-                    ids.add(verification_id)
-                    doomed += [f"{base}{kind}:{verification_id}" for kind in ("verification", "to", "timeline")]
+                packed = self._link.command(partition, ["GET", record])
+                fields = unpack_record(packed) if packed else {}
+                if (fields.get("number"), fields.get("tenant")) == (number, tenant):
+                    ids.add(record.decode().rpartition(":")[2])
+                    doomed.append(record)
             for key in client.scan_iter(match=f"{base}idempotency:*", count=1000):
                 kept = msgspec.msgpack.decode(self._link.command(partition, ["GET", key]) or b"\xc0")
                 if kept and len(kept) > 2 and kept[2][1] in ids:

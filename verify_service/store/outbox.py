@@ -9,6 +9,7 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import TimelineEvent
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
 from verify_service.store.deliveries import Deliveries, Delivery, tag_of
+from verify_service.store.records import unpack_record
 from verify_service.telemetry import BLOCKS
 
 GROUP = "dispatch"
@@ -192,9 +193,12 @@ class Outbox:
             return True
         base = prefix(entry.partition)
         key = f"{base}verification:{entry.id}"
-        status, nonce = self._link.command(entry.partition, ["HMGET", key, "status", "nonce"])
-        consent = self._link.command(entry.partition, ["GET", f"{base}consent:{entry.number}:{entry.tenant}"])
-        return bool(status == b"pending" and nonce == entry.nonce.encode() and consent != b"out")
+        consent = f"{base}consent:{entry.number}:{entry.tenant}"
+        packed, opted = self._link.command(entry.partition, ["MGET", key, consent])
+        if packed is None or opted == b"out":
+            return False
+        record = unpack_record(packed)
+        return bool(record["status"] == "pending" and record["nonce"] == entry.nonce)
 
     def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
         """Carries what approvals and wrong codes since the last call credit elsewhere, and tells of the receipts that

@@ -9,6 +9,7 @@ from typing import Any
 from verify_service.errors import StoreUnavailable
 from verify_service.store import partitions
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
+from verify_service.store.records import unpack_record
 
 _PAGE = 1000
 
@@ -23,11 +24,10 @@ class People:
     def verifications(self, number: str, tenant: str) -> list[str]:
         """The ids of all verifications that are still held, ended ones too."""
         home = partitions.of_tag(number, self._link.partitions)
-        theirs = [number.encode(), tenant.encode()]
         return [
             _last(key)
-            for key, fields in self._asked(home, "verification:*", "HMGET", "number", "tenant")
-            if fields == theirs
+            for key, packed in self._asked(home, "verification:*", "GET")
+            if packed and (record := unpack_record(packed))["number"] == number and record["tenant"] == tenant
         ]
 
     def decisions(self, number: str, tenant: str) -> list[str]:
@@ -62,10 +62,10 @@ class People:
         keys = [f"{base}consent:{number}:{tenant}", *dict.fromkeys(doomed)]
         self._link.call(Call(home, "erase", keys, args))
 
-    def _asked(self, home: int, pattern: str, command: str, *rest: str) -> Iterator[tuple[str, Any]]:
+    def _asked(self, home: int, pattern: str, command: str) -> Iterator[tuple[str, Any]]:
         """Each key that fits with the command's answer for it."""
         for page in self._pages(home, pattern):
-            yield from zip(page, self._all(home, ((command, key, *rest) for key in page)), strict=True)
+            yield from zip(page, self._all(home, ((command, key) for key in page)), strict=True)
 
     def _pages(self, home: int, pattern: str) -> Iterator[list[str]]:
         cursor = b"0"

@@ -13,6 +13,7 @@ from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import Decisions, Refusal
 from verify_service.store.holding import Holding
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
+from verify_service.store.records import unpack_record
 from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Record, Refused, Started
 from verify_service.telemetry import OBSERVED
 
@@ -198,18 +199,16 @@ class Verifications:
     def read(self, now: int, tenant: str, verification_id: str) -> Record | None:
         """A verification of the tenant, until an hour after its life. Raises StoreUnavailable."""
         home = partitions.of_id(verification_id, self._link.partitions)
-        base = prefix(home)
-        keys = [f"{base}{kind}:{verification_id}" for kind in ("verification", "to", "timeline")]
-        answer = self._link.call(Call(home, "read", keys, []))
+        answer = self._link.call(Call(home, "read", [f"{prefix(home)}verification:{verification_id}"], []))
         if not answer:
             return None
-        flat, sealed, lines = answer
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        expires_at = int(fields["expires_at"])
+        packed, sealed = answer
+        fields = unpack_record(packed)
+        expires_at = fields["expires_at"]
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        timeline = [timeline_event(line) for line in lines.decode().split("\n")[:-1]]
+        timeline = [timeline_event(line) for line in fields["timeline"].split("\n")[:-1]]
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline.append(TimelineEvent(at=expires_at, event="expired"))
@@ -220,11 +219,11 @@ class Verifications:
             purpose=fields["purpose"],
             channel=fields["channel"],
             status=status,
-            created_at=int(fields["created_at"]),
+            created_at=fields["created_at"],
             expires_at=expires_at,
-            resend_at=int(fields["resend_at"]),
-            checks_left=int(fields["checks_max"]) - int(fields["wrong"]),
-            sends_left=int(fields["sends_max"]) - int(fields["sends"]),
+            resend_at=fields["resend_at"],
+            checks_left=fields["checks_max"] - fields["wrong"],
+            sends_left=fields["sends_max"] - fields["sends"],
             test=fields["test"] == "1",
             sealed_to=sealed if status == "pending" else None,
             timeline=tuple(sorted(timeline, key=lambda event: (event.at, event.event not in _SENDING))),

@@ -4,22 +4,24 @@
 local function cancel(KEYS, ARGV)
   local now, tenant = tonumber(ARGV[1]), ARGV[3]
   local base, id = KEYS[1]:match('^(.-{%d+}:)'), KEYS[1]:match('verification:(.*)$')
-  local record = record_of(KEYS[1])
+  local record = record_of(base, id)
   if not record or record.tenant ~= tenant or record.status ~= 'pending' or record.expires_at <= now then return 0 end
   finish(base, id, record, 'canceled', now)
-  note(base, id, now, 'canceled')
+  note(record, now, 'canceled')
+  save_record(base, id, record)
   if record.test ~= '1' then emit(base, ARGV[2], now, 'canceled', id, {'tenant', tenant}) end
   return 1
 end
 
 register('cancel', cancel)
 
--- read: a verification as it stands. KEYS[1] verification:<id>, KEYS[2] to:<id>, KEYS[3] timeline:<id>
--- Answers {record, sealed number or false, timeline}, or false.
+-- read: a verification as it stands.     KEYS[1]  verification:<id>
+-- Answers {record, sealed number or ''}, or false.
 local function read(KEYS)
-  local record = redis.call('HGETALL', KEYS[1])
-  if #record == 0 then return false end
-  return {record, redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]) or ''}
+  local packed = redis.call('GET', KEYS[1])
+  if not packed then return false end
+  local base, id = KEYS[1]:match('^(.-{%d+}:)verification:(.*)$')
+  return {packed, sealed_of(base, id, unpack_record(packed))}
 end
 
 register('read', read, {'no-writes'})

@@ -23,8 +23,8 @@ local function check(KEYS, ARGV)
     first = 3
   end
 
-  local id = KEYS[1]:match('verification:(.*)$') or redis.call('GET', KEYS[1])
-  local record = id and record_of(base .. 'verification:' .. id)
+  local id = KEYS[1]:match('verification:(.*)$') or pointed_at(KEYS[1])
+  local record = id and record_of(base, id)
   if not record or record.tenant ~= tenant or record.expires_at <= now then return {'absent'} end
   if record.status == 'exhausted' then return {'checks-exhausted', record.expires_at - now} end
   local proof = proofs[record.kid]
@@ -55,37 +55,36 @@ local function check(KEYS, ARGV)
   end
 
   local right = redis.sha1hex(proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
-  local key, answer = base .. 'verification:' .. id, nil
+  local answer
   if right then
     finish(base, id, record, 'approved', now)
-    note(base, id, now, 'approved')
+    note(record, now, 'approved')
     if record.test ~= '1' then
       usual_habit(base, record.credits, now, false)
       -- Once: the record is approved now. The dispatcher carries the rest.
-      local elsewhere = credit_here(base, record.excused and corrected(record.credits) or record.credits, now)
+      local elsewhere = credit_here(base, record.excused ~= '' and corrected(record.credits) or record.credits, now)
       emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', elsewhere})
     end
     answer = {'approved', id, record.checks_max - record.wrong, observed}
   else
-    local wrong = redis.call('HINCRBY', key, 'wrong', 1)
+    record.wrong = record.wrong + 1
     acquire(limits, nonce, now)
-    note(base, id, now, 'wrong')
+    note(record, now, 'wrong')
     if record.test ~= '1' then
       local elsewhere = ''
-      if wrong == 1 and usual_habit(base, record.credits, now, true) then
-        redis.call('HSET', key, 'excused', '1')
+      if record.wrong == 1 and usual_habit(base, record.credits, now, true) then
+        record.excused = '1'
         elsewhere = credit_here(base, record.credits, now, true)
       end
       emit(base, keep_events, now, 'wrong', id, {'tenant', tenant, 'credits', elsewhere})
     end
-    local status = 'pending'
-    if wrong >= record.checks_max then
-      status = 'exhausted'
+    if record.wrong >= record.checks_max then
       finish(base, id, record, 'exhausted', now, true)
-      note(base, id, now, 'exhausted')
+      note(record, now, 'exhausted')
     end
-    answer = {status, id, record.checks_max - wrong, observed}
+    answer = {record.status, id, record.checks_max - record.wrong, observed}
   end
+  save_record(base, id, record)
   if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, idem_ms, answer) end
   return answer
 end

@@ -51,28 +51,58 @@ local function may_record(base, now, keep_events)
   return made <= math.max(1, keep_events / 6000)
 end
 
--- A verification's record, or nil. Short names of fields are the nouns of the API.
-local function record_of(key)
-  local flat = redis.call('HGETALL', key)
-  if #flat == 0 then return nil end
-  local record = {}
-  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  for _, field in ipairs({'created_at', 'expires_at', 'resend_at', 'sends', 'wrong', 'checks_max', 'sends_max'}) do
-    record[field] = tonumber(record[field])
-  end
+-- A verification's record is one string, a msgpack array of these fields, whose names are the nouns of the API;
+-- store/records.py names them as well.
+local FIELDS = {'tenant', 'number', 'purpose', 'channel', 'status', 'binding', 'nonce', 'kid', 'digest', 'created_at',
+  'expires_at', 'resend_at', 'sends', 'wrong', 'checks_max', 'sends_max', 'outbox', 'credits', 'excused', 'test', 'timeline'}
+
+local function unpack_record(packed)
+  local record, values = {}, cmsgpack.unpack(packed)
+  for i, field in ipairs(FIELDS) do record[field] = values[i] end
   return record
 end
 
--- A line of a verification's timeline. A reason may be in a vendor's words, and is one line all the same.
-local function line(at, event, provider, reason)
-  return table.concat({digits(at), event, provider or '', ((reason or ''):gsub('%c', ' '))}, '\t') .. '\n'
+-- A verification's record, or nil.
+local function record_of(base, id)
+  local packed = redis.call('GET', base .. 'verification:' .. id)
+  return packed and unpack_record(packed) or nil
 end
 
--- Not by APPEND: that would leave room for as much again.
-local function note(base, id, at, event, provider, reason)
+-- `life` is in milliseconds, nil where the record keeps the one it has.
+local function save_record(base, id, record, life)
+  local values = {}
+  for i, field in ipairs(FIELDS) do values[i] = record[field] end
+  local key, packed = base .. 'verification:' .. id, cmsgpack.pack(values)
+  if life then
+    redis.call('SET', key, packed, 'PX', life)
+  else
+    redis.call('SET', key, packed, 'KEEPTTL')
+  end
+end
+
+-- The pointer of a number to what is pending holds an id and, until that has ended, its sealed number.
+local ID = 35
+
+local function pointer_of(base, record)
+  return base .. 'live:' .. record.number .. ':' .. record.tenant .. ':' .. record.purpose
+end
+
+local function pointed_at(pointer)
+  local found = redis.call('GET', pointer)
+  return found and found:sub(1, ID), found and found:sub(ID + 1)
+end
+
+-- The sealed number of a verification, '' where it has ended.
+local function sealed_of(base, id, record)
+  local pending, sealed = pointed_at(pointer_of(base, record))
+  return pending == id and sealed or ''
+end
+
+-- A line of a verification's timeline. A reason may be in a vendor's words, and is one line all the same.
+local function note(record, at, event, provider, reason)
   if REHEARSAL then return end
-  local key = base .. 'timeline:' .. id
-  redis.call('SET', key, (redis.call('GET', key) or '') .. line(at, event, provider, reason), 'KEEPTTL')
+  record.timeline = record.timeline .. digits(at) .. '\t' .. event .. '\t' .. (provider or '') .. '\t'
+    .. (reason and reason:gsub('%c', ' ') or '') .. '\n'
 end
 
 local function emit(base, keep, at, event, id, fields)
@@ -89,24 +119,27 @@ local function queue(base, ...)
 end
 
 -- Takes a message out of the outbox that no dispatcher has claimed yet; one that is claimed is settled by its holder.
-local function withdraw(base, id, now, entry)
-  if not entry or entry == '' then return end
+local function withdraw(base, record, now)
+  local entry = record.outbox
+  if entry == '' then return end
   local pending = redis.pcall('XPENDING', base .. 'outbox', 'dispatch', entry, entry, 1)
   if not pending.err and #pending > 0 then return end
   if redis.call('XDEL', base .. 'outbox', entry) == 1 then
-    note(base, id, now, 'failed', nil, 'withdrawn before it was sent')
+    note(record, now, 'failed', nil, 'withdrawn before it was sent')
   end
 end
 
--- What ends with a verification: its number's ciphertext, the pointer to it, its unsent message.
+-- What ends with a verification, whose record its caller saves: its number's ciphertext, the pointer to it, its unsent
+-- message.
 local function finish(base, id, record, status, now, keep_pointer)
-  redis.call('HSET', base .. 'verification:' .. id, 'status', status)
-  withdraw(base, id, now, record.outbox)
-  local sealed, pointer = base .. 'to:' .. id, base .. 'live:' .. record.number .. ':' .. record.tenant .. ':' .. record.purpose
-  if not keep_pointer and redis.call('GET', pointer) == id then
-    redis.call('DEL', sealed, pointer)
+  record.status = status
+  withdraw(base, record, now)
+  local pointer = pointer_of(base, record)
+  if pointed_at(pointer) ~= id then return end
+  if keep_pointer then
+    redis.call('SET', pointer, id, 'KEEPTTL')
   else
-    redis.call('DEL', sealed)
+    redis.call('DEL', pointer)
   end
 end
 

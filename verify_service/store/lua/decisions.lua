@@ -48,8 +48,8 @@ local function explain_pending(KEYS, ARGV)
   if redis.call('GET', KEYS[2]) == 'out' then return {'opted-out', 0} end
   local lost = unreachable_for(redis.call('GET', KEYS[3]), now)
   if lost > 0 then return {'unreachable', lost} end
-  local id = redis.call('GET', KEYS[1])
-  local old = id and record_of(base .. 'verification:' .. id)
+  local id = pointed_at(KEYS[1])
+  local old = id and record_of(base, id)
   if not old or old.status ~= 'pending' or old.expires_at <= now then return {'', 0} end
   if old.sends >= old.sends_max then return {'sends-exhausted', old.expires_at - now} end
   if now < old.resend_at then return {'cooldown', math.min(old.resend_at, old.expires_at) - now} end

@@ -11,8 +11,8 @@ local DAY_MS = 86400000
 -- A message that is moved with less of its life left would come too late.
 local LEAST_LIFE = 1000
 
-local function is_delivered(base, id, since)
-  for at in (redis.call('GET', base .. 'timeline:' .. id) or ''):gmatch('(%d+)\tdelivered\t') do
+local function is_delivered(record, since)
+  for at in record.timeline:gmatch('(%d+)\tdelivered\t') do
     if tonumber(at) >= since then return true end
   end
   return false
@@ -20,14 +20,13 @@ end
 
 -- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by way
 -- of the events. Trials of resends are taken back when they start.
-local function undo_of(base, id, record, entry)
-  if not record or record.status ~= 'pending' or record.outbox ~= entry or is_delivered(base, id, 0) then return '' end
+local function undo_of(record, entry)
+  if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return '' end
   local undo = ''
-  local credits = record.credits:gsub('[^;]*,watch:[^,;]*:t,[^;]*;', function(credit)
+  record.credits = record.credits:gsub('[^;]*,watch:[^,;]*:t,[^;]*;', function(credit)
     undo = undo .. credit
     return ''
   end)
-  if undo ~= '' then redis.call('HSET', base .. 'verification:' .. id, 'credits', credits) end
   return undo
 end
 
@@ -40,12 +39,15 @@ end
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
 --   about: the delivery   more: what only receipts say
 local function tell(base, keep, at, event, about, provider, reason, more)
-  local id, record = about[1], nil
-  if event == 'failed' then record = record_of(base .. 'verification:' .. id) end
-  local asked = record and record.channel or redis.call('HGET', base .. 'verification:' .. id, 'channel')
-  if asked then note(base, id, at, event, provider, words_of(asked, about[5], reason)) end
+  local id, undo = about[1], ''
+  local record = record_of(base, id)
+  if record then
+    note(record, at, event, provider, words_of(record.channel, about[5], reason))
+    if event == 'failed' then undo = undo_of(record, about[2]) end
+    save_record(base, id, record)
+  end
   emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
-    'country', about[6], 'undo', undo_of(base, id, record, about[2]), unpack(more or {})})
+    'country', about[6], 'undo', undo, unpack(more or {})})
 end
 
 -- Queues a waiting message again, where somebody still waits for its code and may be sent to, none of its ways has
@@ -54,9 +56,9 @@ local function move(base, now, record, waiting, shut)
   local tried, about, fields = waiting[3], waiting[5], waiting[6]
   local again, since = {}, 0
   if not record or record.status ~= 'pending' or record.expires_at < now + LEAST_LIFE then return false end
-  local to = redis.call('GET', base .. 'to:' .. about[1])
+  local to = sealed_of(base, about[1], record)
   -- Another outbox entry: a resend has brought another message meanwhile.
-  if record.outbox ~= about[2] or not to then return false end
+  if record.outbox ~= about[2] or to == '' then return false end
   if redis.call('GET', base .. 'consent:' .. about[4] .. ':' .. about[3]) == 'out' then return false end
   for i = 1, #fields, 2 do
     if fields[i] == 'tried' then
@@ -66,9 +68,10 @@ local function move(base, now, record, waiting, shut)
       if fields[i] == 'since' then since = tonumber(fields[i + 1]) end
     end
   end
-  if is_delivered(base, about[1], since) then return false end
+  if is_delivered(record, since) then return false end
   if shut then tried = tried .. ',*/*/' .. about[5] end
-  redis.call('HSET', base .. 'verification:' .. about[1], 'outbox', queue(base, 'to', to, 'tried', tried, unpack(again)))
+  record.outbox = queue(base, 'to', to, 'tried', tried, unpack(again))
+  save_record(base, about[1], record)
   return true
 end
 
@@ -140,7 +143,7 @@ local function receipt(KEYS, ARGV)
     local packed = redis.call('GET', base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
     if packed and cmsgpack.unpack(packed)[1] == tag then
-      local record = record_of(base .. 'verification:' .. about[1])
+      local record = record_of(base, about[1])
       if move(base, now, record, take_waiting(base, entry), permanent) then event = 'failed-over' end
     end
   end
@@ -158,7 +161,7 @@ local function overdue(KEYS, ARGV)
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
     local waiting = take_waiting(base, entry)
     if waiting then
-      local record = record_of(base .. 'verification:' .. waiting[5][1])
+      local record = record_of(base, waiting[5][1])
       answer[#answer + 1] = {waiting[3], waiting[5][9], record and record.status == 'approved' and 1 or 0}
       if move(base, now, record, waiting, false) then
         tell(base, ARGV[2], now, 'failed-over', waiting[5], waiting[2], 'no receipt within ' .. waiting[4])

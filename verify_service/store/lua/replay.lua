@@ -19,7 +19,7 @@ local function replay(KEYS, ARGV)
       answers[i] = answer
     elseif kind == 'forget' then
       for place, id in ipairs(args) do
-        redis.call('DEL', base .. 'verification:' .. id, base .. 'to:' .. id)
+        redis.call('DEL', base .. 'verification:' .. id)
         if redis.call('HGET', KEYS[1], keys[place]) == id then redis.call('HDEL', KEYS[1], keys[place]) end
       end
       answers[i] = {'forgotten'}

@@ -39,13 +39,13 @@ local function start(KEYS, ARGV)
   end
   local limits, watches, found = judges_of({base .. 'consent:' .. number .. ':' .. tenant, pointer,
     base .. 'unreachable:' .. number .. ':' .. channel}, KEYS, first, ARGV, 6 - first)
-  local consent, old_id, unreachable = found[1], found[2], found[3]
+  local consent, old_id, unreachable = found[1], found[2] and found[2]:sub(1, ID), found[3]
   if consent == 'out' then
     record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
     return {'opted-out'}
   end
 
-  local old = old_id and record_of(base .. 'verification:' .. old_id)
+  local old = old_id and record_of(base, old_id)
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
 
   local observed, states, judged, refusal = {}, {}, nil, nil
@@ -116,19 +116,22 @@ local function start(KEYS, ARGV)
     -- A key that has left the ring derives no code any more: the resend brings a new one.
     if renew or not known then
       record.nonce, record.kid, record.digest = code_nonce, kid, digest
-      withdraw(base, id, now, record.outbox)
+      withdraw(base, record, now)
     end
   else
     record = {
       tenant = tenant, number = number, purpose = purpose, status = 'pending', binding = binding,
       nonce = code_nonce, kid = kid, digest = digest, created_at = now, expires_at = now + life,
-      sends = 0, wrong = 0, checks_max = checks, sends_max = sends, credits = '', test = test and '1' or '',
+      sends = 0, wrong = 0, checks_max = checks, sends_max = sends, outbox = '', credits = '', excused = '',
+      test = test and '1' or '', timeline = '',
     }
+    note(record, now, 'started')
     if old then
       -- Another binding: the pending one ends here, but neither sends nor wrong codes start again.
       record.sends, record.wrong = old.sends, old.wrong
       finish(base, old_id, old, 'canceled', now, true)
-      note(base, old_id, now, 'canceled', nil, 'started again with another binding')
+      note(old, now, 'canceled', nil, 'started again with another binding')
+      save_record(base, old_id, old)
       emit(base, keep_events, now, 'canceled', old_id, {'tenant', tenant})
     end
   end
@@ -138,7 +141,6 @@ local function start(KEYS, ARGV)
   record.resend_at = now + cooldown[math.min(record.sends, #cooldown)]
   record.credits = record.credits .. credits
 
-  local ttl = record.expires_at - now + keep_ms
   if not test then
     record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
       'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
@@ -150,22 +152,10 @@ local function start(KEYS, ARGV)
     end
     for _, part in ipairs(parts) do facts[#facts + 1] = part end
     emit(base, keep_events, now, 'start', id, facts)
+    note(record, now, 'queued', nil, instead)
   end
-  local key, flat = base .. 'verification:' .. id, {}
-  for field, value in pairs(record) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = type(value) == 'number' and digits(value) or value
-  end
-  redis.call('HSET', key, unpack(flat))
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('SET', base .. 'to:' .. id, sealed, 'PX', record.expires_at - now)
-  redis.call('SET', pointer, id, 'PX', record.expires_at - now)
-  if not REHEARSAL then
-    local timeline = base .. 'timeline:' .. id
-    local lines = (resend and '' or line(now, 'started')) .. (test and '' or line(now, 'queued', nil, instead))
-    if resend then lines = (redis.call('GET', timeline) or '') .. lines end
-    redis.call('SET', timeline, lines, 'PX', ttl)
-  end
+  save_record(base, id, record, record.expires_at - now + keep_ms)
+  redis.call('SET', pointer, id .. sealed, 'PX', record.expires_at - now)
 
   local answer = {resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,
     record.checks_max - record.wrong, record.sends_max - record.sends, channel, observed}
