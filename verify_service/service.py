@@ -18,7 +18,16 @@ from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
 from verify_service.routing import CHANNELS
 from verify_service.store.decisions import Refusal
-from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Refused, Started
+from verify_service.store.shapes import (
+    Checked,
+    Context,
+    Fields,
+    Idempotency,
+    Proposal,
+    Refused,
+    Started,
+    packed,
+)
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
 
@@ -217,41 +226,20 @@ class Service:
         fingerprint = self._tagger.tag("body", msgspec.json.encode(body, order="deterministic").decode())
         return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
 
-    def _message(self, book: Rulebook, ask: Start, tag: str) -> list[str]:
-        """What the dispatcher needs beyond the verification itself, as the outbox entry carries it."""
-        return [
-            "number",
-            tag,
-            "country",
-            ask.number.country,
-            "digits",
-            str(book.policy.code.digits),
-            "locale",
-            ask.locale or "",
-            "app_hash",
-            ask.app_hash or "",
-            "origin",
-            ask.origin or "",
-        ]
+    def _message(self, book: Rulebook, ask: Start, tag: str) -> Fields:
+        """What the dispatcher needs beyond the verification itself, as the outbox entry carries it: `MESSAGE`."""
+        digits = str(book.policy.code.digits)
+        return packed(
+            "message", tag, ask.number.country, digits, ask.locale or "", ask.app_hash or "", ask.origin or ""
+        )
 
-    def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> list[str]:
-        """The start as the events stream records it: pseudonyms, and the range without its last three digits."""
+    def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> Fields:
+        """The start as its event has it, `FACTS`: pseudonyms, and the range without its last three digits."""
         number = ask.number
-        pairs = {
-            "tenant": tenant,
-            "purpose": ask.purpose,
-            "channel": ask.channel,
-            "number": tag,
-            "country": number.country,
-            "line_type": number.line_type,
-            "range": number.range,
-            "revision": str(book.revision),
-            "price": str(micro(book.policy.price(number.country))),
-        }
-        for name in ("ip", "network", "device"):
-            value = facts[name]
-            pairs[name] = self._tagger.tag(name, value) if value else ""
-        return [part for pair in pairs.items() for part in pair]
+        price = str(micro(book.policy.price(number.country)))
+        who = [self._tagger.tag(name, value) if (value := facts[name]) else "" for name in ("ip", "network", "device")]
+        what = (tenant, ask.purpose, ask.channel, tag, number.country, number.line_type, number.range)
+        return packed("facts", *what, str(book.revision), price, *who)
 
 
 class StartFields(msgspec.Struct, frozen=True, kw_only=True):

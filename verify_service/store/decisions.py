@@ -13,7 +13,7 @@ from verify_service.routing import CHANNELS
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.deliveries import unreachable_keys
-from verify_service.store.shapes import Context
+from verify_service.store.shapes import Context, Fields
 
 KEEP_MS = 3_600_000
 _SCAN = 1000
@@ -33,7 +33,7 @@ class Refusal(NamedTuple):
     by: str
     wait: int
     context: Context
-    facts: Sequence[str]
+    facts: Fields
 
 
 class Decisions:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from verify_service.store.connection import Link, prefix
+from verify_service.store.shapes import FACTS, unpacked
 
 _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
@@ -70,11 +71,18 @@ def _in_order(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield heapq.heappop(waiting)[2]
 
 
+def _named(flat: list[bytes]) -> Iterator[tuple[str, str]]:
+    for i in range(0, len(flat), 2):
+        if flat[i] == b"facts":
+            yield from unpacked(FACTS, flat[i + 1]).items()
+        else:
+            yield flat[i].decode(), flat[i + 1].decode()
+
+
 def _event(flat: list[bytes]) -> dict[str, Any]:
     """One line of an export: empty fields left out, times in seconds."""
     event: dict[str, Any] = {}
-    for i in range(0, len(flat), 2):
-        name, value = flat[i].decode(), flat[i + 1].decode()
+    for name, value in _named(flat):
         if not value or name in _HIDDEN:
             continue
         if name in _NUMERIC:

@@ -10,6 +10,7 @@ from verify_service.model import TimelineEvent
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
 from verify_service.store.deliveries import Deliveries, Delivery, tag_of
 from verify_service.store.records import unpack_record
+from verify_service.store.shapes import MESSAGE, unpacked
 from verify_service.telemetry import BLOCKS
 
 GROUP = "dispatch"
@@ -274,30 +275,31 @@ def _delivery(settlement: Settlement) -> Delivery:
 
 
 def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
-    fields = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    message = unpacked(MESSAGE, fields["message"]) if "message" in fields else {}
 
-    def text(name: bytes) -> str:
-        return fields.get(name, b"").decode()
+    def text(name: str) -> str:
+        return message.get(name) or fields.get(name, b"").decode()
 
     return Entry(
         partition=partition,
         entry=entry.decode(),
-        id=text(b"id"),
-        tenant=text(b"tenant"),
-        number=text(b"number"),
-        purpose=text(b"purpose"),
-        channel=text(b"channel"),
-        kid=text(b"kid"),
-        nonce=text(b"nonce"),
-        to=fields[b"to"],
-        expires_at=int(fields.get(b"expires_at", 0)),
-        country=text(b"country"),
-        digits=int(fields.get(b"digits", 0)),
-        locale=text(b"locale"),
-        app_hash=text(b"app_hash"),
-        origin=text(b"origin"),
-        tried=tuple(way for way in text(b"tried").split(",") if way),
-        kind=text(b"kind"),
-        text=text(b"text"),
-        via=text(b"via"),
+        id=text("id"),
+        tenant=text("tenant"),
+        number=text("number"),
+        purpose=text("purpose"),
+        channel=text("channel"),
+        kid=text("kid"),
+        nonce=text("nonce"),
+        to=fields["to"],
+        expires_at=int(fields.get("expires_at", 0)),
+        country=text("country"),
+        digits=int(text("digits") or 0),
+        locale=text("locale"),
+        app_hash=text("app_hash"),
+        origin=text("origin"),
+        tried=tuple(way for way in text("tried").split(",") if way),
+        kind=text("kind"),
+        text=text("text"),
+        via=text("via"),
     )

@@ -7,10 +7,35 @@ import msgspec
 
 from verify_service.model import Status, TimelineEvent
 
+Fields = Sequence[str | msgspec.Raw]
+"""Names and values in turns, as a stream takes them."""
+
+_pack = msgspec.msgpack.Encoder().encode
+_parts = msgspec.msgpack.Decoder(tuple[str, ...])
+
 
 def text(packed: bytes) -> msgspec.Raw:
     """Bytes for the server's msgpack, which is older than the type of byte strings and has one kind of string."""
     return msgspec.Raw(b"\xdb" + len(packed).to_bytes(4, "big") + packed)
+
+
+# What a start's event, and its message beyond what all entries of the outbox have, say: one field each, whose parts
+# stand in this order. lua/webhooks.lua names those of events as well.
+FACTS = (
+    *("tenant", "purpose", "channel", "number", "country", "line_type", "range", "revision", "price"),
+    *("ip", "network", "device"),
+)
+MESSAGE = ("number", "country", "digits", "locale", "app_hash", "origin")
+
+
+def packed(name: str, *parts: str) -> tuple[str, msgspec.Raw]:
+    """A field of a stream, its parts as one value: for a script each costs as much as a command does."""
+    return name, text(_pack(parts))
+
+
+def unpacked(names: Sequence[str], value: bytes) -> dict[str, str]:
+    """The parts of such a field by name."""
+    return dict(zip(names, _parts.decode(value), strict=True))
 
 
 class Context(NamedTuple):
@@ -42,8 +67,8 @@ class Proposal(NamedTuple):
     digest: str
     binding: str
     sealed_to: bytes
-    message: Sequence[str]
-    facts: Sequence[str]
+    message: Fields
+    facts: Fields
     test: bool
     decision: str
     ring: Sequence[str]

@@ -10,7 +10,7 @@ local function make_block(base, rule, chart, seen, now)
   local block = block_of(chart)
   local again = block[TILL] > 0 and now - block[TILL] < 86400000
   block[TIER] = again and block[TIER] + 1 or 0
-  block[MADE], block[TILL] = now, now + math.min(rule.block_most, rule.block_for * 2 ^ block[TIER])
+  block[MADE], block[TILL] = now, now + min(rule.block_most, rule.block_for * 2 ^ block[TIER])
   for field = TRIED, LOST do block[field] = 0 end
   block[PROBED], block[NEEDED] = 0, seen.needed
   chart.block = block
@@ -34,7 +34,7 @@ end
 -- Whether a blocked place lets this one through, to see whether it converts.
 local function probes(block, rule, now)
   block[TRIED] = block[TRIED] + 1
-  local pause = math.min(1800000, 60000 * 2 ^ block[FAILED])
+  local pause = min(1800000, 60000 * 2 ^ block[FAILED])
   if block[TRIED] < rule.probe_every or now - block[PROBED] < pause then return false end
   block[TRIED], block[PROBED] = 0, now
   block[FAILED], block[PROBES] = block[FAILED] + 1, block[PROBES] + 1
@@ -101,7 +101,7 @@ local function watch_lift(base, id, now)
         forget_evidence(around, till)
       elseif level == 1 then
         age_chart(around, now)
-        if #seen.within == 1 then around[SPREAD] = math.max(0, around[SPREAD] - 1) end
+        if #seen.within == 1 then around[SPREAD] = max(0, around[SPREAD] - 1) end
         if around[SPREAD] < 0.5 then
           forget_evidence(around)
           around[HOT] = 0

@@ -1,8 +1,8 @@
 -- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers.
 -- detector.lua says what they are for.
 --
--- A chart is packed: how many slots of open trials there are, and whether the place was ever blocked; the fields; the
--- block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags of the last
+-- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the place
+-- was ever blocked; the block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags of the last
 -- numbers that were used.
 
 local SLOT, SLOTS = 10000, 18
@@ -17,11 +17,12 @@ local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
 local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
 
 -- The fields of a chart.
-local AT, WEIGHT, N, K, RATE, SEEN = 1, 2, 3, 4, 5, 6
-local THIS, LAST, SIX, SENT, WON, NEAR = 7, 8, 9, 10, 11, 12
-local TOKENS, LATE, EXCUSED, HOT, FAST, SLOW = 13, 14, 15, 16, 17, 18
-local DELAY, SPREAD, FIELDS = 19, 20, 20
-local LAYOUT = '<dffffffffffffffdffff'
+local OPEN, BLOCKED = 1, 2
+local AT, WEIGHT, N, K, RATE, SEEN = 3, 4, 5, 6, 7, 8
+local THIS, LAST, SIX, SENT, WON, NEAR = 9, 10, 11, 12, 13, 14
+local TOKENS, LATE, EXCUSED, HOT, FAST, SLOW = 15, 16, 17, 18, 19, 20
+local DELAY, SPREAD, FIELDS = 21, 22, 22
+local LAYOUT = '<BBdffffffffffffffdffff'
 -- The fields of its block.
 local TILL, MADE, PROBED, RAISED, TIER, TRIED = 1, 2, 3, 4, 5, 6
 local FAILED, PROBES, PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED = 7, 8, 9, 10, 11, 12, 13
@@ -31,12 +32,11 @@ for slots = 0, 255 do OPEN_LAYOUT[slots] = '<' .. ('IHH'):rep(slots) end
 
 local function chart_of(packed, now)
   if not packed then
-    return {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
+    return {0, 0, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
   end
-  local slots, blocked = packed:byte(1, 2)
-  local chart = {struct.unpack(LAYOUT, packed, 3)}
-  local from = chart[FIELDS + 1]
-  if blocked == 1 then
+  local chart = {struct.unpack(LAYOUT, packed)}
+  local slots, from = chart[OPEN], chart[FIELDS + 1]
+  if chart[BLOCKED] == 1 then
     chart.block = {struct.unpack(BLOCK_LAYOUT, packed, from)}
     from = chart.block[BLOCK_FIELDS + 1]
   end
@@ -53,7 +53,8 @@ end
 local function save_chart(key, kind, chart)
   local open, block = chart.open, chart.block
   local slots = #open / 3
-  local packed = string.char(slots, block and 1 or 0) .. struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
+  chart[OPEN], chart[BLOCKED] = slots, block and 1 or 0
+  local packed = struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
     .. (block and struct.pack(BLOCK_LAYOUT, unpack(block, 1, BLOCK_FIELDS)) or '')
     .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '') .. (chart.used or '')
   redis.call('SET', key, packed, 'PX', LIFE[kind])
@@ -63,56 +64,56 @@ end
 local function age_chart(chart, now)
   local passed = now - chart[AT]
   if passed <= 0 then return end
-  local hours, gone = passed / HOUR_MS, math.floor(now / HOUR_MS) - math.floor(chart[AT] / HOUR_MS)
-  local six = math.exp(-hours / 6)
+  local hours, gone = passed / HOUR_MS, floor(now / HOUR_MS) - floor(chart[AT] / HOUR_MS)
+  local six = exp(-hours / 6)
   chart[AT], chart[SIX], chart[SPREAD] = now, chart[SIX] * six, chart[SPREAD] * six
   local two = 0.5 ^ (hours / 2)
   chart[SENT], chart[WON], chart[NEAR] = chart[SENT] * two, chart[WON] * two, chart[NEAR] * two
   local days = 0.5 ^ (passed / HALF_BASELINE)
   chart[N], chart[K] = chart[N] * days, chart[K] * days
   if chart[SLOW] > 0 then
-    chart[FAST], chart[SLOW] = chart[FAST] * math.exp(-hours * 4), chart[SLOW] * math.exp(-hours / 3)
+    chart[FAST], chart[SLOW] = chart[FAST] * exp(-hours * 4), chart[SLOW] * exp(-hours / 3)
   end
   local rate = chart[RATE]
-  chart[TOKENS] = math.min(math.max(5, 1.5 * rate), chart[TOKENS] + hours * math.max(0.5, 1.5 * rate))
+  chart[TOKENS] = min(max(5, 1.5 * rate), chart[TOKENS] + hours * max(0.5, 1.5 * rate))
   if hours > 1 then chart.used = nil end
   if gone > 0 then
     -- The usual volume learns no more from an hour than four times itself, and no excess while there is suspicion.
     local suspect = chart[WEIGHT] >= SUSPECT or chart[HOT] > now - passed
-    local most = suspect and rate or 4 * math.max(rate, 1)
-    local share = math.max(1 / (12 + chart[SEEN]), SHARE_RATE)
-    chart[RATE] = (rate + share * (math.min(chart[THIS], most) - rate)) * (1 - share) ^ (gone - 1)
-    chart[SEEN] = math.min(chart[SEEN] + gone, 1000)
+    local most = suspect and rate or 4 * max(rate, 1)
+    local share = max(1 / (12 + chart[SEEN]), SHARE_RATE)
+    chart[RATE] = (rate + share * (min(chart[THIS], most) - rate)) * (1 - share) ^ (gone - 1)
+    chart[SEEN] = min(chart[SEEN] + gone, 1000)
     chart[LAST], chart[THIS] = gone == 1 and chart[THIS] or 0, 0
   end
 end
 
 -- How slowly people of a country enter their codes, 1 being half of them within 15 seconds.
-local function slowness(country) return math.min(4, math.max(0.7, math.exp(country[DELAY] - USUAL_DELAY))) end
+local function slowness(country) return min(4, max(0.7, exp(country[DELAY] - USUAL_DELAY))) end
 
 -- Settles the trials that are old enough, under the usual conversion p0, of which fraud has the share `drop`; returns
 -- the evidence of all, open ones too, and how many are too young to say anything. `slow` is the country's slowness; no
 -- evidence counts below `lowest`.
 local function settle_chart(chart, drop, p0, now, learn, slow, lowest)
-  chart[WEIGHT] = math.max(lowest, chart[WEIGHT])
+  chart[WEIGHT] = max(lowest, chart[WEIGHT])
   local p1, open = drop * p0, chart.open
-  local win, fail = math.log(drop), math.log((1 - p1) / (1 - p0))
+  local win, fail = ln(drop), ln((1 - p1) / (1 - p0))
   if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
-    chart[WEIGHT] = math.max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
-    chart[K] = math.min(chart[N], chart[K] + chart[LATE])
+    chart[WEIGHT] = max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
+    chart[K] = min(chart[N], chart[K] + chart[LATE])
     chart[LATE], chart[EXCUSED] = 0, 0
   end
-  local slot, size, first = math.floor(now / SLOT), #open, 1
-  local ripe = slot - math.max(SLOTS, math.floor(SLOTS * slow))
+  local slot, size, first = floor(now / SLOT), #open, 1
+  local ripe = slot - max(SLOTS, floor(SLOTS * slow))
   while first < size and open[first] <= ripe do
     local sent, won = open[first + 1], open[first + 2]
     -- Only traffic of the usual volume, and unsuspicious, says what is usual.
     if learn and sent > 0 and chart[WEIGHT] < SUSPECT then
-      local take = math.min(sent, chart[TOKENS])
+      local take = min(sent, chart[TOKENS])
       chart[TOKENS] = chart[TOKENS] - take
-      chart[N], chart[K] = chart[N] + take, chart[K] + take * math.min(1, won / sent)
+      chart[N], chart[K] = chart[N] + take, chart[K] + take * min(1, won / sent)
     end
-    chart[WEIGHT] = math.min(CEILING, math.max(lowest, chart[WEIGHT] + (sent - won) * fail + won * win))
+    chart[WEIGHT] = min(CEILING, max(lowest, chart[WEIGHT] + (sent - won) * fail + won * win))
     first = first + 3
   end
   if first > 1 then
@@ -123,9 +124,9 @@ local function settle_chart(chart, drop, p0, now, learn, slow, lowest)
   for i = 1, size, 3 do
     local sent, won = open[i + 1], open[i + 2]
     -- A start may be judged after one that came later.
-    local entered = ENTERED[math.max(1, math.min(SLOTS, math.floor((slot - open[i]) / slow) + 1))]
+    local entered = ENTERED[max(1, min(SLOTS, floor((slot - open[i]) / slow) + 1))]
     waiting = waiting + sent * (1 - entered)
-    evidence = evidence + (sent - won) * math.log((1 - p1 * entered) / (1 - p0 * entered)) + won * win
+    evidence = evidence + (sent - won) * ln((1 - p1 * entered) / (1 - p0 * entered)) + won * win
   end
   return evidence, waiting
 end
@@ -154,15 +155,15 @@ local function hourly(chart, now) return chart[THIS] + chart[LAST] * (1 - (now %
 
 -- How many starts an hour are more than usual; `part` is how much of what a place needs otherwise is enough.
 local function needed_hourly(chart, rule, least, part)
-  return math.max(least * part, math.max(1.2, rule.excess * part) * chart[RATE])
+  return max(least * part, max(1.2, rule.excess * part) * chart[RATE])
 end
 
 local function excessive(chart, rule, least, part, now)
   return hourly(chart, now) >= needed_hourly(chart, rule, least, part)
-    or chart[SIX] >= math.max(2 * least * part, math.max(1.2, rule.excess_six * part) * 6 * chart[RATE])
+    or chart[SIX] >= max(2 * least * part, max(1.2, rule.excess_six * part) * 6 * chart[RATE])
 end
 
 -- Whether there is no more going on at a place than usual.
-local function is_quiet(chart, now) return hourly(chart, now) < math.max(2, 1.2 * chart[RATE]) end
+local function is_quiet(chart, now) return hourly(chart, now) < max(2, 1.2 * chart[RATE]) end
 
-local function usual(conversion) return math.min(0.92, math.max(0.3, conversion - 0.03)) end
+local function usual(conversion) return min(0.92, max(0.3, conversion - 0.03)) end

@@ -1,10 +1,14 @@
 -- Shared by the functions below. Times are milliseconds, an ARGV of the caller, never the server's.
 
+-- What is looked up most, by names of its own. They are set by the first call: a library that is loaded sees no `math`.
+local max, min, floor, ceil, exp, ln
+
 -- Every function's last argument is until when it may run, in milliseconds of the server's own clock, or '': what a
 -- stopped server finds in its buffers when it goes on was given up by its caller long ago. But for a sender's line,
 -- which all dispatchers must see alike, it is the only use of that clock; no rule sees it.
 local function register(name, callback, flags)
   local function in_time(KEYS, ARGV)
+    if not max then max, min, floor, ceil, exp, ln = math.max, math.min, math.floor, math.ceil, math.exp, math.log end
     local deadline = table.remove(ARGV)
     if deadline ~= '' then
       local clock = redis.call('TIME')
@@ -17,7 +21,12 @@ local function register(name, callback, flags)
   redis.register_function{function_name = 'vs_' .. name .. '_' .. VERSION, callback = in_time, flags = flags or {}}
 end
 
-local function digits(ms) return string.format('%.0f', ms) end
+-- The last one is kept: a call writes its own time several times, and formatting costs as much as a command.
+local digits_of, digits_are
+local function digits(ms)
+  if ms ~= digits_of then digits_of, digits_are = ms, string.format('%.0f', ms) end
+  return digits_are
+end
 
 -- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on its
 -- way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.
@@ -51,15 +60,16 @@ local function may_record(base, now, keep_events)
   return made <= math.max(1, keep_events / 6000)
 end
 
--- A verification's record is one string, a msgpack array of these fields, whose names are the nouns of the API;
--- store/records.py names them as well.
-local FIELDS = {'tenant', 'number', 'purpose', 'channel', 'status', 'binding', 'nonce', 'kid', 'digest', 'created_at',
-  'expires_at', 'resend_at', 'sends', 'wrong', 'checks_max', 'sends_max', 'outbox', 'credits', 'excused', 'test', 'timeline'}
+-- A verification's record is one string: numbers, then strings that end with a zero, in the order of `save_record`;
+-- store/records.py knows it as well. Names of fields are the nouns of the API.
+local RECORD = '<dddHHHHssssssssssssss'
 
 local function unpack_record(packed)
-  local record, values = {}, cmsgpack.unpack(packed)
-  for i, field in ipairs(FIELDS) do record[field] = values[i] end
-  return record
+  local r = {}
+  r.created_at, r.expires_at, r.resend_at, r.sends, r.wrong, r.checks_max, r.sends_max, r.tenant, r.number, r.purpose,
+    r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox, r.credits, r.excused, r.test, r.timeline =
+    struct.unpack(RECORD, packed)
+  return r
 end
 
 -- A verification's record, or nil.
@@ -69,10 +79,11 @@ local function record_of(base, id)
 end
 
 -- `life` is in milliseconds, nil where the record keeps the one it has.
-local function save_record(base, id, record, life)
-  local values = {}
-  for i, field in ipairs(FIELDS) do values[i] = record[field] end
-  local key, packed = base .. 'verification:' .. id, cmsgpack.pack(values)
+local function save_record(base, id, r, life)
+  local key = base .. 'verification:' .. id
+  local packed = struct.pack(RECORD, r.created_at, r.expires_at, r.resend_at, r.sends, r.wrong, r.checks_max, r.sends_max,
+    r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox, r.credits, r.excused,
+    r.test, r.timeline)
   if life then
     redis.call('SET', key, packed, 'PX', life)
   else
@@ -107,9 +118,7 @@ end
 
 local function emit(base, keep, at, event, id, fields)
   if REHEARSAL then return end
-  local entry = {'at', digits(at), 'event', event, 'id', id}
-  for i = 1, #fields do entry[#entry + 1] = fields[i] end
-  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', unpack(entry))
+  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id, unpack(fields))
 end
 
 -- Queues a message for the dispatcher; answers its entry, '' in a rehearsal.

@@ -10,32 +10,31 @@ local PAST = '<dddd'
 local COUNTED = {}
 for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
 
--- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key.
+-- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key; leaves them out where it is empty.
 local function open_counts(limit, found)
-  if not found then
-    limit.counters, limit.past, limit.log = {}, nil, ''
-    return
-  end
+  if not found then return end
   local windows, past = found:byte(1, 2)
   local from = 3
-  limit.counters = {}
   if windows > 0 then
-    limit.counters = {struct.unpack(COUNTED[windows], found, from)}
-    from = table.remove(limit.counters)
+    local counters = {struct.unpack(COUNTED[windows], found, from)}
+    from = counters[4 * windows + 1]
+    counters[4 * windows + 1] = nil
+    limit.counters = counters
   end
   if past == 1 then
-    limit.past = {struct.unpack(PAST, found, from)}
-    from = table.remove(limit.past)
+    local usual, messages, day, over
+    usual, messages, day, over, from = struct.unpack(PAST, found, from)
+    limit.past = {usual, messages, day, over}
   end
-  limit.log = found:sub(from)
+  if from <= #found then limit.log = found:sub(from) end
 end
 
 -- `life` is in milliseconds, nil where the key keeps the one it has.
 local function save_counts(limit, life)
   local counters, past = limit.counters, limit.past
-  local windows = #counters / 4
+  local windows = counters and #counters / 4 or 0
   local packed = string.char(windows, past and 1 or 0) .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
-    .. (past and struct.pack(PAST, unpack(past)) or '') .. limit.log
+    .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.log or '')
   if life then
     redis.call('SET', limit.key, packed, 'PX', life)
   else
@@ -45,8 +44,12 @@ end
 
 -- When the hit at a place of the log was, 1 being the newest; nil where there are fewer.
 local function logged_at(log, place)
-  if #log < place * HIT then return nil end
+  if not log or #log < place * HIT then return nil end
   return (struct.unpack('<d', log, place * HIT - HIT + 1))
+end
+
+local function mark_of(nonce)
+  return #nonce == NONCE and nonce or (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)
 end
 
 -- The log with a hit more, of which it keeps the newest `most`. A start may be judged after one that came later.
@@ -56,21 +59,22 @@ local function log_with(log, at, nonce, most)
     place = place + 1
     later = logged_at(log, place)
   end
-  local hit, cut = struct.pack('<d', at) .. (#nonce == NONCE and nonce or (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)), (place - 1) * HIT
+  local hit, cut = struct.pack('<d', at) .. mark_of(nonce), (place - 1) * HIT
+  if not log then return hit end
   return (log:sub(1, cut) .. hit .. log:sub(cut + 1)):sub(1, most * HIT)
 end
 
 local function log_without(log, nonce)
-  nonce = (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)
+  local mark = mark_of(nonce)
   for from = 1, #log, HIT do
-    if log:sub(from + HIT - NONCE, from + HIT - 1) == nonce then return log:sub(1, from - 1) .. log:sub(from + HIT) end
+    if log:sub(from + HIT - NONCE, from + HIT - 1) == mark then return log:sub(1, from - 1) .. log:sub(from + HIT) end
   end
   return log
 end
 
 -- The hits of a window's bucket, and of the one before.
 local function counted_in(counters, seconds, bucket)
-  for i = 1, #counters, 4 do
+  for i = 1, counters and #counters or 0, 4 do
     if counters[i] == seconds then
       local newest = counters[i + 1]
       if bucket == newest then return counters[i + 2], counters[i + 3] end
@@ -107,13 +111,13 @@ local function give_back(base, key, nonce, at, cost)
   if not found then return end
   local limit = {key = key}
   open_counts(limit, found)
-  local counters = limit.counters
-  limit.log = log_without(limit.log, nonce)
+  local counters = limit.counters or {}
+  limit.log = log_without(limit.log or '', nonce)
   -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
   if #counters > 0
     and redis.call('SET', base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce, '', 'NX', 'PX', 600000) then
     for i = 1, #counters, 4 do
-      local back = counters[i + 1] - math.floor(at / (counters[i] * 1000))
+      local back = counters[i + 1] - floor(at / (counters[i] * 1000))
       local field = back == 0 and i + 2 or i + 3
       if (back == 0 or back == 1) and counters[field] > 0 then counters[field] = counters[field] - (cost or 1) end
     end

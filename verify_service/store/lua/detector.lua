@@ -57,8 +57,8 @@ end
 local function worth_it(chart, rule, p0, price, waiting, hot)
   -- Who completes codes looks legitimate; but of legitimate starts there are no more than usual.
   local sent = chart[SENT]
-  local legitimate = math.min(sent, chart[WON] / p0 * sent / math.max(1, sent - waiting))
-  if hot then legitimate = math.min(legitimate, 1 + 4.5 * chart[RATE]) end
+  local legitimate = min(sent, chart[WON] / p0 * sent / max(1, sent - waiting))
+  if hot then legitimate = min(legitimate, 1 + 4.5 * chart[RATE]) end
   return (sent - legitimate) * price >= rule.cost * legitimate
 end
 
@@ -100,7 +100,7 @@ local function judge_place(state, level, price, waiting)
   local quiet = is_quiet(chart, now)
   if quiet and not state.hot or probes(chart.block, rule, now) then return end
   state.blocked, state.level, state.wait = true, level, chart.block[TILL] - now
-  if state.hot and not quiet then country[HOT] = math.max(country[HOT], now + HOT_MS) end
+  if state.hot and not quiet then country[HOT] = max(country[HOT], now + HOT_MS) end
 end
 
 -- What a rule is to be judged by: `keys` are those of its three charts, of the number and of the address, if there is one.
@@ -164,7 +164,7 @@ local function watch_judge(state, found, first, now)
     age_chart(block, now)
     in_block, block_waiting = settle_chart(block, drop, p0, now, false, slow, FLOOR)
     if state.near ~= nil then
-      block[NEAR] = math.min(NEAR_MOST, math.max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
+      block[NEAR] = min(NEAR_MOST, max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
     end
     -- Many at once are a script's rather than people's.
     in_block = in_block + block[NEAR] * (1 + NEAR_SPEED * block_waiting)
@@ -222,7 +222,7 @@ local function watch_admit(state, nonce)
     flag = 'l'
   else
     count_volume(state)
-    local slot, prefix = math.floor(now / SLOT), state[2]
+    local slot, prefix = floor(now / SLOT), state[2]
     for level = 1, #state do open_trial(state[level], slot) end
     if state.used then prefix.used = (prefix.used or ''):sub(-8 * USED + 8) .. state.used end
     save_charts(state)
@@ -246,7 +246,7 @@ local function watch_verdict(state)
     level = 3
   end
   local seen = seen_at(state, level)
-  said.key, said.count, said.bound = seen.place, math.exp(math.max(0, seen.evidence)), math.exp(seen.needed)
+  said.key, said.count, said.bound = seen.place, exp(max(0, seen.evidence)), exp(seen.needed)
   said.evidence = {trusted = 0, hot = state.hot and 1 or 0, outage = state.outage and 1 or 0, odds = said.count,
     needed_odds = said.bound}
   for _, name in ipairs({'messages', 'converted', 'usual_conversion', 'an_hour', 'usual_an_hour', 'needed_an_hour'}) do

@@ -12,7 +12,9 @@ local function hold_here(KEYS, ARGV)
     watch_refuse(blocked)
     return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', '', near}
   end
-  local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched)
+  local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, function(count)
+    return not REHEARSAL and count + #watched > 0
+  end)
   for _, each in ipairs(watched) do observed[#observed + 1] = each end
   if name then return {name, wait, observed, {}, kind, '', '', near} end
   for _, state in ipairs(judged and watches or {}) do judged[#judged + 1] = watch_verdict(state) end

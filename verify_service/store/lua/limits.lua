@@ -27,8 +27,8 @@ local function rule_from(spec, peek)
     local amount, ms = unpack(window)
     local logged = amount <= LOG_MAX and not rule.budget
     rule.windows[i] = {amount = amount, ms = ms, seconds = ms / 1000, logged = logged}
-    if logged then rule.most = math.max(rule.most, amount) end
-    rule.life = math.max(rule.life, logged and ms + 1000 or 2 * ms)
+    if logged then rule.most = max(rule.most, amount) end
+    rule.life = max(rule.life, logged and ms + 1000 or 2 * ms)
   end
   return rule
 end
@@ -65,26 +65,26 @@ end
 -- How much a window counts at `now`: the older bucket by what is left of it.
 local function counted(counters, window, now)
   local ms = window.ms
-  local bucket = math.floor(now / ms)
+  local bucket = floor(now / ms)
   local current, previous = counted_in(counters, window.seconds, bucket)
-  return math.floor(previous * (ms - now + bucket * ms) / ms) + current
+  return floor(previous * (ms - now + bucket * ms) / ms) + current
 end
 
 local function counter_wait(counters, window, amount, now, cost)
   local ms = window.ms
   if cost > amount then return 2 * ms end  -- It never fits; nor does an empty window make it fit.
-  local bucket = math.floor(now / ms)
+  local bucket = floor(now / ms)
   local current, previous = counted_in(counters, window.seconds, bucket)
   local elapsed = now - bucket * ms
-  if math.floor(previous * (ms - elapsed) / ms) + current + cost <= amount then return 0 end
+  if floor(previous * (ms - elapsed) / ms) + current + cost <= amount then return 0 end
   local room = amount - cost + 1
   if current < room then
     -- The smallest elapsed time at which the previous bucket weighs little enough.
-    local fits = ms - math.ceil((room - current) * ms / previous) + 1
+    local fits = ms - ceil((room - current) * ms / previous) + 1
     if fits < ms then return fits - elapsed end
     return ms - elapsed
   end
-  return ms - elapsed + ms - math.ceil(room * ms / current) + 1
+  return ms - elapsed + ms - ceil(room * ms / current) + 1
 end
 
 local function all_of(limit)
@@ -100,47 +100,48 @@ end
 local function usual_of(limit, now)
   local past, relative = limit.past, limit.rule.relative
   if not past then return 0 end
-  local usual, day, today = past[USUAL], past[DAY], math.floor(now / DAY_MS)
+  local usual, day, today = past[USUAL], past[DAY], floor(now / DAY_MS)
   if day >= today then return usual end
   -- Whole days that the budget has counted; its first one was only a part.
-  local days = day + 1 - math.ceil((all_of(limit).since or now) / DAY_MS)
+  local days = day + 1 - ceil((all_of(limit).since or now) / DAY_MS)
   if days < 1 then return usual end
   local spent = counted_in(limit.counters, DAY_MS / 1000, day) + past[OVER]
   if days * DAY_MS > LEARN_MS then
-    spent = math.min(spent, math.max(DAY_MOST * usual, relative[3] / relative[1]))
+    spent = min(spent, max(DAY_MOST * usual, relative[3] / relative[1]))
   end
   usual = usual + (days <= EVEN_DAYS and 1 / days or DAY_SHARE) * (spent - usual)
   local quiet = today - day - 1
-  local even = math.max(0, math.min(quiet, EVEN_DAYS - days))
-  return math.floor(usual * days / (days + even) * (1 - DAY_SHARE) ^ (quiet - even))
+  local even = max(0, min(quiet, EVEN_DAYS - days))
+  return floor(usual * days / (days + even) * (1 - DAY_SHARE) ^ (quiet - even))
 end
 
 -- The most that a day may cost where `window` says what is written for it. What is usual in all is looked up only where
--- that decides.
+-- that decides. Returns also whether the hit is known to fit.
 local function day_bound(limit, window, now)
   local relative, cost, most = limit.rule.relative, limit.rule.cost, window.amount
   limit.usual = usual_of(limit, now)
-  local own = math.max(relative[3], relative[1] * limit.usual)
-  local enough = own >= most or counter_wait(limit.counters, window, own, now, cost) == 0
-  if enough and not limit.explained then return math.min(own, most) end
+  local own = max(relative[3], relative[1] * limit.usual)
+  local fits = own < most and counter_wait(limit.counters, window, own, now, cost) == 0
+  if (fits or own >= most) and not limit.explained then return min(own, most), fits end
   local all = all_of(limit)
   if not all.since or now - all.since < LEARN_MS then return most end
-  return math.min(most, math.floor(math.max(own, relative[2] * all.messages * cost)))
+  return min(most, floor(max(own, relative[2] * all.messages * cost)))
 end
 
 -- Milliseconds until a hit can pass every window of the limit; 0 where it can now.
 local function wait_of(limit, now)
   local rule, wait = limit.rule, 0
+  if not limit.log and not limit.counters and not rule.budget then return 0 end
   for _, window in ipairs(rule.windows) do
-    local amount, need = window.amount, nil
+    local amount, need, fits = window.amount, 0, false
     if window.logged then
       need = log_wait(limit.log, amount, window.ms, now)
     else
       if rule.relative and window.ms == DAY_MS then
-        amount = day_bound(limit, window, now)
+        amount, fits = day_bound(limit, window, now)
         limit.bound = amount
       end
-      need = counter_wait(limit.counters, window, amount, now, rule.cost)
+      if not fits then need = counter_wait(limit.counters, window, amount, now, rule.cost) end
     end
     if need > wait then wait = need end
   end
@@ -151,7 +152,7 @@ end
 local function begin_day(limit, now)
   all_of(limit)
   local messages, before = limit.usual / limit.rule.cost, limit.past and limit.past[MESSAGES] or 0
-  limit.past = {limit.usual, messages, math.floor(now / DAY_MS), 0}
+  limit.past = {limit.usual, messages, floor(now / DAY_MS), 0}
   redis.call('HSETNX', limit.all_key, 'since', digits(now))
   redis.call('HINCRBYFLOAT', limit.all_key, 'messages', messages - before)
   redis.call('PEXPIRE', limit.all_key, USUAL_LIFE)
@@ -159,7 +160,7 @@ end
 
 -- Notes what a budget only observed to be too much, right after `wait_of`: people got it, so it says what is usual.
 local function exceed(limit, now)
-  if not limit.past or limit.past[DAY] ~= math.floor(now / DAY_MS) then begin_day(limit, now) end
+  if not limit.past or limit.past[DAY] ~= floor(now / DAY_MS) then begin_day(limit, now) end
   limit.past[OVER] = limit.past[OVER] + limit.rule.cost
   save_counts(limit, limit.rule.life)
 end
@@ -167,11 +168,12 @@ end
 -- Counts a hit, right after `wait_of` has judged the limit at the same time.
 local function hold(limit, nonce, now)
   local rule = limit.rule
-  if rule.relative and not (limit.past and limit.past[DAY] == math.floor(now / DAY_MS)) then begin_day(limit, now) end
+  if rule.relative and not (limit.past and limit.past[DAY] == floor(now / DAY_MS)) then begin_day(limit, now) end
   if rule.most > 0 then limit.log = log_with(limit.log, now, nonce, rule.most) end
   for _, window in ipairs(rule.windows) do
     if not window.logged then
-      count_in(limit.counters, window.seconds, math.floor(now / window.ms), rule.cost)
+      limit.counters = limit.counters or {}
+      count_in(limit.counters, window.seconds, floor(now / window.ms), rule.cost)
     end
   end
   -- Twice the longest window: its bucket is needed for less than two.
@@ -180,13 +182,13 @@ end
 
 -- What an approval gives back of a hit, as records and events carry it: "<partition>,<name>:<tag>,<nonce>,<time>;".
 local function credit_of(key, nonce, at)
-  return table.concat({key:match('{(%d+)}'), key:match('limit:(.*)$'), nonce, digits(at)}, ',') .. ';'
+  return key:match('{(%d+)}') .. ',' .. key:match('limit:(.*)$') .. ',' .. nonce .. ',' .. digits(at) .. ';'
 end
 
 -- The longest of `least` and what each enforced limit would have a hit wait.
 local function longest_wait(limits, now, least)
   for _, limit in ipairs(limits) do
-    if limit.rule.enforced then least = math.max(least, wait_of(limit, now)) end
+    if limit.rule.enforced then least = max(least, wait_of(limit, now)) end
   end
   return least
 end
@@ -232,8 +234,8 @@ end
 -- Judges all, then holds all or none. Returns the name and wait of the enforced limit that refuses longest (nil where
 -- none does), the names of the observed ones that would have refused, the places of those held: only they may be given
 -- back, since a counter would lose another's hit; and what its refusal is called. `peek` limits are judged, never held.
--- With `others`, how many would have refused elsewhere, it returns last what each limit said, or nil where none would have.
-local function acquire(limits, nonce, now, others)
+-- Where `is_told` says so of how many of them there are, it returns last what each limit said.
+local function acquire(limits, nonce, now, is_told)
   local refused, longest, observed, held, exceeded, kind = nil, 0, {}, {}, {}, nil
   for i, limit in ipairs(limits) do
     local rule, wait = limit.rule, wait_of(limit, now)
@@ -247,7 +249,7 @@ local function acquire(limits, nonce, now, others)
     end
   end
   if refused then return refused, longest, observed, {}, kind end
-  local judged = not REHEARSAL and others and others + #observed > 0 and verdicts_of(limits, now) or nil
+  local judged = is_told and is_told(#observed) and verdicts_of(limits, now) or nil
   for _, i in ipairs(held) do hold(limits[i], nonce, now) end
   for _, limit in ipairs(exceeded) do exceed(limit, now) end
   return nil, longest, observed, held, nil, judged

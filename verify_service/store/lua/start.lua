@@ -6,6 +6,14 @@ local function near_of(states)
   return ''
 end
 
+local settings_packed, settings_kept
+local function settings_of(packed)
+  if packed ~= settings_packed then
+    settings_packed, settings_kept = packed, cmsgpack.unpack(packed)
+  end
+  return settings_kept
+end
+
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of the number's partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
@@ -22,8 +30,8 @@ end
 -- minute.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
-  local settings, ask = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
-  local life, checks, sends, cooldown, renew, keep_ms, keep_events, idem_ms = unpack(settings)
+  local ask = cmsgpack.unpack(ARGV[3])
+  local life, checks, sends, cooldown, renew, keep_ms, keep_events, idem_ms = unpack(settings_of(ARGV[2]))
   local id, nonce, tenant, number, purpose, channel = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
   local code_nonce, kid, digest, binding, sealed = ask[7], ask[8], ask[9], ask[10], ARGV[5]
   local message, facts, credits, test, decision, ring = ask[11], ask[12], ask[13], ask[14], ask[15], ask[16]
@@ -70,7 +78,9 @@ local function start(KEYS, ARGV)
       refusal = {'blocked', blocked.rule.name, blocked.wait, observed}
     else
       local name, wait, held, kind
-      name, wait, observed, held, kind, judged = acquire(limits, nonce, now, #watched + #context[3])
+      name, wait, observed, held, kind, judged = acquire(limits, nonce, now, function(count)
+        return not test and count + #watched + #context[3] > 0 and may_record(base, now, keep_events)
+      end)
       for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
       if name then refusal = {kind, name, wait, observed} end
       for _, i in ipairs(held) do
@@ -142,17 +152,17 @@ local function start(KEYS, ARGV)
   record.credits = record.credits .. credits
 
   if not test then
-    record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
-      'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
-      'to', sealed, unpack(message))
     local parts = {'observed', table.concat(observed, ',')}
-    if judged and may_record(base, now, keep_events) then
+    if judged then
       record_decision(base, decision, now, tenant, '', '', 0, context, judged)
       parts[3], parts[4] = 'decision', decision
     end
     for _, part in ipairs(parts) do facts[#facts + 1] = part end
     emit(base, keep_events, now, 'start', id, facts)
     note(record, now, 'queued', nil, instead)
+    record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
+      'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
+      'to', sealed, unpack(message))
   end
   save_record(base, id, record, record.expires_at - now + keep_ms)
   redis.call('SET', pointer, id .. sealed, 'PX', record.expires_at - now)

@@ -19,12 +19,12 @@ local function watch_undo(key, nonce, at)
     local packed = redis.call('GET', keys[i])
     if packed then
       local chart = chart_of(packed)
-      local place = place_of(chart, math.floor(at / SLOT))
+      local place = place_of(chart, floor(at / SLOT))
       if place and chart.open[place + 1] > 0 then
         chart.open[place + 1] = chart.open[place + 1] - 1
-        for _, field in ipairs({SENT, SIX}) do chart[field] = math.max(0, chart[field] - 1) end
-        if math.floor(at / HOUR_MS) == math.floor(chart[AT] / HOUR_MS) then
-          chart[THIS] = math.max(0, chart[THIS] - 1)
+        for _, field in ipairs({SENT, SIX}) do chart[field] = max(0, chart[field] - 1) end
+        if floor(at / HOUR_MS) == floor(chart[AT] / HOUR_MS) then
+          chart[THIS] = max(0, chart[THIS] - 1)
         end
         save_chart(keys[i], kind, chart)
       end
@@ -34,13 +34,13 @@ end
 
 -- Takes a trial out of a chart (-1), or back in (1).
 local function recount(chart, at, step)
-  local place = place_of(chart, math.floor(at / SLOT))
+  local place = place_of(chart, floor(at / SLOT))
   if place then
-    chart.open[place + 1] = math.max(0, chart.open[place + 1] + step)
+    chart.open[place + 1] = max(0, chart.open[place + 1] + step)
   else
     chart[EXCUSED] = chart[EXCUSED] - step
   end
-  chart[SENT] = math.max(0, chart[SENT] + step)
+  chart[SENT] = max(0, chart[SENT] + step)
 end
 
 -- A wrong code for the start that was counted at `at`, where such are usual: the message arrived, or somebody guesses.
@@ -81,7 +81,7 @@ local function watch_won(key, at, now)
       age_chart(chart, now)
       if i == 1 then
         chart[FAST], chart[SLOW] = chart[FAST] + 1, chart[SLOW] + 1
-        chart[DELAY] = chart[DELAY] + (math.log(math.min(300, math.max(2, (now - at) / 1000))) - chart[DELAY]) / 100
+        chart[DELAY] = chart[DELAY] + (ln(min(300, max(2, (now - at) / 1000))) - chart[DELAY]) / 100
       end
       local block = chart.block
       if flag == 'l' then
@@ -89,7 +89,7 @@ local function watch_won(key, at, now)
       else
         if flag == 'm' then recount(chart, at, 1) end
         chart[WON] = chart[WON] + 1
-        local place = place_of(chart, math.floor(at / SLOT))
+        local place = place_of(chart, floor(at / SLOT))
         if place then
           chart.open[place + 2] = chart.open[place + 2] + 1
         else
@@ -110,7 +110,7 @@ local HABIT = '<dff'
 local function habit_of(packed, now)
   if not packed then return 0, 0 end
   local at, approved, wrong = struct.unpack(HABIT, packed)
-  local hours = math.max(0, now - at) / HOUR_MS
+  local hours = max(0, now - at) / HOUR_MS
   return approved * 0.5 ^ (hours / 120), wrong * 0.5 ^ (hours / 2)
 end
 

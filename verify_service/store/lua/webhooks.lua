@@ -8,6 +8,9 @@
 local WAITING_MS = 604800000
 local DEAD_MS = 2592000000
 local DEAD_MOST = 1000
+-- The parts of a start's `facts`; store/shapes.py names them as well.
+local PARTS = {'tenant', 'purpose', 'channel', 'number', 'country', 'line_type', 'range', 'revision', 'price',
+  'ip', 'network', 'device'}
 
 local function hooks_of(base, tenant) return base .. 'hooks:' .. tenant .. ':' end
 
@@ -41,6 +44,10 @@ end
 local function hand_over(base, wanted, entry, most, now)
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  if fields.facts then
+    for i, value in ipairs(cmsgpack.unpack(fields.facts)) do fields[PARTS[i]] = value end
+    fields.facts = nil
+  end
   local events, name = wanted[fields.tenant], fields.event
   if name == 'start' then name = fields.refused and 'refused' or 'started' end
   if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
