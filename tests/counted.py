@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 _PAST = struct.Struct("<dddd")
 _WINDOW = struct.Struct("<IIdd")
-_HIT = struct.Struct("<d16s")
+_HIT = struct.Struct("<d8s")
 
 
 class Counted(NamedTuple):
-    """The nonces of the logged hits, newest first, and {seconds: {bucket: hits}} of the counted windows."""
+    """The marks of the logged hits, newest first, and {seconds: {bucket: hits}} of the counted windows."""
 
     log: list[str]
     windows: dict[int, dict[int, float]]

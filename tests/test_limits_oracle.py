@@ -171,6 +171,28 @@ def test_a_hit_is_given_back_to_the_bucket_that_counted_it(store: Store) -> None
     assert counted(store.link.client().get(limit.key)).windows == {60: {bucket: 5, bucket - 1: 0}}
 
 
+def test_a_hit_that_comes_late_is_counted_where_it_belongs(store: Store) -> None:
+    """Of two processes one may be behind: its hit is the older one in the log, and in the bucket of its own time."""
+    limit = Limit([(3, 60), (40, 30)])
+    for after, nonce in (31_000, "later"), (29_000, "late"), (40_000, "last"):
+        assert hold(store.link, [limit], EPOCH + after, nonce)[0] == ""
+    found, bucket = counted(store.link.client().get(limit.key)), EPOCH // 30_000
+    assert found.log == ["last", "later", "late"]
+    assert found.windows == {30: {bucket + 1: 2, bucket: 1}}
+    assert hold(store.link, [limit], EPOCH + 50_000, "next") == ("limit", 39_001)
+
+
+def test_what_was_counted_outlives_a_change_of_the_limit(store: Store) -> None:
+    """The log, and the counts of the windows that stay, go on under the next revision of the policy."""
+    before, after = Limit([(4, 60), (40, 600)]), Limit([(3, 90), (40, 600), (50, 3600)])
+    after.key = before.key
+    for place in range(3):
+        assert hold(store.link, [before], EPOCH, f"n{place}")[0] == ""
+    assert hold(store.link, [after], EPOCH + 1, "refused") == ("limit", 90_000)
+    assert hold(store.link, [after], EPOCH + 90_001, "passes")[0] == ""
+    assert counted(store.link.client().get(after.key)).hits == [3, 4, 1]
+
+
 @pytest.mark.parametrize("amount", [1, 5, 32, 33, 60])
 def test_concurrent_hits_at_limit_k_admit_exactly_k(store: Store, amount: int) -> None:
     """However many come at once, as many pass as the limit allows."""

@@ -217,8 +217,6 @@ class EmbeddedValkey:
             "aof-load-truncated": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",
-            # With 64, the default, the credits of a first resend double what a verification's record takes.
-            "hash-max-listpack-value": "512",
         }
         if self.port is None:
             options |= {"port": "0", "unixsocket": str(self._socket), "unixsocketperm": "700"}

@@ -52,7 +52,7 @@ def _checked(answer: list[Any]) -> Checked:
     return Checked(answer[0].decode(), answer[1].decode(), answer[2])
 
 
-def timeline_event(line: str) -> TimelineEvent:
-    at, event, provider, reason = line.split("\t")
+def timeline_event(line: str, created_at: int) -> TimelineEvent:
+    after, event, provider, reason = line.split("\t")
     name: TimelineName = event  # type: ignore[assignment]
-    return TimelineEvent(at=int(at), event=name, provider=provider or None, reason=reason or None)
+    return TimelineEvent(at=created_at + int(after), event=name, provider=provider or None, reason=reason or None)

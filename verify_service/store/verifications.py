@@ -208,7 +208,8 @@ class Verifications:
         if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
             return None
         status: Any = fields["status"]
-        timeline = [timeline_event(line) for line in fields["timeline"].split("\n")[:-1]]
+        created_at: int = fields["created_at"]
+        timeline = [timeline_event(line, created_at) for line in fields["timeline"].split("\n")[:-1]]
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline.append(TimelineEvent(at=expires_at, event="expired"))
@@ -219,7 +220,7 @@ class Verifications:
             purpose=fields["purpose"],
             channel=fields["channel"],
             status=status,
-            created_at=fields["created_at"],
+            created_at=created_at,
             expires_at=expires_at,
             resend_at=fields["resend_at"],
             checks_left=fields["checks_max"] - fields["wrong"],

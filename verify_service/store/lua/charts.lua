@@ -2,8 +2,8 @@
 -- detector.lua says what they are for.
 --
 -- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the place
--- was ever blocked; the block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags of the last
--- numbers that were used.
+-- was ever blocked; the block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags
+-- of the last numbers that were used.
 
 local SLOT, SLOTS = 10000, 18
 -- Of those who will enter their code, the share that has, by slots of age, where half of them take 15 seconds.

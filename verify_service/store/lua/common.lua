@@ -61,15 +61,17 @@ local function may_record(base, now, keep_events)
 end
 
 -- A verification's record is one string: numbers, then strings that end with a zero, in the order of `save_record`;
--- store/records.py knows it as well. Names of fields are the nouns of the API.
-local RECORD = '<dddHHHHssssssssssssss'
+-- store/records.py knows it as well. Names of fields are the nouns of the API. All times but the first are kept as what
+-- has passed since it.
+local RECORD = '<diiBBBBssssssssssssss'
 
 local function unpack_record(packed)
-  local r = {}
-  r.created_at, r.expires_at, r.resend_at, r.sends, r.wrong, r.checks_max, r.sends_max, r.tenant, r.number, r.purpose,
-    r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox, r.credits, r.excused, r.test, r.timeline =
-    struct.unpack(RECORD, packed)
-  return r
+  local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel, status,
+    binding, nonce, kid, digest, outbox, credits, excused, test, timeline = struct.unpack(RECORD, packed)
+  return {created_at = created_at, expires_at = created_at + expires_at, resend_at = created_at + resend_at,
+    sends = sends, wrong = wrong, checks_max = checks_max, sends_max = sends_max, tenant = tenant, number = number,
+    purpose = purpose, channel = channel, status = status, binding = binding, nonce = nonce, kid = kid, digest = digest,
+    outbox = outbox, credits = credits, excused = excused, test = test, timeline = timeline}
 end
 
 -- A verification's record, or nil.
@@ -81,9 +83,10 @@ end
 -- `life` is in milliseconds, nil where the record keeps the one it has.
 local function save_record(base, id, r, life)
   local key = base .. 'verification:' .. id
-  local packed = struct.pack(RECORD, r.created_at, r.expires_at, r.resend_at, r.sends, r.wrong, r.checks_max, r.sends_max,
-    r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox, r.credits, r.excused,
-    r.test, r.timeline)
+  local began = r.created_at
+  local packed = struct.pack(RECORD, began, r.expires_at - began, r.resend_at - began, r.sends, r.wrong, r.checks_max,
+    r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox,
+    r.credits, r.excused, r.test, r.timeline)
   if life then
     redis.call('SET', key, packed, 'PX', life)
   else
@@ -112,13 +115,15 @@ end
 -- A line of a verification's timeline. A reason may be in a vendor's words, and is one line all the same.
 local function note(record, at, event, provider, reason)
   if REHEARSAL then return end
-  record.timeline = record.timeline .. digits(at) .. '\t' .. event .. '\t' .. (provider or '') .. '\t'
+  local after = at == record.created_at and '0' or digits(at - record.created_at)
+  record.timeline = record.timeline .. after .. '\t' .. event .. '\t' .. (provider or '') .. '\t'
     .. (reason and reason:gsub('%c', ' ') or '') .. '\n'
 end
 
 local function emit(base, keep, at, event, id, fields)
   if REHEARSAL then return end
-  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id, unpack(fields))
+  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
+    unpack(fields))
 end
 
 -- Queues a message for the dispatcher; answers its entry, '' in a rehearsal.

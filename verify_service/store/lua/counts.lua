@@ -2,10 +2,10 @@
 --   how many windows are counted, and whether a budget's past follows
 --   of each counted window {seconds, bucket, hits in it, hits in the one before}; buckets are aligned
 --   a budget's past {usual, messages, day, over}, as limits.lua has it
---   the log, newest hit first: its time and the first 16 letters of its request's nonce
+--   the log, newest hit first: its time and the last 8 letters of its request's nonce, which tell 32 hits apart
 -- A window is known by its length, so that a policy may change what is judged by the same key.
 
-local HIT, NONCE = 24, 16
+local HIT, MARK = 16, 8
 local PAST = '<dddd'
 local COUNTED = {}
 for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
@@ -33,7 +33,8 @@ end
 local function save_counts(limit, life)
   local counters, past = limit.counters, limit.past
   local windows = counters and #counters / 4 or 0
-  local packed = string.char(windows, past and 1 or 0) .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
+  local packed = string.char(windows, past and 1 or 0)
+    .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
     .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.log or '')
   if life then
     redis.call('SET', limit.key, packed, 'PX', life)
@@ -49,7 +50,7 @@ local function logged_at(log, place)
 end
 
 local function mark_of(nonce)
-  return #nonce == NONCE and nonce or (nonce .. ('\0'):rep(NONCE)):sub(1, NONCE)
+  return #nonce >= MARK and nonce:sub(-MARK) or nonce .. ('\0'):rep(MARK - #nonce)
 end
 
 -- The log with a hit more, of which it keeps the newest `most`. A start may be judged after one that came later.
@@ -67,7 +68,7 @@ end
 local function log_without(log, nonce)
   local mark = mark_of(nonce)
   for from = 1, #log, HIT do
-    if log:sub(from + HIT - NONCE, from + HIT - 1) == mark then return log:sub(1, from - 1) .. log:sub(from + HIT) end
+    if log:sub(from + HIT - MARK, from + HIT - 1) == mark then return log:sub(1, from - 1) .. log:sub(from + HIT) end
   end
   return log
 end

@@ -12,8 +12,8 @@ local DAY_MS = 86400000
 local LEAST_LIFE = 1000
 
 local function is_delivered(record, since)
-  for at in record.timeline:gmatch('(%d+)\tdelivered\t') do
-    if tonumber(at) >= since then return true end
+  for after in record.timeline:gmatch('(-?%d+)\tdelivered\t') do
+    if record.created_at + after >= since then return true end
   end
   return false
 end
