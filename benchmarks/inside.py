@@ -18,8 +18,8 @@ from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import Call, Link
+from verify_service.store.entries import Settlement
 from verify_service.store.failures import FailedAuthentications
-from verify_service.store.outbox import Settlement
 from verify_service.store.policies import Policies
 from verify_service.store.records import unpack_record
 from verify_service.web import create_app

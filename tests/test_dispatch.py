@@ -16,7 +16,8 @@ from verify_service.dispatch.ways import Way, order
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.model import Message, Receipt, Start
 from verify_service.policy.file import default_text
-from verify_service.store.outbox import Outbox, Settlement
+from verify_service.store.entries import Settlement
+from verify_service.store.outbox import Outbox
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"

@@ -19,7 +19,8 @@ from tests.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch import dispatcher
 from verify_service.model import Message, Receipt, TimelineEvent
-from verify_service.store.outbox import Entry, Outbox, Settlement
+from verify_service.store.entries import Entry, Settlement
+from verify_service.store.outbox import Outbox
 
 TO = "+14155550123"
 HOUR_MS = 3_600_000

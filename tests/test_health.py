@@ -18,8 +18,8 @@ from verify_service.dispatch.ways import Way
 from verify_service.errors import Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
+from verify_service.store.entries import Came, Overdue
 from verify_service.store.health import HIST_MS, Report
-from verify_service.store.outbox import Came, Overdue
 
 HALF = f"""{ONE}
 [providers.b]

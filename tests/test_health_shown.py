@@ -20,8 +20,8 @@ from verify_service.dispatch.health import Pulse
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.store import Store
+from verify_service.store.entries import Came
 from verify_service.store.health import Health
-from verify_service.store.outbox import Came
 
 SENDERS = """
 [providers.a]

@@ -11,7 +11,7 @@ from verify_service import phone
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Start, TimelineEvent
 from verify_service.store import Store, verifications
-from verify_service.store.outbox import Settlement
+from verify_service.store.entries import Settlement
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
 
 TENANT = "default"

@@ -21,7 +21,7 @@ from verify_service.dispatch.settling import Settler
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, Receipt
 from verify_service.store import Store
-from verify_service.store.outbox import Entry, Settlement
+from verify_service.store.entries import Entry, Settlement
 from verify_service.telemetry import log
 
 # Messages that are held here at once; of those that wait for their sender's turn, so many more.

@@ -10,8 +10,8 @@ from verify_service.config import Config
 from verify_service.dispatch.ways import Way
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
+from verify_service.store.entries import Came, Overdue
 from verify_service.store.health import HIST_MS, Health, Report
-from verify_service.store.outbox import Came, Overdue
 from verify_service.telemetry import SHIFTS, WEIGHTS, log
 
 _log = log("health")

@@ -11,7 +11,7 @@ from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.ways import Way, order
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, TimelineEvent, TimelineName
-from verify_service.store.outbox import Entry
+from verify_service.store.entries import Entry
 
 # Those who look after tries come together: waking up for each would cost more than most sends.
 GRID_S = 0.05

@@ -24,7 +24,7 @@ from verify_service.dispatch.ways import Plans
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
-from verify_service.store.outbox import Entry, Sent, Settlement
+from verify_service.store.entries import Entry, Sent, Settlement
 from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SENDS, log
 
 FRESH_S = 0.25

@@ -6,7 +6,7 @@ from verify_service.config import Config
 from verify_service.dispatch.ways import Way
 from verify_service.messages.composing import TRANSACTIONS
 from verify_service.model import Message
-from verify_service.store.outbox import Entry
+from verify_service.store.entries import Entry
 
 
 def compose(entry: Entry, config: Config, keys: KeyRing, now: int, way: Way) -> Message:

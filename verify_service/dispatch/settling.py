@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from verify_service.errors import StoreUnavailable
-from verify_service.store.outbox import Outbox, Settlement
+from verify_service.store.entries import Settlement
+from verify_service.store.outbox import Outbox
 from verify_service.telemetry import SETTLED, log
 
 MOST = 64

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from verify_service.config import Config
 from verify_service.duration import Duration
-from verify_service.store.outbox import Entry
+from verify_service.store.entries import Entry
 
 _dice = random.SystemRandom()
 

@@ -1,16 +1,15 @@
 """The outbox: one stream per partition, read by the dispatchers as one consumer group."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from verify_service.errors import StoreUnavailable
-from verify_service.model import TimelineEvent
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
 from verify_service.store.deliveries import Deliveries, Delivery, tag_of
+from verify_service.store.entries import Came, Entry, Overdue, Settlement, entry_of
 from verify_service.store.records import unpack_record
-from verify_service.store.shapes import MESSAGE, unpacked
 from verify_service.telemetry import BLOCKS
 
 GROUP = "dispatch"
@@ -19,81 +18,6 @@ ALIVE_MS = 3_000
 CLAIM_MOST = 500
 
 _pack = msgspec.msgpack.Encoder().encode
-
-
-class Entry(NamedTuple):
-    """One message to send, as the start script queued it. Times in milliseconds; `to` is sealed.
-
-    `tried` are the ways it has gone before, `provider/sender/channel` each. `kind` is empty for a code, or `reply`: the
-    answer to a person's keyword (`text`: stop, start or help), which goes by `via` (`provider/sender`) and has no code.
-    """
-
-    partition: int
-    entry: str
-    id: str
-    tenant: str
-    number: str
-    purpose: str
-    channel: str
-    kid: str
-    nonce: str
-    to: bytes
-    expires_at: int
-    country: str
-    digits: int
-    locale: str
-    app_hash: str
-    origin: str
-    tried: tuple[str, ...] = ()
-    kind: str = ""
-    text: str = ""
-    via: str = ""
-
-
-class Sent(NamedTuple):
-    """Who took a message: what the provider calls it, and by which way it went. `due` is when its receipt must be here,
-    or else it goes another way; None where it is not waited for. `within` says the same in an operator's words."""
-
-    provider: str
-    provider_id: str
-    way: str
-    text: str = ""
-    priced: bool = False
-    due: int | None = None
-    within: str = ""
-
-
-class Settlement(NamedTuple):
-    """What became of an entry. `late`: of one that may have been settled already; `mark` tells one of those when it is
-    written down once more."""
-
-    entry: Entry
-    events: Sequence[TimelineEvent]
-    channel: str = ""
-    sent: Sent | None = None
-    late: bool = False
-    mark: str = ""
-
-
-class Came(NamedTuple):
-    """A receipt as the events tell it: by which way (`provider/sender/channel`) its message had gone, and what the
-    provider charged beyond what was known when it took it, in micro-dollars. One that `corrects` says delivered of a
-    message that had failed earlier in the day."""
-
-    way: str
-    delivered: bool
-    permanent: bool
-    price: int
-    corrects: bool
-
-
-class Overdue(NamedTuple):
-    """A message whose receipt did not come in time: by which way it had gone, when (milliseconds), and whether its code
-    was entered all the same."""
-
-    way: str
-    at: int
-    entered: bool
 
 
 class Outbox:
@@ -115,7 +39,7 @@ class Outbox:
         if block_ms:
             command += ["BLOCK", block_ms]
         answer = self._link.command(partition, [*command, "STREAMS", stream, ">"], wait=block_ms / 1000)
-        return [_entry(partition, *item) for item in (answer[0][1] if answer else ())]
+        return [entry_of(partition, *item) for item in (answer[0][1] if answer else ())]
 
     def claim(self, partition: int, consumer: str, idle_ms: int, count: int) -> list[Entry]:
         """Entries of consumers that have not refreshed them for `idle_ms`: their dispatcher is dead.
@@ -128,7 +52,7 @@ class Outbox:
         while len(found) < count:
             command: list[Any] = ["XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", CLAIM_MOST]
             cursor, items, *_ = self._link.command(partition, command)
-            found += [_entry(partition, *item) for item in items if item[1]]
+            found += [entry_of(partition, *item) for item in items if item[1]]
             if cursor == b"0-0":
                 break
         return found
@@ -272,34 +196,3 @@ def _delivery(settlement: Settlement) -> Delivery:
     if sent is None:
         return about
     return about._replace(way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)
-
-
-def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
-    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-    message = unpacked(MESSAGE, fields["message"]) if "message" in fields else {}
-
-    def text(name: str) -> str:
-        return message.get(name) or fields.get(name, b"").decode()
-
-    return Entry(
-        partition=partition,
-        entry=entry.decode(),
-        id=text("id"),
-        tenant=text("tenant"),
-        number=text("number"),
-        purpose=text("purpose"),
-        channel=text("channel"),
-        kid=text("kid"),
-        nonce=text("nonce"),
-        to=fields["to"],
-        expires_at=int(fields.get("expires_at", 0)),
-        country=text("country"),
-        digits=int(text("digits") or 0),
-        locale=text("locale"),
-        app_hash=text("app_hash"),
-        origin=text("origin"),
-        tried=tuple(way for way in text("tried").split(",") if way),
-        kind=text("kind"),
-        text=text("text"),
-        via=text("via"),
-    )
