@@ -38,7 +38,7 @@ from verify_service.web.parts import Parts
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
-_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|health|costs:[0-9-]+|decision:.*)\Z")
+_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*)\Z")
 _numbers = itertools.count(2000)
 
 
@@ -202,8 +202,8 @@ class Contract:
         self._pool = urllib3.PoolManager(retries=False)
 
     def spent(self) -> dict[bytes, Any]:
-        """All that a start or a check could spend: every key but the dispatcher's beat, its providers' health and what
-        is told of refusals (events and decision records), and what was queued."""
+        """All that a start or a check could spend: every key but the dispatcher's beat, its place in the events, its
+        providers' health, and what is told of refusals (events and decision records); and what was queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
         keys = [key for key in client.scan_iter(count=1000) if not _TOLD.search(key)]
         found = {key: client.dump(key) for key in keys}
