@@ -21,12 +21,18 @@ local function register(name, callback, flags)
   redis.register_function{function_name = 'vs_' .. name .. '_' .. VERSION, callback = in_time, flags = flags or {}}
 end
 
--- The last one is kept: a call writes its own time several times, and formatting costs as much as a command.
-local digits_of, digits_are
-local function digits(ms)
-  if ms ~= digits_of then digits_of, digits_are = ms, string.format('%.0f', ms) end
-  return digits_are
+-- `work` of one argument, its last answer kept: calls of the same minute come with the same settings and rules, and one
+-- call writes its own time several times.
+local function keeping_last(work)
+  local asked, answer
+  return function(about)
+    if about ~= asked then asked, answer = about, work(about) end
+    return answer
+  end
 end
+
+-- Formatting costs as much as a command.
+local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 
 -- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on its
 -- way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.

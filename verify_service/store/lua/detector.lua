@@ -26,13 +26,7 @@ local USED, NEAR_MOST, NEAR_YES, NEAR_NO, NEAR_SPEED = 12, 9, 3.69, -1.59, 0.006
 local USED_LAYOUT = {}
 for count = 1, USED do USED_LAYOUT[count] = '<' .. ('II'):rep(count) end
 
-local rule_packed, rule_kept
-local function rule_of(packed)
-  if packed ~= rule_packed then
-    rule_packed, rule_kept = packed, cmsgpack.unpack(packed)
-  end
-  return rule_kept
-end
+local rule_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
 
 local function trusted(packed, rule, now)
   if not packed then return false end
@@ -51,7 +45,6 @@ local function neighbours(prefix, own, sixteen)
   end
   return false
 end
-
 
 -- Whether stopping the place costs less than the fraud.
 local function worth_it(chart, rule, p0, price, waiting, hot)
@@ -103,15 +96,22 @@ local function judge_place(state, level, price, waiting)
   if state.hot and not quiet then country[HOT] = max(country[HOT], now + HOT_MS) end
 end
 
--- What a rule is to be judged by: `keys` are those of its three charts, of the number and of the address, if there is one.
+local function base_of(key) return key:sub(1, key:find('}', 1, true) + 1) end
+
+-- The keys of a rule's three charts, of the number and of the address, if there is one.
+local function watched_keys(base, name, country, prefix, block, number, ip)
+  local stem = base .. 'chart:' .. name .. ':'
+  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'known:' .. number,
+    ip ~= '' and base .. 'known:' .. ip or nil}
+end
+
+-- What a rule is to be judged by.
 local function watch_of(key, spec)
-  local base = key:sub(1, key:find('}', 1, true) + 1)
+  local base = base_of(key)
   local packed, name, of_country, of_prefix, of_block, number, ip, own, sixteen, near, price =
     struct.unpack(FACTS, spec, 2)
-  local stem = base .. 'chart:' .. name .. ':'
   return {base = base, rule = rule_of(packed), key = key, since = base .. 'since:' .. name,
-    keys = {stem .. 'c' .. of_country, stem .. 'p' .. of_prefix, stem .. 'b' .. of_block, base .. 'known:' .. number,
-      ip ~= '' and base .. 'known:' .. ip or nil},
+    keys = watched_keys(base, name, of_country, of_prefix, of_block, number, ip),
     own = own, sixteen = sixteen, told = near, price = price}
 end
 

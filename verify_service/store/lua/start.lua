@@ -6,13 +6,7 @@ local function near_of(states)
   return ''
 end
 
-local settings_packed, settings_kept
-local function settings_of(packed)
-  if packed ~= settings_packed then
-    settings_packed, settings_kept = packed, cmsgpack.unpack(packed)
-  end
-  return settings_kept
-end
+local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
 
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of the number's partition shares its prefix

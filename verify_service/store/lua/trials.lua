@@ -2,11 +2,9 @@
 -- in another partition, the dispatcher passes it on.
 
 local function parts_of(watch)
-  local base = watch:sub(1, watch:find('}', 1, true) + 1)
+  local base = base_of(watch)
   local name, country, prefix, block, number, ip, flag = watch:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
-  local stem = base .. 'chart:' .. name .. ':'
-  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'known:' .. number,
-    ip ~= '' and base .. 'known:' .. ip or nil}, flag, base
+  return watched_keys(base, name, country, prefix, block, number, ip), flag, base
 end
 
 local KINDS = {'c', 'p', 'b'}
