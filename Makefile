@@ -3,10 +3,14 @@
 PYTHON ?= python3
 PORT ?= 8080
 PYTEST_ARGS ?=
+# Most tests wait for processes of their own, so more of them than there are cores run side by side.
+TEST_PROCESSES ?= 6
 UPGRADE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# A module's tests stay in one process: they share its server.
+SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadscope
 # Only pip's errors are shown: a newcomer waits for one line, not for two hundred.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
@@ -14,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-peers check format bench bench-fraud bench-delivery soak fuzz lock clean
+.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery soak soak-long fuzz lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +27,10 @@ run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C s
 	@exec $(BIN)/verify-service run --port $(PORT)
 
 test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
 
 test-peers: $(VENV)/peers.stamp ## messages through Kannel and through an SMSC that are not ours; installs Debian's kannel
 	@tests/peers/install
@@ -49,8 +56,11 @@ bench-fraud: $(VENV)/test.stamp ## what the shipped policy stops and whom it tur
 bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
 	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
 
-soak: $(VENV)/test.stamp ## a minute of load while processes are killed
+soak: $(VENV)/test.stamp ## a minute of load while processes are killed and half the providers hang
 	@$(BIN)/python -m benchmarks.soak
+
+soak-long: $(VENV)/test.stamp ## the same for ten minutes, with a full disk in between; needs root
+	@$(BIN)/python -m benchmarks.soak --seconds 600 --full-disk
 
 fuzz: $(VENV)/test.stamp ## every call of openapi.yaml with inputs nobody thought of; minutes, a new seed each time
 	@$(BIN)/python -m tests.fuzz

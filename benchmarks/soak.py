@@ -1,12 +1,15 @@
 """A minute of load while processes are killed: `python -m benchmarks.soak`, or `make soak`.
 
-Threads start, resend and check on a live `verify-service run` while the store, the dispatcher, the web server and its
-workers are ended with `kill -9`, one after the other, at random moments. Then every start that was answered 201 must
-have been sent or have failed, with its code in the inbox, and every right code must have been approved exactly once.
-Callers do as the README tells them: each call has an Idempotency-Key and is repeated until it is answered.
+Threads start, resend and check on a live `verify-service run`, half of whose providers hang, while the store, the
+dispatcher, the web server and its workers are ended with `kill -9`, one after the other, at random moments. With
+`--full-disk` the store's disk is full for a while in between (only root can make such a disk). Then every start that
+was answered 201 must have been sent or have failed, with its code in the inbox, every right code must have been
+approved exactly once, and the store's memory must be back where it was. Callers do as the README tells them: each call
+has an Idempotency-Key and is repeated until it is answered.
 """
 
 import argparse
+import base64
 import itertools
 import os
 import random
@@ -17,23 +20,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
 import urllib3
 
+from benchmarks.hardship import CONFIG, full, hanging, small_disk
 from benchmarks.processes import ROLES, of_folder, roles
-from verify_service.codes import KeyRing
-from verify_service.store.partitions import of_id
-from verify_service.store.records import unpack_record
+from benchmarks.reckoning import SLACK_BYTES, Life, memory_left, reckon
 from verify_service.testing import RunningServer, VerifyClient, start_server
 
 CALLERS = 8
 ANSWERED_WITHIN_S = 20.0
 BACK_WITHIN_S = 10.0
+FULL_S = 15.0
+# A store that died of a full disk is tried again with growing pauses.
+ROOM_USED_WITHIN_S = 60.0
 AGAIN_AFTER_S = 0.05
 POLICY = '[code]\ncooldown = ["1 second"]\nguess_ceiling = 1.0\n'
 
@@ -51,6 +55,8 @@ class Report:
     kills: Counter[str] = field(default_factory=Counter)
     slowest_return: float = 0.0
     duplicates: int = 0
+    full_seconds: float = 0.0
+    memory_kept: int = 0
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -59,24 +65,19 @@ class Report:
         return (
             f"soak of {self.seconds:.0f} s: {self.starts} starts, {self.resends} resends, {self.approved} approved; "
             f"answers {answers}, {self.unanswered} calls unanswered and repeated; killed {kills}; "
-            f"back within {self.slowest_return:.1f} s; {self.duplicates} messages sent twice; {len(self.faults)} faults"
+            f"back within {self.slowest_return:.1f} s; disk full for {self.full_seconds:.0f} s; "
+            f"{self.memory_kept / 1000:.0f} kB of memory kept; {self.duplicates} messages sent twice; "
+            f"{len(self.faults)} faults"
         )
 
 
-@dataclass
-class Life:
-    """One verification as its caller knows it."""
-
-    to: str
-    messages: int = 1
-    approved: bool = False
-
-
 class Soak:
-    """One run: callers, an assassin, and the reckoning."""
+    """One run: callers, an assassin, and the reckoning. With a `disk`, it is full for a while at half time."""
 
-    def __init__(self, running: RunningServer, seconds: float, seed: int) -> None:
+    def __init__(self, running: RunningServer, seconds: float, seed: int, disk: Path | None = None) -> None:
         self.report = Report(seconds)
+        self._disk = disk
+        self._room_again = 0.0
         self._running = running
         self._seed = seed
         self._lives: dict[str, Life] = {}
@@ -86,16 +87,26 @@ class Soak:
 
     def run(self) -> Report:
         """Load and kills for the time asked for, then the reckoning."""
+        server = self._running.server
+        before = memory_left(server)
         callers = [threading.Thread(target=self._call, args=(n,)) for n in range(CALLERS)]
         for caller in callers:
             caller.start()
+        until = time.monotonic() + self.report.seconds
         try:
-            self._kill(time.monotonic() + self.report.seconds)
+            if self._disk:
+                self._kill(time.monotonic() + self.report.seconds / 2)
+                self._fill(self._disk)
+            self._kill(until)
         finally:
             self._over.set()
             for caller in callers:
                 caller.join()
-        self._reckon()
+        faults, self.report.duplicates = reckon(server, self._lives)
+        self.report.faults += faults
+        self.report.memory_kept = memory_left(server) - before
+        if self.report.memory_kept > SLACK_BYTES:
+            self._fault(f"{self.report.memory_kept} bytes of the store's memory were not given back")
         return self.report
 
     def _fault(self, words: str) -> None:
@@ -152,8 +163,8 @@ class Soak:
         return checked is not None
 
     def _code(self, client: VerifyClient, to: str) -> str:
-        deadline = time.monotonic() + ANSWERED_WITHIN_S
-        while time.monotonic() < deadline:
+        asked = time.monotonic()
+        while self._may_wait(asked):
             status, body = self._ask(client, "GET", f"/fake/inbox/{to}?wait=2")
             if status == 200 and body["messages"]:
                 return str(body["messages"][0]["code"])
@@ -164,8 +175,8 @@ class Soak:
     def _until_answered(self, client: VerifyClient, path: str, body: dict[str, str], due: int) -> Any:
         """The answer, asked for again and again under one Idempotency-Key; None, and a fault, where it is not `due`."""
         headers = {"Idempotency-Key": os.urandom(12).hex()}
-        deadline = time.monotonic() + ANSWERED_WITHIN_S
-        while time.monotonic() < deadline:
+        asked = time.monotonic()
+        while self._may_wait(asked):
             status, answer = self._ask(client, "POST", path, body, headers)
             if status not in (None, 503):
                 if status == due:
@@ -174,6 +185,10 @@ class Soak:
                 return None
             time.sleep(AGAIN_AFTER_S)
         raise TimeoutError(f"{path} was not answered in {ANSWERED_WITHIN_S:g} s")
+
+    def _may_wait(self, asked: float) -> bool:
+        """Whether a caller who first asked then has no reason to give up yet: a full disk is one to wait longer."""
+        return time.monotonic() < max(asked + ANSWERED_WITHIN_S, self._room_again + ROOM_USED_WITHIN_S)
 
     def _ask(
         self, client: VerifyClient, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -215,66 +230,64 @@ class Soak:
             self.report.slowest_return = max(self.report.slowest_return, time.monotonic() - killed)
         client.close()
 
+    def _fill(self, disk: Path) -> None:
+        """Leaves the store no room for a while. Then it must be back by itself."""
+        client = VerifyClient(self._running.server)
+        began = time.monotonic()
+        self._room_again = began + FULL_S
+        with full(disk):
+            time.sleep(FULL_S / 2)
+            if self._is_ready(client):
+                self._fault("the service says that it is ready while its store's disk is full")
+            time.sleep(max(0.0, self._room_again - time.monotonic()))
+        while not self._is_ready(client):
+            if time.monotonic() > self._room_again + ROOM_USED_WITHIN_S:
+                self._fault(f"there was room on the disk again, but it was not back in {ROOM_USED_WITHIN_S:g} s")
+                break
+            time.sleep(0.1)
+        self.report.full_seconds = time.monotonic() - began
+        client.close()
+
     def _is_back(self, client: VerifyClient, killed: set[str], before: dict[str, list[int]]) -> bool:
         """Whether there are new processes in place of the killed, and the service says it is ready."""
         now = roles(self._running.server.pid)
         if any(len(now[role]) < len(before[role]) or not set(now[role]) - set(before[role]) for role in killed):
             return False
+        return self._is_ready(client)
+
+    def _is_ready(self, client: VerifyClient) -> bool:
         try:
             return client.request("GET", "/readyz", timeout=2.0)[0] == 200
         except (urllib3.exceptions.HTTPError, OSError):
             return False
 
-    # The reckoning.
-
-    def _reckon(self) -> None:
-        """Every 201 has its end in the timeline, as many as it queued, and the right code in the inbox."""
-        client = VerifyClient(self._running.server)
-        state = self._running.server.state_dir
-        keys = KeyRing((state / "keys").read_text())
-        with redis.Redis.from_url((state / "store-url").read_text().strip()) as store:
-            for one, life in self._lives.items():
-                events = self._settled(client, one)
-                if not (life.messages <= events["queued"] == events["sent"] + events["failed"]):
-                    self._fault(f"{one}: {life.messages} messages were answered 201, but {dict(events)}")
-                if events["approved"] != life.approved:
-                    self._fault(
-                        f"{one}: approved {life.approved} by answer, {events['approved']} times in its timeline"
-                    )
-                record = unpack_record(store.get(f"vs:{{{of_id(one, 1)}}}:verification:{one}"))
-                code = keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
-                messages = client.request("GET", f"/fake/inbox/{life.to}")[2]["messages"]
-                codes = [message["code"] for message in messages if message["verification_id"] == one]
-                if len(codes) < events["sent"] or not codes or set(codes) != {code}:
-                    self._fault(f"{one}: {len(codes)} messages with {len(set(codes))} codes for {dict(events)}")
-                self.report.duplicates += max(0, len(codes) - events["sent"])
-        client.close()
-
-    def _settled(self, client: VerifyClient, one: str) -> Counter[str]:
-        deadline = time.monotonic() + ANSWERED_WITHIN_S
-        while True:
-            events = Counter(line["event"] for line in client.status(one)["timeline"])
-            if events["sent"] + events["failed"] >= events["queued"] or time.monotonic() > deadline:
-                return events
-            time.sleep(0.02)
-
 
 @contextmanager
-def service(folder: Path) -> Iterator[RunningServer]:
-    """A service of its own on this machine's clock; stopped, it must leave no process behind."""
-    policy = folder / "policy.toml"
+def service(folder: Path, hangs: int) -> Iterator[RunningServer]:
+    """A service of its own on this machine's clock, half of whose providers are at the port `hangs`; stopped, it must
+    leave no process behind."""
+    policy, config = folder / "policy.toml", folder / "verify.toml"
     policy.write_text(POLICY)
-    running = start_server(folder / "state", {"VERIFY_POLICY": str(policy), "VERIFY_CLOCK": "system"})
+    config.write_text(CONFIG.format(port=hangs))
+    env = {
+        "VERIFY_POLICY": str(policy),
+        "VERIFY_CONFIG": str(config),
+        "VERIFY_CLOCK": "system",
+        "HANGS_SECRET": f"whsec_{base64.b64encode(os.urandom(32)).decode()}",
+    }
+    running = start_server(folder / "state", env)
     try:
         yield running
     finally:
         running.stop()
 
 
-def soak(folder: Path, seconds: float, seed: int) -> Report:
-    """Runs it all in the folder: `seconds` of load, and the reckoning."""
-    with service(folder) as running:
-        report = Soak(running, seconds, seed).run()
+def soak(folder: Path, seconds: float, seed: int, full_disk: bool = False) -> Report:
+    """Runs it all in the folder: `seconds` of load, and the reckoning. Only root can have a `full_disk`."""
+    with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(folder / "state")) if full_disk else None
+        running = stack.enter_context(service(folder, stack.enter_context(hanging())))
+        report = Soak(running, seconds, seed, disk).run()
     report.faults += [f"left behind: {process}" for process in of_folder(folder)]
     return report
 
@@ -283,9 +296,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="which moments")
+    parser.add_argument("--full-disk", action="store_true", help="the disk is full for a while; needs root")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="verify-soak-") as folder:
-        report = soak(Path(folder), chosen.seconds, chosen.seed)
+        report = soak(Path(folder), chosen.seconds, chosen.seed, chosen.full_disk)
     print(f"{report} (seed {chosen.seed})")
     for fault in report.faults:
         print(f"  {fault}", file=sys.stderr)

@@ -21,6 +21,8 @@ from verify_service.simulate import scenario
 from verify_service.store import Store
 from verify_service.store.rehearsal import Rehearsal
 
+pytestmark = pytest.mark.slow
+
 STRICT = """
 [code]
 life = "5 minutes"

@@ -13,6 +13,8 @@ import pytest
 from tests.recorded import after, start, write
 from tests.test_cli import fails, run
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 [code]
 guess_ceiling = 1

@@ -12,6 +12,8 @@ import urllib3
 
 from tests.contract import Contract, contract
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 ID = "ve_" + "0" * 32
 BODY = json.dumps({"to": TO}).encode()

@@ -9,6 +9,8 @@ from benchmarks import fraud
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One run, its counts tiny: the JSON names every measure, and what is a promise and no figure holds in it."""

@@ -11,6 +11,8 @@ from tests.contract import Contract, contract
 from tests.live import until
 from tests.test_policy_live import clean
 
+pytestmark = pytest.mark.slow
+
 POLICY = """
 [[limit]]
 name = "number"

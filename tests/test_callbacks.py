@@ -26,6 +26,8 @@ from verify_service.providers.webhook import WebhookCallbacks
 from verify_service.signing import Signer
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 OTHER = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 TO = "+14155550171"

@@ -22,6 +22,8 @@ from tests.conftest import wrong
 from tests.live import PATIENCE_S, until
 from verify_service.testing import RunningServer, VerifyServer, start_server
 
+pytestmark = pytest.mark.slow
+
 ALICE, BOB, CAROL = "+14155550123", "+447400123456", "+14155550199"
 IP, DEVICE, PAYEE = "203.0.113.77", "alices-own-phone", "the-payee-of-alice"
 HOOK_SECRET = "whsec_" + base64.b64encode(b"a canary of thirty-two bytes ...").decode()

@@ -26,6 +26,8 @@ from verify_service.embedded import EmbeddedValkey
 from verify_service.policy import file as policy_file
 from verify_service.testing import VerifyClock, VerifyInbox, VerifyServer, start_server
 
+pytestmark = pytest.mark.slow
+
 
 def run(
     *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None

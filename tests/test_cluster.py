@@ -39,6 +39,8 @@ from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
 
+pytestmark = pytest.mark.slow
+
 
 def code_in(inbox: Inbox, to: str) -> str:
     """The code that arrives."""

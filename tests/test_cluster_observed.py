@@ -19,6 +19,8 @@ from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Blocked, RateLimited, StoreUnavailable
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 PRICES = "[prices]\nUS = 0.25\n"
 NUMBER = '[[limit]]\nname = "number"\nof = ["number"]\nallow = "1/hour"\n'
 

@@ -18,6 +18,8 @@ from verify_service.errors import OptedOut, Rejected
 from verify_service.model import InboundText, Message
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 SHORT = "43721"
 OPERATOR = f"""

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.delivery import PER_SECOND, Mode, bad_hour, short_code
 from benchmarks.load import percentile
+
+pytestmark = pytest.mark.slow
 
 # Two seconds are promised, on a machine that does little else.
 WITHIN_S = 4.0

@@ -19,6 +19,8 @@ from verify_service.policy.file import default_text
 from verify_service.store.entries import Settlement
 from verify_service.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
 JOURNEY = "verify_service.dispatch.journey"

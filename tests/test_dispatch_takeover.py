@@ -22,6 +22,8 @@ from verify_service.model import Message, Receipt, TimelineEvent
 from verify_service.store.entries import Entry, Settlement
 from verify_service.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 HOUR_MS = 3_600_000
 DISPATCHER = "verify_service.dispatch.dispatcher"

@@ -21,6 +21,8 @@ from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 POLICY = """
 [code]
 guess_ceiling = 1.0

@@ -24,6 +24,8 @@ from verify_service.model import Message, Receipt, Start
 from verify_service.phone import parse
 from verify_service.policy.file import default_text
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 THREE = """
 [providers.a]

@@ -11,6 +11,8 @@ from verify_service import config
 from verify_service.errors import ConfigError
 from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 OTHER = "+14155550124"
 

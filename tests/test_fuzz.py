@@ -1,6 +1,10 @@
 """Every call of `openapi.yaml` under generated input, on the live server."""
 
+import pytest
+
 from tests.fuzz import fuzz
+
+pytestmark = pytest.mark.slow
 
 
 def test_no_request_gets_an_answer_that_is_not_documented() -> None:

@@ -21,6 +21,8 @@ from verify_service.store import Store
 from verify_service.store.entries import Came, Overdue
 from verify_service.store.health import HIST_MS, Report
 
+pytestmark = pytest.mark.slow
+
 HALF = f"""{ONE}
 [providers.b]
 kind = "fake"

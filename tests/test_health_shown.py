@@ -23,6 +23,8 @@ from verify_service.store import Store
 from verify_service.store.entries import Came
 from verify_service.store.health import Health
 
+pytestmark = pytest.mark.slow
+
 SENDERS = """
 [providers.a]
 kind = "fake"

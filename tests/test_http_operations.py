@@ -19,6 +19,8 @@ from verify_service import codes
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.testing import VerifyServer
 
+pytestmark = pytest.mark.slow
+
 API_KEY = "vk_default_for-the-operations-tests"
 
 

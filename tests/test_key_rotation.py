@@ -23,6 +23,8 @@ from verify_service.service import Service, Target
 from verify_service.store import Store, partitions
 from verify_service.store.records import unpack_record
 
+pytestmark = pytest.mark.slow
+
 TENANT = "default"
 K1, K2 = f"k1:{new_key()}", f"k2:{new_key()}"
 FIXED = base64.b64encode(bytes(range(32))).decode()

@@ -33,7 +33,7 @@ from verify_service.store import Store
 from verify_service.store.clock import SystemClock
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, start_server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"), pytest.mark.slow]
 
 TO = "+14155550123"
 TENANT = "default"

@@ -21,6 +21,8 @@ from verify_service.errors import RateLimited
 from verify_service.people import People
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 TO, OTHER = "+14155550191", "+14155550192"
 
 

@@ -16,6 +16,8 @@ from verify_service.policy import schema, sections
 from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import kinds
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "policy.md").read_text("utf-8")
 TABLES: dict[str, type[msgspec.Struct]] = {

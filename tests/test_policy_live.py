@@ -20,6 +20,8 @@ from verify_service.embedded import free_port
 from verify_service.policy.live import PAUSE_S
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 NO_MOBILE = f'{BASE}\n[line_types]\ndeny = ["fixed-line-or-mobile"]\n'
 IN_FORCE_WITHIN_S = 2.0
 

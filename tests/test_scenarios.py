@@ -11,6 +11,8 @@ from verify_service.simulate import Event
 from verify_service.simulate.clock import HOUR
 from verify_service.simulate.world import COUNTRIES, EXPENSIVE
 
+pytestmark = pytest.mark.slow
+
 
 def hours(events: list[Event]) -> float:
     """From the first to the last."""

@@ -17,6 +17,8 @@ from verify_service.policy.file import default_text
 from verify_service.store import Store
 from verify_service.store.senders import Senders
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 PROVIDERS = '[providers.a]\nkind = "fake"\n[providers.b]\nkind = "fake"\n'
 SHORT = f"""{PROVIDERS}

@@ -22,6 +22,8 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import Verification
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 TENANT = "default"
 NAME = "verify"
 POLICY = "[code]\nguess_ceiling = 1.0\n"

@@ -17,6 +17,8 @@ from tests.live import PATIENCE_S, until
 from tests.test_dispatcher_metrics import environment
 from verify_service.embedded import free_port
 
+pytestmark = pytest.mark.slow
+
 TERM, INT = signal.SIGTERM, signal.SIGINT
 STORM = [TERM, INT] * 10
 

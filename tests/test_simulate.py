@@ -18,6 +18,8 @@ from verify_service.simulate import SCENARIOS, Event, scenario
 from verify_service.simulate.clock import DAY, HOUR, MONDAY
 from verify_service.simulate.world import COUNTRIES, Country
 
+pytestmark = pytest.mark.slow
+
 PUMPING = {"sequential-one-ip", "sequential-many-ips", "spread", "spread-completing", "spread-wrong-codes"}
 ATTACKS = PUMPING | {"flooding", "guessing"}
 

@@ -22,6 +22,8 @@ from verify_service.store import Store
 from verify_service.store.connection import PAUSE, Call, Link, prefix
 from verify_service.store.url import CONNECT_PATIENCE, parse
 
+pytestmark = pytest.mark.slow
+
 TENANT = "default"
 TO = "+14155550123"
 POLICY = '[code]\nguess_ceiling = 1.0\n[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "40/hour"\n'

@@ -17,6 +17,8 @@ import redis
 
 from tests.live import PATIENCE_S, until
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).parents[1]
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes of others, which needs pidfd")

@@ -14,6 +14,8 @@ from verify_service.store import Store, verifications
 from verify_service.store.entries import Settlement
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
 
+pytestmark = pytest.mark.slow
+
 TENANT = "default"
 # Short lives, so that they can be waited for.
 SHORT = """

@@ -22,6 +22,8 @@ from verify_service.model import Message, Receipt
 from verify_service.providers.webhook import WebhookProvider
 from verify_service.testing import VerifyClient, VerifyProblem, start_server
 
+pytestmark = pytest.mark.slow
+
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 MESSAGE = Message(
     id="ve_00000000000000000000000000000001.1800000000000-0",

@@ -27,6 +27,8 @@ from verify_service.errors import ConfigError, RateLimited, StoreUnavailable
 from verify_service.store import Store
 from verify_service.store.webhooks import LEASE_MS, Wanted
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_endpoint_is_told_what_happened_in_order_and_signed(hooked: Hooked, vendor: Vendor) -> None:
     """One signed POST per event, with an id of its own, the time it happened, and neither number nor code."""

@@ -26,6 +26,8 @@ from verify_service.store import Store
 from verify_service.store.clock import VirtualClock
 from verify_service.store.webhooks import LEASE_MS, Wanted
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_follows_an_event_that_was_not_taken_waits_for_it(hooked: Hooked, vendor: Vendor) -> None:
     """It is repeated with the same id and body after about five seconds, then the rest follows, in order; another

@@ -14,6 +14,8 @@ from verify_service.adapters import Provider
 from verify_service.errors import DeliveryError, Forged, Unavailable, Uncertain
 from verify_service.model import Callback, Message, Receipt
 
+pytestmark = pytest.mark.slow
+
 HTTP = [kind for kind in PEERS if issubclass(kind, HttpPeer)]
 TOLD = [kind for kind in PEERS if kind.calls_back]
 # Names and values that mean something to one vendor or another.

@@ -13,6 +13,8 @@ from tests.adapters.peers import PEERS
 from verify_service.errors import DeliveryError, Forged, Rejected
 from verify_service.model import InboundText
 
+pytestmark = pytest.mark.slow
+
 CALLING_BACK = [peer for peer in PEERS if peer.calls_back]
 
 

@@ -18,6 +18,8 @@ from tests.live import until
 from verify_service.model import Callback, InboundText
 from verify_service.testing import VerifyClient, VerifyProblem, start_server
 
+pytestmark = pytest.mark.slow
+
 # The id that each peer gives to its first message.
 FIRST: dict[type[Peer], str] = {
     TwilioPeer: f"SM{1:032x}",

@@ -36,6 +36,8 @@ from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavaila
 from verify_service.model import InboundText, Message, Receipt
 from verify_service.providers.smpp import SmppProvider, SmppSettings
 
+pytestmark = pytest.mark.slow
+
 CLOCK = ManualClock()
 MESSAGE = Message(
     id="ve_00000000000000000000000000000001.1800000000000-0",

@@ -1,0 +1,92 @@
+"""What must be true after a soak: every answer kept its promise, and the store's memory is back where it was."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from verify_service.codes import KeyRing
+from verify_service.store.partitions import of_id
+from verify_service.store.records import unpack_record
+from verify_service.testing import VerifyClient, VerifyServer
+
+ENDED_WITHIN_S = 30.0
+# What is kept for ever is little: the policy, and a stream's first block.
+SLACK_BYTES = 2_000_000
+
+
+@dataclass
+class Life:
+    """One verification as its caller knows it."""
+
+    to: str
+    messages: int = 1
+    approved: bool = False
+
+
+@contextmanager
+def store_of(server: VerifyServer) -> Iterator[Any]:
+    """A connection to the service's embedded store."""
+    with redis.Redis.from_url((server.state_dir / "store-url").read_text().strip()) as store:
+        yield store
+
+
+def reckon(server: VerifyServer, lives: Mapping[str, Life]) -> tuple[list[str], int]:
+    """Broken promises, in a line each, and how many messages were sent twice.
+
+    Every start that was answered 201 has its end in the timeline, as many as it queued, and the right code in the
+    inbox.
+    """
+    client = VerifyClient(server)
+    faults: list[str] = []
+    duplicates = 0
+    keys = KeyRing((server.state_dir / "keys").read_text())
+    with store_of(server) as store:
+        for one, life in lives.items():
+            events = _settled(client, one)
+            if not (life.messages <= events["queued"] == events["sent"] + events["failed"]):
+                faults.append(f"{one}: {life.messages} messages were answered 201, but {dict(events)}")
+            if events["approved"] != life.approved:
+                faults.append(f"{one}: approved {life.approved} by answer, {events['approved']} times in its timeline")
+            record = unpack_record(store.get(f"vs:{{{of_id(one, 1)}}}:verification:{one}"))
+            code = keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+            messages = client.request("GET", f"/fake/inbox/{life.to}")[2]["messages"]
+            codes = [message["code"] for message in messages if message["verification_id"] == one]
+            if len(codes) < events["sent"] or not codes or set(codes) != {code}:
+                faults.append(f"{one}: {len(codes)} messages with {len(set(codes))} codes for {dict(events)}")
+            duplicates += max(0, len(codes) - events["sent"])
+    client.close()
+    return faults, duplicates
+
+
+def _settled(client: VerifyClient, one: str) -> Counter[str]:
+    deadline = time.monotonic() + ENDED_WITHIN_S
+    while True:
+        events = Counter(line["event"] for line in client.status(one)["timeline"])
+        if events["sent"] + events["failed"] >= events["queued"] or time.monotonic() > deadline:
+            return events
+        time.sleep(0.02)
+
+
+def memory_left(server: VerifyServer) -> int:
+    """Bytes that the store takes when all that has a time to live has ended, without its streams, which are trimmed.
+
+    The wait is cut short: what lives for a time is made to end now.
+    """
+    with store_of(server) as store:
+        pipeline = store.pipeline(transaction=False)
+        streams = []
+        for key in store.scan_iter(count=1000):
+            if store.type(key) == b"stream":
+                streams.append(key)
+            elif store.pttl(key) > 0:
+                pipeline.pexpire(key, 1)
+        pipeline.execute()
+        while any(store.pttl(key) >= 0 for key in store.scan_iter(count=1000)):
+            time.sleep(0.05)
+        in_streams = sum(int(store.memory_usage(key, samples=0)) for key in streams)
+        return int(store.info("memory")["used_memory"]) - in_streams
