@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import a_start
 from tests.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
 from tests.live import until
-from verify_service import codes, recipient
+from verify_service import codes, messages, recipient
 from verify_service.codes import KeyRing
 from verify_service.consents import Ledger
 from verify_service.dispatch.ways import Way, order
@@ -133,6 +133,51 @@ def test_an_adapter_that_breaks_is_one_that_failed(post: Post, capsys: pytest.Ca
     said = "".join(capsys.readouterr())
     assert "ZeroDivisionError in act, dispatching.py" in said
     assert "secret words" not in said
+
+
+@pytest.mark.usefixtures("quick_rounds")
+def test_what_an_adapter_cannot_compose_fails_once_and_blames_nobody(post: Post) -> None:
+    """A message that makes its adapter raise is asked of it once, in no further round; its timeline says why, without a
+    provider, and the provider keeps its good name."""
+    a = Scripted(raising(*[ValueError("a header holds a line break")] * 9))
+    with post.dispatching({"a": a}):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [("failed", None, "adapter failed (ValueError)")]
+    assert len(a.asked) == 1
+    states = post.bench.store.health.states()
+    assert "a/sms" not in states or states["a/sms"].errors == 0
+
+
+@pytest.mark.usefixtures("quick_rounds")
+def test_a_connection_that_breaks_in_an_adapter_is_its_providers_fault(post: Post) -> None:
+    """An OSError that an adapter lets through is of the network: the message is tried again."""
+    a = Scripted(raising(ConnectionResetError("reset")))
+    with post.dispatching({"a": a}):
+        started = post.bench.service.start("default", a_start(TO))
+        assert post.settled(started.id) == [
+            ("failed-over", "a", "connection broke (ConnectionResetError)"),
+            ("sent", "a", None),
+        ]
+
+
+def test_a_text_that_cannot_be_composed_fails_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours while a message is written is told in its timeline; no provider is asked, nothing is retried,
+    and the next message goes out."""
+    real = messages.compose
+
+    def compose(*args: Any) -> Any:
+        if args[3] == "US":
+            raise KeyError("no such text")
+        return real(*args)
+
+    monkeypatch.setattr(messages, "compose", compose)
+    a, b = Scripted(), Scripted()
+    with post.dispatching({"a": a, "b": b}, TWO):
+        started = post.bench.service.start("default", a_start(TO))
+        other = post.bench.service.start("default", a_start("+447911123456"))
+        assert post.settled(started.id) == [("failed", None, "cannot be composed (KeyError)")]
+        assert post.settled(other.id) == [("sent", "a", None)]
+    assert [message.to for message in a.asked + b.asked] == ["+447911123456"]
 
 
 def test_a_receipt_follows_the_sending(post: Post) -> None:

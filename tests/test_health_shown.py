@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from tests.conftest import a_start
-from tests.dispatching import Post, Scripted
+from tests.dispatching import ONE, Post, Scripted
 from tests.live import until
 from tests.test_health import report
 from tests.test_policy_live import clean
@@ -86,6 +86,21 @@ def test_operators_see_health_and_cost(post: Post) -> None:
     assert "a  sms  100 % of its weight\n" in text
     assert "today by short: 2 messages, 4 segments" in text
     assert "b  sms  60 % of its weight since 20" in text
+
+
+def test_a_weight_that_stays_beside_many_errors_is_explained(post: Post) -> None:
+    """The only provider of a route keeps its weight however many of its tries fail; the same line says why."""
+    post.bench.clock.ms = time.time_ns() // 1_000_000
+    post.bench.store.health.pulse(post.bench.clock.now(), [report("a/sms", ok=2, errors=7)], [["a/sms"]], {})
+    file = post.folder / "sole.toml"
+    file.write_text(ONE)
+    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    run = [sys.executable, "-m", "verify_service", "providers"]
+    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    first, *_ = text.splitlines()
+    assert first == (
+        "a  sms  100 % of its weight, although 78% of its tries fail: no other provider of its routes does better"
+    )
 
 
 def test_a_message_counts_once_by_its_last_word(post: Post) -> None:

@@ -11,6 +11,8 @@ from verify_service.config import Config, load
 from verify_service.duration import rfc3339
 from verify_service.store.health import State
 
+# The share of errors from which a weight shifts, where there is another provider (docs/delivery.md).
+DOES_BADLY = 0.3
 _SUMS = ("messages", "segments", "delivered", "failed")
 
 
@@ -71,7 +73,7 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _lines(each: dict[str, Any]) -> Iterator[str]:
-    why = f" since {each['shifted_at']}: {each['reason']}" if each["reason"] else ""
+    why = f" since {each['shifted_at']}: {each['reason']}" if each["reason"] else _although(each)
     yield f"{each['provider']}  {each['channel']}  {each['weight_percent']} % of its weight{why}"
     yield (
         f"    lately: half of the answers within {_ms(each['p50_ms'])}, 95 % within {_ms(each['p95_ms'])}; "
@@ -83,6 +85,13 @@ def _lines(each: dict[str, Any]) -> Iterator[str]:
             f"{day['segments']} segments, {day['delivered']} delivered, {day['failed']} failed, "
             f"{_dollars(day['price'])}"
         )
+
+
+def _although(each: dict[str, Any]) -> str:
+    """Why one that does badly keeps its weight: it is shifted only to another that does better."""
+    if each["weight_percent"] < 100 or (each["errors"] or 0) < DOES_BADLY:
+        return ""
+    return f", although {_percent(each['errors'])} of its tries fail: no other provider of its routes does better"
 
 
 def _ms(ms: int | None) -> str:

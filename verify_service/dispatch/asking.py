@@ -9,15 +9,26 @@ from verify_service.telemetry import log
 _log = log("dispatch")
 
 
+class Broken(DeliveryError):
+    """The message could not be composed, or an adapter broke over it. The same would come of every further try, so this
+    way is tried once; and it says nothing of how the provider does."""
+
+
 def ask(provider: Provider, name: str, message: Message) -> Receipt:
-    """The receipt of a message that was taken. Raises DeliveryError, and nothing else."""
+    """The receipt of a message that was taken. Raises DeliveryError, and nothing else.
+
+    Whatever else an adapter raises is the message's fault or the adapter's (Broken); but an error of the system, such
+    as a connection that breaks, is the provider's.
+    """
     try:
         receipt = provider.send(message)
     except DeliveryError:
         raise
+    except OSError as error:
+        raise Uncertain(f"connection broke ({type(error).__name__})") from None
     except Exception as error:
         _log.error("adapter failed", provider=name, error=site(error))
-        raise Uncertain(f"adapter failed ({type(error).__name__})") from None
+        raise Broken(f"adapter failed ({type(error).__name__})") from None
     if receipt.status == "failed":  # A vendor that makes a message and fails it in one answer has refused it.
         reason = receipt.reason or "failed at once"
         if receipt.permanent or receipt.opted_out:

@@ -20,8 +20,8 @@ GRID_S = 0.05
 @dataclass
 class Job:
     """One entry on its way: `left` are the ways to try yet in this round, `crowded` those whose sender had no room,
-    `open` the tries under way, `failed` the last error (provider, reason, channel). Until `fresh_until` (monotonic
-    seconds) it is taken for granted that somebody still waits for the code."""
+    `open` the tries under way, `failed` the last error (provider, None where it is not its fault; reason; channel).
+    Until `fresh_until` (monotonic seconds) it is taken for granted that somebody still waits for the code."""
 
     entry: Entry
     plan: list[list[Way]]
@@ -30,7 +30,7 @@ class Job:
     left: list[Way] = field(default_factory=list)
     crowded: list[Way] = field(default_factory=list)
     patient: bool = False
-    failed: tuple[str, str, str] | None = None
+    failed: tuple[str | None, str, str] | None = None
     open: int = 0
     rounds: int = 0
     tries: int = 0

@@ -14,14 +14,14 @@ from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch import outgoing
-from verify_service.dispatch.asking import ask
+from verify_service.dispatch.asking import Broken, ask
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.dispatch.turns import Turns
 from verify_service.dispatch.ways import Plans
-from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Uncertain
+from verify_service.errors import DeliveryError, Rejected, StoreUnavailable
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
 from verify_service.store.entries import Entry, Sent, Settlement
@@ -160,7 +160,7 @@ class Journeys:
             self.lanes.later(AGAIN_S, partial(self.lanes.submit, attempt.way.provider, attempt))
         except Exception as error:
             _log.error("unexpected error", verification=job.entry.id, provider=attempt.way.provider, error=site(error))
-            self._failed(attempt, Uncertain("unexpected error"))
+            self._failed(attempt, Broken("unexpected error"))
 
     def _is_due(self, job: Job, now: int) -> bool:
         """Whether it is to be sent now. The first try follows the start at once, so only later ones ask the store."""
@@ -172,16 +172,14 @@ class Journeys:
                 reason = "" if self._outbox.is_wanted(job.entry) else "nobody waited for it any more"
         if not reason:
             return True
-        with job.lock:
-            if not job.done:
-                self._end(job, None, reason)
+        self._give_up(job, reason)
         return False
 
     def _message(self, attempt: Try, now: int) -> Message | None:
         """Composed for each try and kept no longer: what waits here knows neither code nor number."""
         entry = attempt.job.entry
         try:
-            return outgoing.compose(entry, self._config, self._keys, now, attempt.way)
+            to, code = outgoing.unseal(entry, self._keys)
         except KeyError:
             # While keys are rotated another dispatcher may have this one already, or still: it is let claim the entry.
             _log.error("no such key in the ring", verification=entry.id, kid=entry.kid)
@@ -190,10 +188,20 @@ class Journeys:
             self._leave(entry)
         except ValueError:
             _log.error("undecipherable entry", verification=entry.id, kid=entry.kid)
-            with attempt.job.lock:
-                if not attempt.job.done:
-                    self._end(attempt.job, None, "its number cannot be deciphered")
+            self._give_up(attempt.job, "its number cannot be deciphered")
+        else:
+            try:
+                return outgoing.compose(entry, to, code, self._config, now, attempt.way)
+            except Exception as error:  # It would come again with every try, by whatever way.
+                _log.error("cannot compose", verification=entry.id, error=site(error))
+                self._give_up(attempt.job, f"cannot be composed ({type(error).__name__})")
         return None
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        """Ends it for a reason that no provider has given."""
+        with job.lock:
+            if not job.done:
+                self._end(job, None, reason)
 
     def _has_turn(self, attempt: Try, message: Message, now: int) -> bool:
         """Whether its sender may send it now; if not, it comes back when it is its turn, or goes another way."""
@@ -241,7 +249,7 @@ class Journeys:
         if not attempt.blamed:
             if isinstance(error, Rejected):
                 self._pulse.answered(way, time.monotonic() - began)
-            else:
+            elif not isinstance(error, Broken):
                 self._pulse.failed(way)
         if isinstance(error, Rejected) and error.permanent:
             with suppress(StoreUnavailable):  # The provider says so again, the next time.
@@ -282,9 +290,11 @@ class Journeys:
             if job.done:
                 self._note(attempt, "failed-over", f"{error.reason}, after another had taken it")
                 return
-            job.failed = (way.provider, error.reason, way.channel)
+            job.failed = (None if isinstance(error, Broken) else way.provider, error.reason, way.channel)
             if isinstance(error, Rejected):
                 job.shut(None if error.opted_out else way.channel)
+            elif isinstance(error, Broken):
+                job.plan = [left for group in job.plan if (left := [other for other in group if other != way])]
             if job.open or (job.plan and not job.entry.kind):
                 self._note(attempt, "failed-over", error.reason)
             # The next in line is under way already where this one was overtaken.

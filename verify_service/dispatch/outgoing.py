@@ -9,18 +9,24 @@ from verify_service.model import Message
 from verify_service.store.entries import Entry
 
 
-def compose(entry: Entry, config: Config, keys: KeyRing, now: int, way: Way) -> Message:
-    """The message as it goes by this way. Its code is derived anew: whoever composes it, and however often, the same.
+def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
+    """An entry's number and code. The code is derived anew: by whoever does it, and however often, the same.
 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
     to = keys.decrypt(entry.to, f"to|{entry.tenant}|{entry.number}").decode()
+    if entry.kind:
+        return to, ""
+    return to, keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, entry.digits)
+
+
+def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way) -> Message:
+    """The message as it goes by this way."""
     tenant = config.tenants.get(entry.tenant)
     brand = tenant.brand if tenant else "Verify"
     if entry.kind == "reply":
-        code, text = "", messages.reply(entry.text, brand, entry.locale, entry.country, config.own)
+        text = messages.reply(entry.text, brand, entry.locale, entry.country, config.own)
     else:
-        code = keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, entry.digits)
         text = messages.compose(
             entry.purpose,
             way.channel,
