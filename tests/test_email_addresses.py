@@ -96,6 +96,9 @@ def test_an_address_is_kept_in_one_form(written: str, kept: str) -> None:
         " ann@example.org",
         "ann@example.org\u202e",
         "a" * 65 + "@example.org",
+        "=?utf-8?q?a=40evil.com=2c?=@x.com",
+        "=?utf-8?q?a=0aBcc=3ab=40evil.com?=@x.com",
+        "=?utf-8?b?YUBldmlsLmNvbSw=?=@x.com",
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:

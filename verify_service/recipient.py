@@ -9,14 +9,16 @@ from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.model import Number
 
 EMAIL = "email"
+_ENCODED = "=?"
 
 
 def parse(to: str, region: str | None) -> Number:
     """The recipient. A number is what `phone.parse` takes.
 
     An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
-    comments or IP address. The mailbox must be ASCII and stays as it was written, though upper and lower case make no
-    difference to whose it is (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
+    comments or IP address, and nothing that begins an encoded word (RFC 2047), which readers of emails decode into other
+    addresses. The mailbox must be ASCII and stays as it was written, though upper and lower case make no difference to
+    whose it is (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
     """
     if "@" not in to:
         return phone.parse(to, region)
@@ -37,6 +39,8 @@ def channel(number: Number, asked: str | None) -> str:
 @lru_cache(maxsize=4096)
 def _email(to: str) -> Number:
     try:
+        if _ENCODED in to:
+            raise EmailNotValidError
         found = validate_email(to, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError:
         # Its own words may quote the address.

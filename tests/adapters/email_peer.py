@@ -44,6 +44,7 @@ class EmailPeer(Peer):
         tls.load_cert_chain(self.certificate)
         self.port = free_port()
         self.emails: list[EmailMessage] = []
+        self.envelopes: list[tuple[list[str], bytes]] = []
         self.logins = 0
         self._numbers = itertools.count()
         self._controller = Controller(
@@ -123,6 +124,7 @@ class EmailPeer(Peer):
         if email["Subject"] != "Your Café & Söhne code":
             self.wrong.append(f"subject {email['Subject']}")
         self.emails.append(email)
+        self.envelopes.append((envelope.rcpt_tos, cast(bytes, envelope.content)))
         text = email.get_content().replace("\r\n", "\n").removesuffix("\n")
         self.taken.append(Taken(email["To"], sender, text, "email"))
         return "250 OK"

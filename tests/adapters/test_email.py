@@ -5,10 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
+from email import message_from_bytes
+from email.policy import default
+from email.utils import getaddresses, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.adapters.contract import QUICK_MS
@@ -46,6 +49,49 @@ def test_a_brand_goes_before_the_address(peer: EmailPeer) -> None:
     provider.close()
     [email] = peer.emails
     assert email["From"] == "Söhne & Co <other@acme.example.org>"
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "ann@example.org",
+        "Ann.Walker+login@xn--bcher-kva.example",
+        "a=b?c@example.org",
+        "!#$%&'*+-/=?^_`{|}~@example.org",
+        "a" * 64 + "@" + ".".join(["b" * 60] * 3) + ".org",
+    ],
+)
+def test_a_reader_finds_the_one_address_that_was_given(peer: EmailPeer, to: str) -> None:
+    """In the envelope and in the email, by today's parser of Python's and by that of old."""
+    provider = peer.provider()
+    provider.send(peer.message(to))
+    provider.close()
+    [(recipients, content)] = peer.envelopes
+    assert recipients == [to]
+    assert [each.addr_spec for each in message_from_bytes(content, policy=default)["To"].addresses] == [to]
+    assert getaddresses(message_from_bytes(content).get_all("To", [])) == [("", to)]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "=?utf-8?q?a=40evil.com=2c?=@x.com",
+        "=?utf-8?q?a=0aBcc=3ab=40evil.com?=@x.com",
+        "=?utf-8?b?YUBldmlsLmNvbSw=?=@x.com",
+        "ann@example.org, bob@example.org",
+        "ann@example.org\nBcc: bob@example.org",
+        "Ann <ann@example.org>",
+        "",
+    ],
+)
+def test_an_address_that_would_be_read_as_another_is_refused_before_anything_is_said(peer: EmailPeer, to: str) -> None:
+    """It is the message's fault: no mail server is asked, and none is blamed."""
+    provider = peer.provider()
+    with pytest.raises(Rejected) as raised:
+        provider.send(msgspec.structs.replace(peer.message(), to=to))
+    provider.close()
+    assert (raised.value.reason, raised.value.permanent) == ("an address that no email can bear", False)
+    assert (peer.logins, peer.envelopes) == (0, [])
 
 
 def test_a_connection_is_kept(peer: EmailPeer) -> None:

@@ -69,7 +69,7 @@ class EmailProvider:
         message_id = f"{message.id}@{sender.partition('@')[2]}"
         email = EmailMessage(policy=SMTP)
         email["From"] = sender if own else formataddr((message.sender, sender))
-        email["To"] = message.to
+        _address(email, message.to)
         email["Subject"] = message.subject
         email["Date"] = formatdate()
         email["Message-ID"] = f"<{message_id}>"
@@ -185,6 +185,18 @@ class _Bounded(smtplib.SMTP):
 
 class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
     pass
+
+
+def _address(email: EmailMessage, to: str) -> None:
+    """Writes `To`. Raises Rejected for what a reader would take for another address, or for several: an encoded word
+    (RFC 2047) in an address is against the standard, and is decoded all the same."""
+    try:
+        email["To"] = to
+        read = [each.addr_spec for each in email["To"].addresses]
+    except (ValueError, IndexError, AttributeError):  # Python's parser stumbles over some that are none.
+        read = []
+    if read != [to]:
+        raise Rejected("an address that no email can bear")
 
 
 def _hand_over(connection: smtplib.SMTP, sender: str, to: str, email: bytes) -> None:
