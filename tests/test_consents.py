@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import Bench, a_start, make_bench
 from tests.dispatching import Scripted, raising
 from tests.live import everything
 from verify_service import config
-from verify_service.consents import Consents, Entry
+from verify_service.consents import Consents, Entry, shown
 from verify_service.dispatch.optouts import Heeding
+from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import OptedOut, Rejected
 from verify_service.model import InboundText, Message
+from verify_service.people import People
 from verify_service.store import Store
 
 pytestmark = pytest.mark.slow
@@ -184,6 +187,39 @@ def test_other_words_change_nothing(person: Phone, body: str) -> None:
     """Only a keyword alone is one; HELP is answered and changes nothing."""
     person.writes(body)
     assert set(person.states().values()) == {None}
+
+
+def test_a_polite_stop_is_one_and_an_unclear_text_stands_in_the_trail(person: Phone) -> None:
+    """Whatever holds a stop and is none changes nothing, is answered by nobody, and is seen with the person's words;
+    a vendor's repetition of it counts once, and no number of them crowds out what changed the consent."""
+    begin = person.bench.clock.now()
+    person.writes("Stop. Thank you", to="+14155550100", provider="b")
+    person.bench.clock.advance(60)
+    for _ in range(2):
+        person.writes("don't stop", id="u1", to="+14155550100", provider="b")
+    consent = person.consents.look("cork", TO)
+    told = Entry(at=begin, state="out", source="sms", provider="b", sender="+14155550100", words="Stop. Thank you")
+    unclear = replace(told, at=begin + 60_000, state="unclear", words="don't stop")
+    assert (consent.state, consent.trail) == ("out", (told, unclear))
+    assert (shown(TO, consent)["source"], shown(TO, consent)["at"]) == ("sms", rfc3339(begin))
+    assert len(person.answers()) == 1
+    for _ in range(30):
+        person.writes("nonstop", to="+14155550100", provider="b")
+    consent = person.consents.look("cork", TO)
+    assert (consent.state, consent.newest, len(consent.trail)) == ("out", told, 21)
+    person.writes("START", to="+14155550100", provider="b")
+    assert person.consents.look("cork", TO).state == "in"
+
+
+def test_erasure_takes_what_was_unclear(person: Phone) -> None:
+    """It is the person's own words, so it goes with the trail; until then no store shows it in clear."""
+    person.writes("do not stop this")
+    assert b"do not stop" not in everything(person.bench.store)
+    people = People(person.bench.store, person.bench.tagger, person.bench.clock)
+    [entry] = people.export("acme", TO)["consent"]["trail"]
+    assert (entry["state"], entry["words"]) == ("unclear", "do not stop this")
+    people.erase("acme", TO, "test", "asked")
+    assert person.consents.look("acme", TO) == (None, ())
 
 
 @pytest.mark.parametrize("sender", [SHORT, "Acme", "", "+1", "+99999999999"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from verify_service.messages.keywords import KINDS, fold, keyword, tongue
+from verify_service.messages.keywords import KINDS, fold, is_unclear, keyword, tongue
 from verify_service.messages.locales import language, tags
 
 TAGS = list(tags().values())
@@ -65,13 +65,98 @@ def test_no_word_means_two_things() -> None:
         ("please stop by at five", None),
         ("123456", None),
         ("stopper", None),
-        ("STOP " * 50, None),
+        ("HELP me please", None),
+        ("Yes, thanks. I got it", None),
+        ("Start. Thank you", None),
     ],
     ids=ascii,
 )
 def test_a_keyword_is_the_whole_text(body: str, kind: str | None) -> None:
     """Case, accents, width, spaces and punctuation do not matter; any other word does."""
     assert keyword(body) == kind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Stop. Thank you",
+        "STOP STOP",
+        "STOP.stop.Stop",
+        "STOP " * 50,
+        "stop!!! unsubscribe!!!",
+        "please stop",
+        "Stop, please!",
+        "pls STOP ALL, thx",
+        "Hello! Stop please. I have another number now",
+        "STOP\n\nAnn Walker\nAcme Ltd, 12 High Street",
+        "STOP\r\n--\r\nSent from my phone",
+        "STOP.\nReply STOP to end",
+        "S.T.O.P!",
+        "Stop. " + "x" * 3_000,
+        "Arrêtez, s'il vous plaît. Merci",
+        "Bitte abbestellen",
+        "por favor, PARE",
+        "СТОП, пожалуйста",
+        "停止してください",
+        "请停止。谢谢",
+        "그만해 주세요",
+        "กรุณาหยุดด้วยค่ะ",
+        "कृपया बंद करें। धन्यवाद",
+        "لطفا لغو",
+        "Vui lòng dừng",
+    ],
+    ids=ascii,
+)
+def test_a_stop_may_be_polite_repeated_and_signed(body: str) -> None:
+    """Its first sentence or line is keywords and words of courtesy alone; what comes after it may say anything."""
+    assert keyword(body) == "stop"
+    assert not is_unclear(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "don't stop",
+        "Don\u2019t. Stop.",
+        "nonstop",
+        "never stop!",
+        "please stop by at five",
+        "STOP it now please",
+        "I said thanks, then they STOP",
+        "Ann Walker\nSTOP",
+        "a dead end",
+        "bitte nicht stoppen",
+        "ne pas arreter",
+        "停止しないでください",
+        "不要取消",
+        "не отписка",
+        "Liked \u201cReply STOP for no more\u201d",
+    ],
+    ids=ascii,
+)
+def test_a_sentence_that_holds_a_stop_is_none_and_unclear(body: str) -> None:
+    """It opts nobody out, and is not passed over."""
+    assert keyword(body) is None
+    assert is_unclear(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "492816", "see you at five", "thank you", "sending", "weekend", "HELP", "yes", "\u0000" * 700, "é" * 700],
+)
+def test_other_texts_are_not_unclear(body: str) -> None:
+    """Neither is a short word within another."""
+    assert not is_unclear(body)
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_each_language_has_its_courtesy(tag: str) -> None:
+    """Beside each word that stops, before it and after; and no such word is a keyword."""
+    words = language(tag).keywords
+    for polite in words.polite:
+        assert keyword(polite) is None
+        for stop in words.stop:
+            assert (keyword(f"{polite} {stop}"), keyword(f"{stop}, {polite}!")) == ("stop", "stop")
 
 
 @pytest.mark.parametrize("word", CARRIERS)
@@ -89,6 +174,7 @@ def test_the_carriers_words_stop(word: str) -> None:
         ("AIDE", "US", "fr"),
         ("Arret", "FR", ""),
         ("BAJA", "US", "es"),
+        ("Baja, por favor. Gracias", "US", "es"),
         ("PARAR", "ES", ""),
         ("PARAR", "BR", ""),
         ("PARAR", "US", "es"),

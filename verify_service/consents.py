@@ -7,7 +7,8 @@ day and sender, and so is HELP, which changes nothing.
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Annotated, NamedTuple
+from heapq import merge
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +18,7 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.duration import rfc3339
 from verify_service.errors import InvalidNumber
-from verify_service.messages import keyword, tongue
+from verify_service.messages import is_unclear, keyword, tongue
 from verify_service.model import Clock, Frozen, InboundText, Number
 from verify_service.routing import SenderConfig
 from verify_service.store import Store, partitions
@@ -35,13 +36,14 @@ Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 class Entry(Frozen, frozen=True, omit_defaults=True):
     """One line of a trail: what was said, when (milliseconds), and where from.
 
+    `state` is `unclear` of a text that holds a stop and is none: it changes nothing.
     `source` is `sms`, `rcs` or `whatsapp` for a person's own text, `carrier` where a vendor told us, and else the
     caller's word. Of a text, `words` is what the person wrote, `sender` the address they wrote to; `note` is the
     caller's.
     """
 
     at: int
-    state: State
+    state: State | Literal["unclear"]
     source: str
     provider: str | None = None
     sender: str | None = None
@@ -50,10 +52,16 @@ class Entry(Frozen, frozen=True, omit_defaults=True):
 
 
 class Consent(NamedTuple):
-    """A number's consent with one tenant, None where nothing is known, and how it came to be, oldest first."""
+    """A number's consent with one tenant, None where nothing is known; how it came to be, oldest first; and what was
+    `unclear` lately among it."""
 
     state: State | None
     trail: tuple[Entry, ...]
+
+    @property
+    def newest(self) -> Entry | None:
+        """What made it so."""
+        return next((entry for entry in reversed(self.trail) if entry.state != "unclear"), None)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -71,26 +79,27 @@ class Ledger:
     def look(self, tenant: str, number: str) -> Consent:
         """The consent as it stands."""
         tag = self._tagger.number(number)
-        state, trail = self._store.consents.read(tag, tenant)
-        return Consent(state, tuple(self._entry(tenant, tag, each) for each in trail))
+        state, trail, unclear = self._store.consents.read(tag, tenant)
+        opened = ([self._entry(tenant, tag, each) for each in sealed] for sealed in (trail, unclear))
+        return Consent(state, tuple(merge(*opened, key=lambda entry: entry.at)))
 
     def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> None:
         """What a caller says of a person's consent. In force at once."""
         entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
-        self._write(tenant, self._tagger.number(number), entry)
+        self._write(tenant, self._tagger.number(number), state, entry)
 
     def opted_out(self, tenant: str, tag: str, provider: str, reason: str, sent_at: int | None = None) -> None:
         """A vendor refused a message because the person had opted out there. `tag` is the number's. Of a receipt,
         `sent_at` is when its message was sent: what was said since then is newer."""
-        state, trail = self._store.consents.read(tag, tenant)
+        state, trail, _ = self._store.consents.read(tag, tenant)
         if state == "out" or (sent_at is not None and trail and self._entry(tenant, tag, trail[-1]).at > sent_at):
             return
         entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
-        self._write(tenant, tag, entry)
+        self._write(tenant, tag, "out", entry)
 
-    def _write(self, tenant: str, tag: str, entry: Entry) -> None:
+    def _write(self, tenant: str, tag: str, state: State, entry: Entry) -> None:
         sealed = self._seal(tenant, tag, entry)
-        self._store.consents.write(entry.at, tag, tenant, entry.state, entry.source, sealed)
+        self._store.consents.write(entry.at, tag, tenant, state, entry.source, sealed)
 
     def _entry(self, tenant: str, tag: str, sealed: bytes) -> Entry:
         return _decode(self._tagger.unseal(sealed, _context(tag, tenant)))
@@ -112,9 +121,10 @@ class Consents(Ledger):
         """A text from a phone, which came by a provider; one that is told twice counts once.
 
         It concerns `tenants`, or those that its sender serves; START to an address that is nobody's sender takes back
-        only what STOP to that same address did. What is no keyword, or from no phone, is passed over.
+        only what STOP to that same address did. One that is unclear stands in the trail and changes nothing. What is no
+        keyword, or from no phone, is passed over.
         """
-        kind = keyword(text.body)
+        kind = keyword(text.body) or ("unclear" if is_unclear(text.body) else None)
         number = _phone(text.from_)
         INBOUND.labels(provider, kind or "other").inc()
         if kind is None or number is None:
@@ -129,16 +139,19 @@ class Consents(Ledger):
         source = sender.type if sender and sender.type in ("rcs", "whatsapp") else "sms"
         self._store.deliveries.reachable(tag, [source])
         words, to = text.body[:_MOST_WORDS], text.to[:_MOST_ADDRESS]
-        trails = []
-        if state:
-            entry = Entry(at=now, state=state, source=source, provider=provider, sender=to, words=words)
+        trails, said_before = [], self._text_tag(provider, text)
+        if state or kind == "unclear":
+            entry = Entry(at=now, state=state or "unclear", source=source, provider=provider, sender=to, words=words)
             trails = [(tenant, self._seal(tenant, tag, entry)) for tenant in concerned]
+        if kind == "unclear":
+            self._store.consents.unclear(said_before, tag, trails)
+            return
         answer: list[Argument] = []
         if sender and sender.replies and not text.answered:
             locale, via = tongue(text.body, number.country), f"{provider}/{name}"
             by = next((tenant for tenant in concerned if tenant in self._config.tenants), concerned[0])
             answer = [f"{name}:{kind}", *self._answer(now, kind, number, tag, by, locale, via, source)]
-        said = Said(self._text_tag(provider, text), tag, state, source, trails, answer)
+        said = Said(said_before, tag, state, source, trails, answer)
         self._store.consents.heard(now, said)
 
     def _text_tag(self, provider: str, text: InboundText) -> str:
@@ -156,7 +169,7 @@ class Consents(Ledger):
     def _stopped_at(self, address: str, tenant: str, number: str) -> bool:
         """Whether a number is out for a tenant because of a text to this address."""
         consent = self.look(tenant, number)
-        newest = consent.trail[-1] if consent.state == "out" and consent.trail else None
+        newest = consent.newest if consent.state == "out" else None
         return bool(newest and newest.sender is not None and _bare(newest.sender) == _bare(address[:_MOST_ADDRESS]))
 
     def _answer(
@@ -181,15 +194,14 @@ class Consents(Ledger):
 
 
 def shown(number: str, consent: Consent) -> dict[str, object]:
-    """A consent as people and programs outside see it; `source` and `at` are those of the newest entry."""
-    trail = [msgspec.to_builtins(entry) | {"at": rfc3339(entry.at)} for entry in consent.trail]
-    newest = trail[-1] if trail else {}
+    """A consent as people and programs outside see it; `source` and `at` are those of what made it so."""
+    newest = consent.newest
     return {
         "to": number,
         "state": consent.state or "unknown",
-        "source": newest.get("source"),
-        "at": newest.get("at"),
-        "trail": trail,
+        "source": newest.source if newest else None,
+        "at": rfc3339(newest.at) if newest else None,
+        "trail": [msgspec.to_builtins(entry) | {"at": rfc3339(entry.at)} for entry in consent.trail],
     }
 
 

@@ -16,9 +16,9 @@ def parse(to: str, region: str | None) -> Number:
     """The recipient. A number is what `phone.parse` takes.
 
     An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
-    comments or IP address, and nothing that begins an encoded word (RFC 2047), which readers of emails decode into other
-    addresses. The mailbox must be ASCII and stays as it was written, though upper and lower case make no difference to
-    whose it is (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
+    comments or IP address, and no beginning of an encoded word (RFC 2047), which would be read as other addresses. The
+    mailbox must be ASCII and stays as it was written, though upper and lower case make no difference to whose it is
+    (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
     """
     if "@" not in to:
         return phone.parse(to, region)

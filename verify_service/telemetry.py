@@ -62,7 +62,11 @@ WEBHOOKS = Counter(
 CALLBACKS = Counter(
     "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable, unchecked.", ["provider", "outcome"]
 )
-INBOUND = Counter("verify_inbound", "Texts from phones, by keyword: stop, start, help, other.", ["provider", "keyword"])
+INBOUND = Counter(
+    "verify_inbound",
+    "Texts from phones, by keyword: stop, start, help, unclear (it holds a stop and is none), other.",
+    ["provider", "keyword"],
+)
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
 
 

@@ -49,9 +49,12 @@ class Answers(_Part, frozen=True):
 
 
 class Keywords(_Part, frozen=True):
+    """What a person writes of each kind. `polite` are words that may stand beside a stop."""
+
     stop: tuple[str, ...]
     start: tuple[str, ...]
     help: tuple[str, ...]
+    polite: tuple[str, ...]
 
 
 class Language(_Part, frozen=True):

@@ -39,18 +39,27 @@ class ConsentStore:
         args += [part for pair in said.trails for part in pair]
         return bool(self._link.call(Call(home, "heard", [f"{prefix(home)}heard:{said.text}"], [*args, *said.answer])))
 
+    def unclear(self, text: str, number: str, entries: Sequence[tuple[str, bytes]]) -> bool:
+        """Keeps a text that may have meant a stop beside the trail of each tenant; False where it was heard before."""
+        home = partitions.of_tag(number, self._link.partitions)
+        keys = [f"{_key(home, number, tenant)}:unclear" for tenant, _ in entries]
+        call = Call(home, "unclear", [f"{prefix(home)}heard:{text}", *keys], [sealed for _, sealed in entries])
+        return bool(self._link.call(call))
+
     def write(self, now: int, number: str, tenant: str, state: State, source: str, sealed: bytes) -> None:
         """Sets a consent and adds the sealed entry to its trail."""
         home = partitions.of_tag(number, self._link.partitions)
         args: list[Argument] = [now, self._keep_events, number, tenant, state, source, sealed]
         self._link.call(Call(home, "consent", [_key(home, number, tenant)], args))
 
-    def read(self, number: str, tenant: str) -> tuple[State | None, list[bytes]]:
-        """The state, None where none is known, and the sealed trail, oldest first: the newest thousand entries."""
+    def read(self, number: str, tenant: str) -> tuple[State | None, list[bytes], list[bytes]]:
+        """The state, None where none is known; the sealed trail, oldest first: the newest thousand entries; and as
+        sealed what was unclear in the last 90 days, at most 20."""
         home = partitions.of_tag(number, self._link.partitions)
         key = _key(home, number, tenant)
-        state, trail = self._link.call(Call(home, "consent_of", [key, f"{key}:trail"], []))
-        return state.decode() if state else None, trail
+        keys = [key, f"{key}:trail", f"{key}:unclear"]
+        state, trail, unclear = self._link.call(Call(home, "consent_of", keys, []))
+        return state.decode() if state else None, trail, unclear
 
 
 def _key(home: int, number: str, tenant: str) -> str:

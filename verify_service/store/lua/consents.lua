@@ -4,6 +4,7 @@
 local HEARD_MS = 259200000
 local ANSWERED_MS = 86400000
 local TRAIL_MOST = 1000
+local UNCLEAR_MS, UNCLEAR_MOST = 7776000000, 20
 
 local function consent_key(base, number, tenant) return base .. 'consent:' .. number .. ':' .. tenant end
 
@@ -39,6 +40,20 @@ local function heard(KEYS, ARGV)
   return 1
 end
 
+-- unclear: a text that holds a stop and is none. It stands beside the trail, which it must not crowd out.
+-- Called by whoever hears texts.
+--   KEYS[1]  heard:<tag of the text>      KEYS[…]  consent:<number>:<tenant>:unclear   ARGV  a sealed entry for each of these
+-- Answers 1, or 0 where the text was heard before.
+local function unclear(KEYS, ARGV)
+  if not redis.call('SET', KEYS[1], '', 'NX', 'PX', HEARD_MS) then return 0 end
+  for i = 2, #KEYS do
+    redis.call('RPUSH', KEYS[i], ARGV[i - 1])
+    redis.call('LTRIM', KEYS[i], -UNCLEAR_MOST, -1)
+    redis.call('PEXPIRE', KEYS[i], UNCLEAR_MS)
+  end
+  return 1
+end
+
 -- consent: what a caller or a vendor says of a person's consent, whether or not it is news. Called by the service.
 --   KEYS[1]  consent:<number>:<tenant>    ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  number   ARGV[4]  tenant
 --   ARGV[5]  'in' or 'out'   ARGV[6]  source   ARGV[7]  the sealed entry
@@ -49,10 +64,10 @@ local function consent(KEYS, ARGV)
   return 1
 end
 
--- consent_of: a consent as it stands. KEYS[1]  consent:<number>:<tenant>   KEYS[2]  its trail
--- Answers {state or false, sealed entries, oldest first}.
+-- consent_of: a consent as it stands. KEYS[1]  consent:<number>:<tenant>   KEYS[2]  its trail   KEYS[3]  what was unclear
+-- Answers {state or false, sealed entries, oldest first, those that were unclear}.
 local function consent_of(KEYS)
-  return {redis.call('GET', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1)}
+  return {redis.call('GET', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1), redis.call('LRANGE', KEYS[3], 0, -1)}
 end
 
 -- erase: forgets what a tenant holds of a person. An opt-out in force stays, bare: it must go on being honoured.
@@ -63,7 +78,7 @@ end
 local function erase(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
-  redis.call('UNLINK', KEYS[1] .. ':trail')
+  redis.call('UNLINK', KEYS[1] .. ':trail', KEYS[1] .. ':unclear')
   if redis.call('GET', KEYS[1]) ~= 'out' then redis.call('DEL', KEYS[1]) end
   emit(base, ARGV[2], tonumber(ARGV[1]), 'erased', ARGV[3], {'tenant', ARGV[4], 'number', ARGV[3], 'by', ARGV[5],
     'reason', ARGV[6]})
@@ -71,6 +86,7 @@ local function erase(KEYS, ARGV)
 end
 
 register('heard', heard)
+register('unclear', unclear)
 register('consent', consent)
 register('consent_of', consent_of, {'no-writes'})
 register('erase', erase)
