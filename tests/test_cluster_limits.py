@@ -79,8 +79,8 @@ def test_a_limit_of_another_partition_that_refuses_keeps_its_count(spread: Store
 
 @pytest.mark.parametrize("allow", ["3/hour", "33/hour"])
 def test_wrong_codes_by_address_count_across_partitions(spread: Store, allow: str) -> None:
-    """Wrong codes for numbers of any partition count for the address; a right one does not, and a start looks at the
-    count without touching it. At the limit even a right code is refused, and the start as well."""
+    """Wrong codes for numbers of any partition count for the address; a right one does not, nor does a start. At
+    the limit even a right code is refused, but for the first of a verification, and a start passes."""
     bench = make_bench(
         spread,
         POLICY
@@ -108,14 +108,19 @@ def test_wrong_codes_by_address_count_across_partitions(spread: Store, allow: st
     for place in range(spendable):
         victim = started[3 + place // 4].id
         bench.service.check(TENANT, victim, wrong(bench.code(victim)), ip=ip)
-    for refused_work in (
-        lambda: bench.service.check(TENANT, started[11].id, bench.code(started[11].id), ip=ip),
-        lambda: begin(bench, next(phones), ip=ip),
-    ):
+    last = started[11].id
+    full = counts(spread)
+    assert bench.service.check(TENANT, last, wrong(bench.code(last)), ip=ip).checks_left == 4
+    for _ in range(2):
         with pytest.raises(RateLimited) as refused:
-            refused_work()
+            bench.service.check(TENANT, last, bench.code(last), ip=ip)
         assert refused.value.members["limit"] == "ip-wrong"
-    assert bench.service.check(TENANT, started[11].id, bench.code(started[11].id)).approved
+        told = bench.service.inquiry.decision(TENANT, refused.value.members["decision"])
+        assert "`ip-wrong` refuses" in told.sentence
+    assert counts(spread) == full
+    fresh = begin(bench, next(phones), ip=ip)
+    assert bench.service.check(TENANT, fresh.id, bench.code(fresh.id), ip=ip).approved
+    assert bench.service.check(TENANT, last, bench.code(last)).approved
 
 
 def test_concurrent_starts_of_many_numbers_admit_as_many_as_the_address_may(spread: Store) -> None:

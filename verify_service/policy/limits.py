@@ -49,13 +49,15 @@ class Limits:
         self._price = policy.price
 
     def of_start(self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
-        """What a start counts, and the limits on wrong codes that it looks at: a code that may not be tried any more
-        is not worth a message. `number` is the number's tag; a limit whose dimensions the start lacks is left out. Of
-        a start that the allow-list names, only the number's own limits count."""
+        """What a start counts, and the number's limits on wrong codes, which it looks at: a code that may not be tried
+        any more is not worth a message. Those of other keys it does not look at: wrong codes of one stranger would
+        keep everybody behind the same address from getting theirs. `number` is the number's tag; a limit whose
+        dimensions the start lacks is left out. Of a start that the allow-list names, only the number's own limits
+        count."""
         hits = [
             hit
             for limit in self._limits
-            if limit.by_number or not allowed
+            if limit.by_number or not (allowed or limit.counts == "wrong-codes")
             if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes"))
         ]
         country = facts["country"]
@@ -65,7 +67,8 @@ class Limits:
         return hits
 
     def of_check(self, facts: Mapping[str, str | None]) -> list[Hit]:
-        """The limits on wrong codes by other keys than the number."""
+        """The limits on wrong codes by other keys than the number; they never refuse the first code of a
+        verification."""
         return [
             hit
             for limit in self._limits

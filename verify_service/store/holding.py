@@ -1,7 +1,7 @@
 """What is held in other partitions than the number's before its own script runs, and given back where that refuses."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from verify_service.policy.limits import Hit
 from verify_service.store import partitions
@@ -13,7 +13,7 @@ from verify_service.telemetry import UNJUDGED
 class Held(NamedTuple):
     """What was held in other partitions: the hits by partition, what an approval gives back of them, the names of what
     only watched and would have refused, with the verdicts then, the names of what could not be judged, and what an
-    event says of neighbours. Where something `refused`, nothing is held."""
+    event says of neighbours. Where something `refused`, nothing is held for a start; for a check, what has room is."""
 
     hits: Mapping[int, list[Hit]]
     credits: str = ""
@@ -38,13 +38,15 @@ class Holding:
         home: int,
         idempotency: Idempotency | None,
         replay_ms: int,
+        script: Literal["hold", "hold_check"] = "hold",
     ) -> Held:
         """Holds what lies in other partitions than `home`, in one burst.
 
-        A refusal by any gives all back. A partition where all only watch may be silent: then they were not judged.
+        A refusal by any gives all back, but for a check's (`hold_check`), whose own script decides what follows. A
+        partition where all only watch may be silent: then they were not judged.
         """
         calls = [
-            Call(part, "hold", [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
+            Call(part, script, [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
             for part, hits in elsewhere.items()
         ]
         spare = [place for place, hits in enumerate(elsewhere.values()) if not any(hit.enforced for hit in hits)]
@@ -72,7 +74,7 @@ class Holding:
                 refused = Refused(kind.decode(), wait, name.decode())
         for each in unjudged:
             UNJUDGED.labels(each).inc()
-        if refused:
+        if refused and (script == "hold" or refused.kind == "mismatch"):
             self.give_back(now, request, held)
             held = {}
         return Held(held, credits, observed, judged, unjudged, near, refused)

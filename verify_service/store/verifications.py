@@ -14,7 +14,7 @@ from verify_service.store.decisions import Decisions, Refusal
 from verify_service.store.holding import Holding
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
 from verify_service.store.records import unpack_record
-from verify_service.store.shapes import Checked, Context, Idempotency, Proposal, Record, Refused, Started
+from verify_service.store.shapes import Checked, Idempotency, Proposal, Record, Refused, Started
 from verify_service.telemetry import OBSERVED
 
 KEEP_MS = 3_600_000
@@ -150,16 +150,17 @@ class Verifications:
             home = self.partition(number)
             key = f"{prefix(home)}live:{number}:{tenant}:{purpose}"
         here, elsewhere = self._split(hits, home)
-        held = self._holding.take(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS)
-        if refused := held.refused:
-            if refused.kind != "mismatch":
-                gone = Refusal(decision, "", tenant, refused.kind, refused.limit, refused.wait, Context(revision), ())
-                self.decisions.refuse(now, gone, hits)
-            return refused
-        call = self.check_call(now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision)
+        held = self._holding.take(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS, "hold_check")
+        if held.refused and held.refused.kind == "mismatch":
+            return held.refused
+        call = self.check_call(
+            now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision, held.refused
+        )
         outcome = check_outcome(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
             self._holding.give_back(now, request, held.hits)
+        if isinstance(outcome, Refused) and outcome.kind == "rate-limited" and elsewhere:
+            self.decisions.add(decision, *self.decisions.judged(now, elsewhere))
         return outcome
 
     def check_call(
@@ -174,17 +175,20 @@ class Verifications:
         idempotency: Idempotency | None,
         decision: str = "",
         revision: int = 0,
+        elsewhere: Refused | None = None,
     ) -> Call:
-        """The check script's call; `key` is the verification's or the pointer's, `here` the hits in its partition."""
+        """The check script's call; `key` is the verification's or the pointer's, `here` the hits in its partition,
+        `elsewhere` what would refuse it in another."""
         home = int(key[key.index("{") + 1 : key.index("}")])
         keys = [key]
         if idempotency:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
         keys += [prefix(home) + hit.key for hit in here]
+        full = [(elsewhere.limit, elsewhere.wait)] if elsewhere else []
         args: list[Argument] = [
             now,
             self._keep_events,
-            _pack((tenant, request, proofs, CHECK_REPLAY_MS, decision, revision)),
+            _pack((tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, *full)),
             idempotency.fingerprint if idempotency else "",
             _pack(hits_by_number),
         ]

@@ -3,7 +3,7 @@
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit on wrong codes that is not the number's and lives here
 --   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms, decision id,
---                                               revision}, msgpack
+--                                               revision, {name, wait} of what refuses elsewhere or nil}, msgpack
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  {{spec, suffix}, …}, msgpack: limits on wrong codes by number; the key is limit:<name>:<number><suffix>
 --   ARGV[…]  a limit's spec for each limit key
@@ -13,7 +13,7 @@
 --   {'checks-exhausted', wait_ms} · {'rate-limited', name, wait_ms, observed}, which leaves decision:<id>
 local function check(KEYS, ARGV)
   local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
-  local tenant, nonce, proofs, idem_ms, decision, revision = unpack(cmsgpack.unpack(ARGV[3]))
+  local tenant, nonce, proofs, idem_ms, decision, revision, elsewhere = unpack(cmsgpack.unpack(ARGV[3]))
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local first = 2
   if fingerprint ~= '' then
@@ -30,25 +30,23 @@ local function check(KEYS, ARGV)
   local proof = proofs[record.kid]
   if record.status ~= 'pending' or not proof then return {'absent'} end
 
-  local limits = {}
+  local limits, by_number, observed = {}, 0, {}
   if record.test ~= '1' then
-    for _, pair in ipairs(cmsgpack.unpack(ARGV[5])) do
+    for i, pair in ipairs(cmsgpack.unpack(ARGV[5])) do
       local rule = rule_from(pair[1])
-      limits[#limits + 1] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. record.number .. pair[2]}
+      limits[i], by_number = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. record.number .. pair[2]}, i
     end
     for i = first, #KEYS do limits[#limits + 1] = limit_of(ARGV[6 + i - first], KEYS[i]) end
     read_limits(limits)
   end
-  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison.
-  local refused, wait, observed = nil, 0, {}
-  for _, limit in ipairs(limits) do
-    local need = wait_of(limit, now)
-    if need > 0 and not limit.rule.enforced then
-      observed[#observed + 1] = limit.rule.name
-    elseif need > wait then
-      refused, wait = limit.rule.name, need
-    end
-  end
+  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison. What
+  -- hangs on other keys than the number leaves each verification its first code: a stranger who spends what an address may
+  -- type wrongly keeps nobody else behind it out.
+  local others = {unpack(limits, by_number + 1)}
+  local refused, wait, open = judge_check({unpack(limits, 1, by_number)}, now, observed)
+  local other, longer, room = judge_check(others, now, observed)
+  if record.test ~= '1' and elsewhere and elsewhere[2] > longer then other, longer = unpack(elsewhere) end
+  if record.wrong > 0 and longer > wait then refused, wait = other, longer end
   if refused then
     record_decision(base, decision, now, tenant, 'rate-limited', refused, wait, {revision}, verdicts_of(limits, now))
     return {'rate-limited', refused, wait, observed}
@@ -62,21 +60,22 @@ local function check(KEYS, ARGV)
     if record.test ~= '1' then
       usual_habit(base, record.credits, now, false)
       -- Once: the record is approved now. The dispatcher carries the rest.
-      local elsewhere = credit_here(base, record.excused ~= '' and corrected(record.credits) or record.credits, now)
-      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', elsewhere})
+      local credits = credit_here(base, record.excused ~= '' and corrected(record.credits) or record.credits, now)
+      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', credits})
     end
     answer = {'approved', id, record.checks_max - record.wrong, observed}
   else
     record.wrong = record.wrong + 1
-    acquire(limits, nonce, now)
+    for _, i in ipairs(open) do hold(limits[i], nonce, now) end
+    for _, i in ipairs(room) do hold(others[i], nonce, now) end
     note(record, now, 'wrong')
     if record.test ~= '1' then
-      local elsewhere = ''
+      local credits = ''
       if record.wrong == 1 and usual_habit(base, record.credits, now, true) then
         record.excused = '1'
-        elsewhere = credit_here(base, record.credits, now, true)
+        credits = credit_here(base, record.credits, now, true)
       end
-      emit(base, keep_events, now, 'wrong', id, {'tenant', tenant, 'credits', elsewhere})
+      emit(base, keep_events, now, 'wrong', id, {'tenant', tenant, 'credits', credits})
     end
     if record.wrong >= record.checks_max then
       finish(base, id, record, 'exhausted', now, true)

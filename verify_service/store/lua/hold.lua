@@ -31,6 +31,21 @@ local function hold_here(KEYS, ARGV)
   return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
 end
 
+-- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full one
+-- refuses, the number's own script knows.
+--   KEYS, ARGV as of `hold`
+-- Answers as `hold`; `held` stand beside a name, too.
+local function hold_check(KEYS, ARGV)
+  local nonce, now = ARGV[2], tonumber(ARGV[1])
+  local limits, observed, places = judges_of({}, KEYS, 1, ARGV, 2), {}, {}
+  local name, wait, open = judge_check(limits, now, observed)
+  for _, i in ipairs(open) do
+    hold(limits[i], nonce, now)
+    places[#places + 1] = limits[i].place
+  end
+  return {name or '', wait, observed, places, name and 'rate-limited' or '', '', '', ''}
+end
+
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not
 -- wrong; asked twice, it gives back once.
 --   KEYS[…]  limit:<name>:<tag>, each one that was held    ARGV[1]  the time of the hold   ARGV[2]  its request nonce
@@ -132,6 +147,7 @@ local function credited(KEYS, ARGV)
 end
 
 register('hold', hold_here)
+register('hold_check', hold_check)
 register('release', release)
 register('claim_key', claim_key)
 register('credits', credits)

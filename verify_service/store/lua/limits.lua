@@ -254,3 +254,21 @@ local function acquire(limits, nonce, now, is_told)
   for _, limit in ipairs(exceeded) do exceed(limit, now) end
   return nil, longest, observed, held, nil, judged
 end
+
+-- Judges limits of a check, each for itself: a wrong code is counted where there is room, whatever another says. Returns the
+-- name and wait of the enforced limit that refuses longest (nil where none does), and the places of those with room. The
+-- names of what only watches and would refuse are added to `observed`.
+local function judge_check(limits, now, observed)
+  local refused, longest, open = nil, 0, {}
+  for i, limit in ipairs(limits) do
+    local wait = wait_of(limit, now)
+    if wait == 0 then
+      open[#open + 1] = i
+    elseif not limit.rule.enforced then
+      observed[#observed + 1] = limit.rule.name
+    elseif wait > longest then
+      refused, longest = limit.rule.name, wait
+    end
+  end
+  return refused, longest, open
+end
