@@ -128,9 +128,11 @@ class Line:
             process.wait()
 
     def sent(self) -> str:
-        """The id of a verification whose message the SMSC has taken."""
+        """The id of a verification whose message the SMSC has taken, and whose receipt will be known as its own."""
         started = self.post.bench.service.start("default", a_start(TO))
         assert self.post.settled(started.id) == [("sent", "it", None)]
+        client = self.post.bench.store.link.client()
+        until(lambda: client.keys("vs:{0}:delivery:*"), "the SMSC's id of the message to be written down")
         return started.id
 
     def tell(self) -> None:
