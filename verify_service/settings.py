@@ -5,6 +5,7 @@ a misspelt setting that is silently ignored is a security fault that nobody sees
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -89,10 +90,15 @@ def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Sees to it that processes started inside share their metrics, in a folder that goes away at the end."""
+    """Sees to it that processes started inside share their metrics, in a folder that goes away at the end.
+
+    Raises RuntimeError where it is too late: prometheus_client asks for the folder once, when it is imported.
+    """
     if metrics_dir() is not None:
         yield
         return
+    if "prometheus_client" in sys.modules:
+        raise RuntimeError("metrics were imported before the folder was made in which processes share them")
     with TemporaryDirectory(prefix="verify-metrics-") as folder:
         os.environ[METRICS_DIR] = folder
         try:

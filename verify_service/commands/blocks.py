@@ -8,10 +8,10 @@ import msgspec
 from verify_service import settings
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import ConfigError
-from verify_service.store.blocks import Block, shown, under
 
 if TYPE_CHECKING:
     from verify_service.app import Remote
+    from verify_service.store.blocks import Block
 
 
 @click.group()
@@ -23,6 +23,8 @@ def blocks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def blocks_list(as_json: bool) -> None:
     """Lists the live blocks, the newest first. With what they were made on, and what they did since."""
+    from verify_service.store.blocks import shown, under
+
     service = _remote()
     policy = service.policy
     policy.refresh()
@@ -57,7 +59,9 @@ def _remote() -> "Remote":
     return remote(settings.read())
 
 
-def _lines(block: Block) -> str:
+def _lines(block: "Block") -> str:
+    from verify_service.store.blocks import shown
+
     facts = shown(block)
     return (
         f"{block.id}  {block.place}  rule {block.rule} ({block.mode})  {facts['at']} to {facts['till']}\n"
@@ -69,6 +73,6 @@ def _lines(block: Block) -> str:
     )
 
 
-def _refused(block: Block) -> str:
+def _refused(block: "Block") -> str:
     watched = f"{block.observed} that would have been in observe mode, {block.observed_converted} of them converted"
     return f"{block.refused} starts refused" + (f", {watched}" if block.observed else "")

@@ -2,6 +2,7 @@
 
 import ipaddress
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,9 +12,11 @@ from verify_service.commands.policies import by_option, reason_option
 from verify_service.duration import rfc3339
 from verify_service.errors import Problem
 from verify_service.hints import nearest
-from verify_service.inquiry import Inquiry
 from verify_service.model import Number
 from verify_service.policy.decisions import Decision
+
+if TYPE_CHECKING:
+    from verify_service.inquiry import Inquiry
 
 _COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
 
@@ -77,8 +80,9 @@ def unlock(number: Number, reason: str, by: str) -> None:
     click.echo(f"{number.e164}: {forgotten} counts forgotten")
 
 
-def _inquiry() -> Inquiry:
+def _inquiry() -> "Inquiry":
     from verify_service.app import remote
+    from verify_service.inquiry import Inquiry
 
     service = remote(settings.read())
     live = service.policy

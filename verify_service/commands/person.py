@@ -1,5 +1,7 @@
 """What a person asks of a tenant, from the command line: to see what is held of them, to have it erased."""
 
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
@@ -8,7 +10,9 @@ from verify_service.commands.inquiry import to_option
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.commands.tenants import tenant_option
 from verify_service.model import Number
-from verify_service.people import People
+
+if TYPE_CHECKING:
+    from verify_service.people import People
 
 _tenant = tenant_option("For whom it is held.")
 
@@ -38,8 +42,9 @@ def erase(number: Number, tenant: str, reason: str, by: str) -> None:
     click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
 
 
-def _people() -> People:
+def _people() -> "People":
     from verify_service.app import remote
+    from verify_service.people import People
 
     service = remote(settings.read())
     return People(service.store, service.tagger, service.clock)

@@ -1,7 +1,7 @@
 """How the providers do, for operators: their health, what they answer and how fast, what today has cost."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -9,7 +9,9 @@ import msgspec
 from verify_service import settings
 from verify_service.config import Config, load
 from verify_service.duration import rfc3339
-from verify_service.store.health import State
+
+if TYPE_CHECKING:
+    from verify_service.store.health import State
 
 # The share of errors from which a weight shifts, where there is another provider (docs/delivery.md).
 DOES_BADLY = 0.3
@@ -35,14 +37,14 @@ def providers(as_json: bool) -> None:
             click.echo(line)
 
 
-def _names(config: Config, states: dict[str, State], today: dict[str, dict[str, int]]) -> list[str]:
+def _names(config: Config, states: "dict[str, State]", today: dict[str, dict[str, int]]) -> list[str]:
     """`<provider>/<channel>`, those of the routes first, as written."""
     written = [f"{via.provider}/{route.channel}" for route in config.routes for via in route.via]
     seen = [f"{way.split('/')[0]}/{way.split('/')[2]}" for way in today]
     return list(dict.fromkeys((*written, *states, *seen)))
 
 
-def _shown(name: str, state: State | None, today: dict[str, dict[str, int]]) -> dict[str, Any]:
+def _shown(name: str, state: "State | None", today: dict[str, dict[str, int]]) -> dict[str, Any]:
     provider, channel = name.split("/")
     senders: list[dict[str, Any]] = [
         {

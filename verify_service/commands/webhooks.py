@@ -1,12 +1,16 @@
 """A tenant's dead letters from the command line: list, replay."""
 
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
 from verify_service import settings
 from verify_service.commands.tenants import tenant_option
 from verify_service.duration import rfc3339
-from verify_service.store import Store
+
+if TYPE_CHECKING:
+    from verify_service.store import Store
 
 _tenant = tenant_option("Whose endpoint.")
 
@@ -51,7 +55,7 @@ def replay(tenant: str) -> None:
     click.echo(f"{store.webhooks.replay(now, tenant)} events are tried again")
 
 
-def _at_hand() -> tuple[Store, int]:
+def _at_hand() -> "tuple[Store, int]":
     from verify_service.app import clock_of, store_at_hand
 
     found = settings.read()
