@@ -21,10 +21,6 @@ NOT_CHECKED = "positive_data_acceptance,use_after_free,ensure_resource_availabil
 LONGEST_WAIT_S = 0.05
 
 
-# TOML is text to it.
-schemathesis.serializer.alias("application/toml", "text/plain")
-
-
 @schemathesis.hook
 def before_call(_context: object, case: Any, _kwargs: object) -> None:
     """Keeps runs short and deep: long polls end soon, the inbox is asked for JSON, and half of the fitting starts and

@@ -68,6 +68,10 @@ def test_the_document_is_served_byte_for_byte(client: FlaskClient) -> None:
     assert answer.status_code == 200
     assert answer.mimetype == "application/yaml"
     assert answer.data == (TOP / "openapi.yaml").read_bytes()
+    browser = client.get("/openapi.yaml", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert browser.mimetype == "text/plain"
+    assert browser.data == answer.data
+    assert browser.vary.as_set() == answer.vary.as_set() == {"accept"}
 
 
 def test_the_reference_shows_every_operation(client: FlaskClient) -> None:

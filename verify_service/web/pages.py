@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from flask import Blueprint, Response, abort, render_template
+from flask import Blueprint, Response, abort, render_template, request
 from markupsafe import Markup, escape
 
 from verify_service.web.catalogue import PROBLEMS
@@ -173,9 +173,9 @@ def curl(operation: Operation, body: object = None) -> str:
     parts = [f'curl {method}"$URL{path}"']
     if operation.scope:
         parts.append('-H "Authorization: Bearer $KEY"')
-    success = resolve(next(iter(operation.raw["responses"].values())))
-    if len(success.get("content", {})) > 1:
-        parts.append("-H 'Accept: application/json'")
+    kinds = list(resolve(next(iter(operation.raw["responses"].values()))).get("content", {}))
+    if len(kinds) > 1:
+        parts.append(f"-H 'Accept: {kinds[0]}'")
     if body is not None:
         parts.append("-H 'Content-Type: application/json'")
         parts.append("-d " + shlex.quote(json.dumps(body, ensure_ascii=False)))
@@ -263,8 +263,11 @@ def _render(template: str, slug: str = "") -> str:
 
 @pages.get("/openapi.yaml")
 def openapi() -> Response:
-    """The document itself, byte for byte."""
-    return Response(_OPENAPI.read_bytes(), mimetype="application/yaml")
+    """The document itself, byte for byte; as text for a browser, which would save YAML in place of showing it."""
+    for_people = request.accept_mimetypes.best_match(["application/yaml", "text/html"]) == "text/html"
+    answer = Response(_OPENAPI.read_bytes(), mimetype="text/plain" if for_people else "application/yaml")
+    answer.vary.add("Accept")
+    return answer
 
 
 @pages.get("/docs")
