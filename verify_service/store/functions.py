@@ -8,7 +8,7 @@ import redis
 
 # In this order: each may use what stands before it.
 _SOURCES = (
-    *("common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
+    *("writing", "common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
     *("start", "hold", "check", "cancel", "decisions", "settle", "senders", "health"),
     *("inbox", "policy", "consents", "webhooks"),
 )

@@ -22,10 +22,11 @@ local function make_block(base, rule, chart, seen, now)
 end
 
 local function record_block(base, seen)
-  redis.call('SET', base .. 'block:' .. seen.id, cmsgpack.pack(seen), 'PX', BLOCK_LIFE)
-  redis.call('ZREMRANGEBYSCORE', base .. 'blocks', '-inf', digits(seen.at))
-  redis.call('ZADD', base .. 'blocks', digits(seen.till), seen.id)
-  redis.call('PEXPIRE', base .. 'blocks', BLOCK_LIFE)
+  put(base .. 'block:' .. seen.id, cmsgpack.pack(seen), BLOCK_LIFE)
+  of_type('ZCARD', base .. 'blocks')
+  write('ZREMRANGEBYSCORE', base .. 'blocks', '-inf', digits(seen.at))
+  write('ZADD', base .. 'blocks', digits(seen.till), seen.id)
+  write('PEXPIRE', base .. 'blocks', BLOCK_LIFE)
   -- The next start trims the stream.
   emit(base, '1000000000', seen.at, 'blocked', seen.id,
     {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'till', digits(seen.till)})
@@ -51,10 +52,10 @@ end
 
 -- The block as it stands, or nil where it has ended.
 local function live_block(base, id, now)
-  local packed = redis.call('GET', base .. 'block:' .. id)
+  local packed = get(base .. 'block:' .. id)
   if not packed then return nil end
   local seen = cmsgpack.unpack(packed)
-  local found = redis.call('GET', seen.key)
+  local found = get(seen.key)
   if not found then return nil end
   local chart = chart_of(found)
   local block = chart.block
@@ -94,7 +95,7 @@ local function watch_lift(base, id, now)
   block[TILL], block[MADE], block[TIER] = 0, 0, 0
   save_chart(seen.key, seen.key:match(':(%a)[^:]*$'), chart)
   for level, key in ipairs(seen.within or {}) do
-    local packed = redis.call('GET', key)
+    local packed = get(key)
     if packed then
       local around = chart_of(packed)
       if level == 2 and not is_blocked(around, now) then
@@ -110,8 +111,9 @@ local function watch_lift(base, id, now)
       save_chart(key, level == 1 and 'c' or 'p', around)
     end
   end
-  redis.call('DEL', base .. 'block:' .. id)
-  redis.call('ZREM', base .. 'blocks', id)
+  remove(base .. 'block:' .. id)
+  of_type('ZCARD', base .. 'blocks')
+  write('ZREM', base .. 'blocks', id)
   return seen
 end
 -- blocks: the live blocks of a partition, msgpack each, soonest end first.

@@ -18,7 +18,7 @@ register('cancel', cancel)
 -- read: a verification as it stands.     KEYS[1]  verification:<id>
 -- Answers {record, sealed number or ''}, or false.
 local function read(KEYS)
-  local packed = redis.call('GET', KEYS[1])
+  local packed = get(KEYS[1])
   if not packed then return false end
   local base, id = KEYS[1]:match('^(.-{%d+}:)verification:(.*)$')
   return {packed, sealed_of(base, id, unpack_record(packed))}

@@ -57,7 +57,7 @@ local function save_chart(key, kind, chart)
   local packed = struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
     .. (block and struct.pack(BLOCK_LAYOUT, unpack(block, 1, BLOCK_FIELDS)) or '')
     .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '') .. (chart.used or '')
-  redis.call('SET', key, packed, 'PX', LIFE[kind])
+  put(key, packed, LIFE[kind])
 end
 
 -- Ages all that fades, up to now; no parameter of a rule takes part.

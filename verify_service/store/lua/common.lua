@@ -16,7 +16,11 @@ local function register(name, callback, flags)
         return redis.error_reply('LATE this call was given up by its caller')
       end
     end
-    return callback(KEYS, ARGV)
+    -- Of a call that failed, what it would have written may still wait.
+    discard()
+    local answer = callback(KEYS, ARGV)
+    flush()
+    return answer
   end
   redis.register_function{function_name = 'vs_' .. name .. '_' .. VERSION, callback = in_time, flags = flags or {}}
 end
@@ -37,7 +41,7 @@ local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 -- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on its
 -- way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.
 local function credits_late(base, now)
-  local at = redis.call('GET', base .. 'credited')
+  local at = get(base .. 'credited')
   return at and now - tonumber(at) > 5000 or false
 end
 
@@ -48,12 +52,13 @@ local DECISION_MS = 3600000
 -- partitions, each msgpack}; `judged` are verdicts of limits and rules.
 local function record_decision(base, id, now, tenant, refused, by, wait, context, judged)
   if REHEARSAL then return end
-  local key = base .. 'decision:' .. id
-  redis.call('HSET', key, 'at', digits(now), 'tenant', tenant, 'refused', refused, 'by', by, 'wait', digits(wait),
+  local key, parts = base .. 'decision:' .. id, {}
+  for i, packed in ipairs(context[5] or {}) do parts[2 * i - 1], parts[2 * i] = 'judged:' .. i, packed end
+  of_type('HLEN', key)
+  write('HSET', key, 'at', digits(now), 'tenant', tenant, 'refused', refused, 'by', by, 'wait', digits(wait),
     'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged),
-    'unjudged', table.concat(context[4] or {}, ','))
-  for i, packed in ipairs(context[5] or {}) do redis.call('HSET', key, 'judged:' .. i, packed) end
-  redis.call('PEXPIRE', key, DECISION_MS)
+    'unjudged', table.concat(context[4] or {}, ','), unpack(parts))
+  write('PEXPIRE', key, DECISION_MS)
 end
 
 -- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events that
@@ -61,15 +66,16 @@ end
 local function may_record(base, now, keep_events)
   if REHEARSAL then return false end
   local key = base .. 'decisions:' .. digits(math.floor(now / 60000))
-  local made = redis.call('INCR', key)
-  if made == 1 then redis.call('PEXPIRE', key, 120000) end
+  local made = (tonumber(get(key) or 0) or 0) + 1
+  put(key, digits(made), 120000)
   return made <= math.max(1, keep_events / 6000)
 end
 
 -- A verification's record is one string: numbers, then strings that end with a zero, in the order of `save_record`;
 -- store/records.py knows it as well. Names of fields are the nouns of the API. All times but the first are kept as what
 -- has passed since it.
-local RECORD = '<diiBBBBssssssssssssss'
+local HEAD, TAIL = '<diiBBBBsssssssss', '<ssss'
+local RECORD = HEAD .. 's' .. TAIL:sub(2)
 
 local function unpack_record(packed)
   local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel, status,
@@ -82,7 +88,9 @@ end
 
 -- A verification's record, or nil.
 local function record_of(base, id)
-  local packed = redis.call('GET', base .. 'verification:' .. id)
+  local key = base .. 'verification:' .. id
+  if records[key] then return records[key] end
+  local packed = get(key)
   return packed and unpack_record(packed) or nil
 end
 
@@ -90,14 +98,14 @@ end
 local function save_record(base, id, r, life)
   local key = base .. 'verification:' .. id
   local began = r.created_at
-  local packed = struct.pack(RECORD, began, r.expires_at - began, r.resend_at - began, r.sends, r.wrong, r.checks_max,
-    r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest, r.outbox,
-    r.credits, r.excused, r.test, r.timeline)
-  if life then
-    redis.call('SET', key, packed, 'PX', life)
-  else
-    redis.call('SET', key, packed, 'KEEPTTL')
-  end
+  local head = struct.pack(HEAD, began, r.expires_at - began, r.resend_at - began, r.sends, r.wrong, r.checks_max,
+    r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest)
+  local tail = '\0' .. struct.pack(TAIL, r.credits, r.excused, r.test, r.timeline)
+  local handle = type(r.outbox) == 'table' and r.outbox or nil
+  put(key, handle and head or head .. r.outbox .. tail, life)
+  local waits = writes[places[key]]
+  waits.handle, waits.tail = handle, tail
+  records[key] = r
 end
 
 -- The pointer of a number to what is pending holds an id and, until that has ended, its sealed number.
@@ -108,7 +116,7 @@ local function pointer_of(base, record)
 end
 
 local function pointed_at(pointer)
-  local found = redis.call('GET', pointer)
+  local found = get(pointer)
   return found and found:sub(1, ID), found and found:sub(ID + 1)
 end
 
@@ -128,25 +136,27 @@ end
 
 local function emit(base, keep, at, event, id, fields)
   if REHEARSAL then return end
-  redis.call('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
+  of_type('XLEN', base .. 'events')
+  write('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
     unpack(fields))
 end
 
--- Queues a message for the dispatcher; answers its entry, '' in a rehearsal.
+-- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a rehearsal.
 local function queue(base, ...)
   if REHEARSAL then return '' end
-  return redis.call('XADD', base .. 'outbox', '*', ...)
+  local handle = {}
+  queued[#queued + 1] = {handle, base .. 'outbox', ...}
+  return handle
 end
 
 -- Takes a message out of the outbox that no dispatcher has claimed yet; one that is claimed is settled by its holder.
 local function withdraw(base, record, now)
   local entry = record.outbox
-  if entry == '' then return end
+  if entry == '' or #redis.call('XRANGE', base .. 'outbox', entry, entry) == 0 then return end
   local pending = redis.pcall('XPENDING', base .. 'outbox', 'dispatch', entry, entry, 1)
   if not pending.err and #pending > 0 then return end
-  if redis.call('XDEL', base .. 'outbox', entry) == 1 then
-    note(record, now, 'failed', nil, 'withdrawn before it was sent')
-  end
+  write('XDEL', base .. 'outbox', entry)
+  note(record, now, 'failed', nil, 'withdrawn before it was sent')
 end
 
 -- What ends with a verification, whose record its caller saves: its number's ciphertext, the pointer to it, its unsent
@@ -157,15 +167,15 @@ local function finish(base, id, record, status, now, keep_pointer)
   local pointer = pointer_of(base, record)
   if pointed_at(pointer) ~= id then return end
   if keep_pointer then
-    redis.call('SET', pointer, id, 'KEEPTTL')
+    put(pointer, id)
   else
-    redis.call('DEL', pointer)
+    remove(pointer)
   end
 end
 
 -- The stored answer under an Idempotency-Key: 'new', 'mismatch', or the answer as it was given.
 local function replay_of(key, fingerprint, now)
-  local stored = redis.call('GET', key)
+  local stored = get(key)
   if not stored then return 'new' end
   local kept = cmsgpack.unpack(stored)
   if kept[2] <= now then return 'new' end
@@ -174,5 +184,5 @@ local function replay_of(key, fingerprint, now)
 end
 
 local function remember(key, fingerprint, now, ms, answer)
-  redis.call('SET', key, cmsgpack.pack({fingerprint, now + ms, answer}), 'PX', ms)
+  put(key, cmsgpack.pack({fingerprint, now + ms, answer}), ms)
 end

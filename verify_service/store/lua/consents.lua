@@ -10,9 +10,10 @@ local function consent_key(base, number, tenant) return base .. 'consent:' .. nu
 
 local function write_consent(base, keep, now, number, tenant, state, source, sealed)
   local key = consent_key(base, number, tenant)
-  redis.call('SET', key, state)
-  redis.call('RPUSH', key .. ':trail', sealed)
-  redis.call('LTRIM', key .. ':trail', -TRAIL_MOST, -1)
+  write('SET', key, state)
+  of_type('LLEN', key .. ':trail')
+  write('RPUSH', key .. ':trail', sealed)
+  write('LTRIM', key .. ':trail', -TRAIL_MOST, -1)
   emit(base, keep, now, 'consent', number, {'tenant', tenant, 'number', number, 'state', state, 'source', source})
 end
 
@@ -25,17 +26,21 @@ end
 -- Answers 1, or 0 where the text was heard before.
 local function heard(KEYS, ARGV)
   local base, now, number, state = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), ARGV[3], ARGV[4]
-  if not redis.call('SET', KEYS[1], '', 'NX', 'PX', HEARD_MS) then return 0 end
+  if get(KEYS[1]) then return 0 end
+  put(KEYS[1], '', HEARD_MS)
   local after = 7 + 2 * tonumber(ARGV[6])
   for i = 7, after - 1, 2 do
     -- What was said before is no news: a trail is not for filling up.
-    if state ~= '' and redis.call('GET', consent_key(base, number, ARGV[i])) ~= state then
+    if state ~= '' and get(consent_key(base, number, ARGV[i])) ~= state then
       write_consent(base, ARGV[2], now, number, ARGV[i], state, ARGV[5], ARGV[i + 1])
     end
   end
   if ARGV[after] then
     local answered = base .. 'answered:' .. number .. ':' .. ARGV[after]
-    if redis.call('SET', answered, '', 'NX', 'PX', ANSWERED_MS) then queue(base, unpack(ARGV, after + 1)) end
+    if not get(answered) then
+      put(answered, '', ANSWERED_MS)
+      queue(base, unpack(ARGV, after + 1))
+    end
   end
   return 1
 end
@@ -77,9 +82,9 @@ end
 -- Answers 1.
 local function erase(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
-  for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
-  redis.call('UNLINK', KEYS[1] .. ':trail', KEYS[1] .. ':unclear')
-  if redis.call('GET', KEYS[1]) ~= 'out' then redis.call('DEL', KEYS[1]) end
+  for i = 2, #KEYS do write('UNLINK', KEYS[i]) end
+  write('UNLINK', KEYS[1] .. ':trail', KEYS[1] .. ':unclear')
+  if get(KEYS[1]) ~= 'out' then remove(KEYS[1]) end
   emit(base, ARGV[2], tonumber(ARGV[1]), 'erased', ARGV[3], {'tenant', ARGV[4], 'number', ARGV[3], 'by', ARGV[5],
     'reason', ARGV[6]})
   return 1

@@ -36,11 +36,7 @@ local function save_counts(limit, life)
   local packed = string.char(windows, past and 1 or 0)
     .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
     .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.log or '')
-  if life then
-    redis.call('SET', limit.key, packed, 'PX', life)
-  else
-    redis.call('SET', limit.key, packed, 'KEEPTTL')
-  end
+  put(limit.key, packed, life)
 end
 
 -- When the hit at a place of the log was, 1 being the newest; nil where there are fewer.
@@ -108,15 +104,16 @@ end
 
 -- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
 local function give_back(base, key, nonce, at, cost)
-  local found = redis.call('GET', key)
+  local found = get(key)
   if not found then return end
   local limit = {key = key}
   open_counts(limit, found)
   local counters = limit.counters or {}
   limit.log = log_without(limit.log or '', nonce)
   -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
-  if #counters > 0
-    and redis.call('SET', base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce, '', 'NX', 'PX', 600000) then
+  local given = base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce
+  if #counters > 0 and not get(given) then
+    put(given, '', 600000)
     for i = 1, #counters, 4 do
       local back = counters[i + 1] - floor(at / (counters[i] * 1000))
       local field = back == 0 and i + 2 or i + 3
@@ -124,7 +121,7 @@ local function give_back(base, key, nonce, at, cost)
     end
   end
   if #counters == 0 and limit.log == '' and not limit.past then
-    redis.call('DEL', key)
+    remove(key)
   else
     save_counts(limit)
   end

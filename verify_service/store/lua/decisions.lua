@@ -45,8 +45,8 @@ end
 -- Answers {kind, wait_ms}: opted-out, unreachable, sends-exhausted, cooldown, or '' where nothing does.
 local function explain_pending(KEYS, ARGV)
   local now, base = tonumber(ARGV[1]), KEYS[1]:match('^(.-{%d+}:)')
-  if redis.call('GET', KEYS[2]) == 'out' then return {'opted-out', 0} end
-  local lost = unreachable_for(redis.call('GET', KEYS[3]), now)
+  if get(KEYS[2]) == 'out' then return {'opted-out', 0} end
+  local lost = unreachable_for(get(KEYS[3]), now)
   if lost > 0 then return {'unreachable', lost} end
   local id = pointed_at(KEYS[1])
   local old = id and record_of(base, id)
@@ -66,7 +66,10 @@ local function unlock(KEYS, ARGV)
   local fields = {}
   for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
   local forgotten = 0
-  for i = 2, #KEYS do forgotten = forgotten + redis.call('DEL', KEYS[i]) end
+  for i = 2, #KEYS do
+    forgotten = forgotten + redis.call('EXISTS', KEYS[i])
+    write('DEL', KEYS[i])
+  end
   emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'unlocked', ARGV[3], fields)
   return forgotten
 end

@@ -59,7 +59,7 @@ local function move(base, now, record, waiting, shut)
   local to = sealed_of(base, about[1], record)
   -- Another outbox entry: a resend has brought another message meanwhile.
   if record.outbox ~= about[2] or to == '' then return false end
-  if redis.call('GET', base .. 'consent:' .. about[4] .. ':' .. about[3]) == 'out' then return false end
+  if get(base .. 'consent:' .. about[4] .. ':' .. about[3]) == 'out' then return false end
   for i = 1, #fields, 2 do
     if fields[i] == 'tried' then
       tried = fields[i + 1] .. ',' .. tried
@@ -76,10 +76,10 @@ local function move(base, now, record, waiting, shut)
 end
 
 local function take_waiting(base, entry)
-  local packed = redis.call('GET', base .. 'waiting:' .. entry)
-  redis.call('ZREM', base .. 'waiting', entry)
+  local packed = get(base .. 'waiting:' .. entry)
+  if redis.call('ZSCORE', base .. 'waiting', entry) then write('ZREM', base .. 'waiting', entry) end
   if not packed then return nil end
-  redis.call('DEL', base .. 'waiting:' .. entry)
+  remove(base .. 'waiting:' .. entry)
   return cmsgpack.unpack(packed)
 end
 
@@ -90,31 +90,27 @@ end
 
 -- The first time, for an hour; again while that is remembered, for a day. Two that say so of one message say it once.
 local function mark_unreachable(now, key)
-  local found, times = redis.call('GET', key), 1
+  local found, times = get(key), 1
   if unreachable_for(found, now) > 0 then return end
   if found then times = tonumber(found:match(' (%d+)$')) + 1 end
-  redis.call('SET', key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 'PX', 2 * DAY_MS)
+  put(key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 2 * DAY_MS)
 end
 
 -- sent: writes down whose message a provider's id names. Called by the dispatcher.
 --   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   ARGV[1]  the delivery, msgpack   ARGV[2]  its life in ms
 -- Answers the receipt that came before, or false. It is kept all the same: who could not apply it calls again.
 local function sent(KEYS, ARGV)
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return redis.call('GET', KEYS[2])
+  put(KEYS[1], ARGV[1], tonumber(ARGV[2]))
+  return get(KEYS[2])
 end
 
 -- delivery: whose message a receipt is about. Called by whoever gets the receipt.
 --   KEYS as of `sent`   ARGV[1]  status   ARGV[2]  the receipt, msgpack
 -- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written down.
 local function delivery(KEYS, ARGV)
-  local found = redis.call('GET', KEYS[1])
+  local found = get(KEYS[1])
   if found then return found end
-  if ARGV[1] == 'delivered' then
-    redis.call('SET', KEYS[2], ARGV[2], 'PX', EARLY_MS)
-  elseif ARGV[1] == 'failed' then
-    redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', EARLY_MS)
-  end
+  if ARGV[1] == 'delivered' or ARGV[1] == 'failed' and not get(KEYS[2]) then put(KEYS[2], ARGV[2], EARLY_MS) end
   return false
 end
 
@@ -125,11 +121,11 @@ end
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
   local now, keep, about, provider, status, reason = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-  local said, at, priced = (redis.call('GET', KEYS[1]) or ''):match('^(%a*) ?(%d*) ?(1?)$')
+  local said, at, priced = (get(KEYS[1]) or ''):match('^(%a*) ?(%d*) ?(1?)$')
   if said == 'delivered' or said == status then return '' end
   local price = priced == '' and ARGV[9] or ''
   local fate = status == 'failed' and table.concat({status, digits(now), price ~= '' and '1' or ''}, ' ') or status
-  redis.call('SET', KEYS[1], fate, 'PX', FATE_MS)
+  put(KEYS[1], fate, FATE_MS)
   -- A day's sums have each message once, by its last word.
   local corrects = said == 'failed' and math.floor((tonumber(at) or 0) / DAY_MS) == math.floor(now / DAY_MS)
   local entry, number, channel = about[2], about[4], about[5]
@@ -137,10 +133,10 @@ local function receipt(KEYS, ARGV)
   local event = status
   if status == 'delivered' then
     take_waiting(base, entry)
-    redis.call('DEL', base .. 'unreachable:' .. number .. ':' .. channel)
+    remove(base .. 'unreachable:' .. number .. ':' .. channel)
   else
     if permanent then mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel) end
-    local packed = redis.call('GET', base .. 'waiting:' .. entry)
+    local packed = get(base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
     if packed and cmsgpack.unpack(packed)[1] == tag then
       local record = record_of(base, about[1])

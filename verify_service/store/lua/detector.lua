@@ -192,7 +192,7 @@ end
 
 local function count_volume(state)
   -- With the first start of a country's hour: often enough to keep it alive.
-  if state[1][THIS] == 0 then redis.call('SET', state.since, digits(state.began), 'PX', LIFE.p) end
+  if state[1][THIS] == 0 then put(state.since, digits(state.began), LIFE.p) end
   for level = 1, #state do
     local chart = state[level]
     chart[THIS], chart[SIX] = chart[THIS] + 1, chart[SIX] + 1
@@ -213,7 +213,7 @@ local function watch_admit(state, nonce)
   local now, flag = state.now, 't'
   if state.of_ip then
     local first, starts, won = struct.unpack(TRUST, state.of_ip)
-    redis.call('SET', state.keys[5], struct.pack(TRUST, first, starts + 1, won), 'PX', TRUST_LIFE)
+    put(state.keys[5], struct.pack(TRUST, first, starts + 1, won), TRUST_LIFE)
   end
   if state.trusted then
     flag = '-'

@@ -90,7 +90,7 @@ local function pulse(KEYS, ARGV)
   local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
   for i = 1, #flat, 2 do
     states[flat[i]] = health_of(flat[i + 1], now)
-    if not states[flat[i]] then redis.call('HDEL', KEYS[1], flat[i]) end
+    if not states[flat[i]] then write('HDEL', KEYS[1], flat[i]) end
   end
   for _, report in ipairs(cmsgpack.unpack(ARGV[3])) do
     local name = report[1]
@@ -139,12 +139,13 @@ local function pulse(KEYS, ARGV)
       state.probed, probe = now, 1
     end
     rows[#rows + 1] = {name, state.factor, probe, state.up or 0}
-    redis.call('HSET', KEYS[1], name, cmsgpack.pack(state))
+    write('HSET', KEYS[1], name, cmsgpack.pack(state))
   end
-  redis.call('PEXPIRE', KEYS[1], HEALTH_LIFE)
+  write('PEXPIRE', KEYS[1], HEALTH_LIFE)
   local costs = cmsgpack.unpack(ARGV[5])
-  for i = 1, #costs, 2 do redis.call('HINCRBY', KEYS[2], costs[i], costs[i + 1]) end
-  if #costs > 0 then redis.call('PEXPIRE', KEYS[2], COSTS_LIFE) end
+  if #costs > 0 then of_type('HLEN', KEYS[2]) end
+  for i = 1, #costs, 2 do write('HINCRBY', KEYS[2], costs[i], costs[i + 1]) end
+  if #costs > 0 then write('PEXPIRE', KEYS[2], COSTS_LIFE) end
   return {rows, shifts}
 end
 

@@ -112,7 +112,7 @@ end
 -- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
-  local last = redis.call('GET', KEYS[2]) or '-'
+  local last = get(KEYS[2]) or '-'
   local from = last == '-' and '-' or '(' .. last
   local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[1])
   local answer = {#entries == tonumber(ARGV[1]) and 1 or 0}
@@ -135,14 +135,14 @@ local function credits(KEYS, ARGV)
       answer[#answer + 1] = {'', 'receipt', fields[20], table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
     end
   end
-  if last ~= '-' then redis.call('SET', KEYS[2], last, 'PX', 604800000) end
+  if last ~= '-' then put(KEYS[2], last, 604800000) end
   return answer
 end
 
 -- credited: approvals of all partitions up to a time have been credited in this one. Called by the dispatcher.
 --   KEYS[1]  credited     ARGV[1]  the time
 local function credited(KEYS, ARGV)
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', 3600000)
+  put(KEYS[1], ARGV[1], 3600000)
   return 1
 end
 

@@ -4,7 +4,7 @@
 --   ARGV[1]  channel to wake   ARGV[2]  what to say there   ARGV[3]  '1' where behaviour was consulted
 --   ARGV[4]  life in ms        ARGV[…]  a sealed message each
 -- Answers {'put'} or {'behave', <sealed rules>}.
-local function put(KEYS, ARGV)
+local function put_messages(KEYS, ARGV)
   if ARGV[3] ~= '1' then
     local rules = redis.call('HGET', KEYS[3], 'rules')
     if rules then return {'behave', rules} end
@@ -30,5 +30,5 @@ local function take(KEYS, ARGV)
   return 1
 end
 
-register('put', put)
+register('put', put_messages)
 register('take', take)

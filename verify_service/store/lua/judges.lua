@@ -19,7 +19,7 @@ local function judges_of(keys, KEYS, first, ARGV, ahead)
       limits[#limits + 1] = limit
     end
   end
-  local found = #keys > 0 and redis.call('MGET', unpack(keys)) or {}
+  local found = #keys > 0 and mget(keys) or {}
   for i, limit in ipairs(limits) do open_counts(limit, found[places[i]]) end
   return limits, watches, found
 end

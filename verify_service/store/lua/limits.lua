@@ -52,7 +52,7 @@ local function read_limits(limits)
   local keys = {}
   for i, limit in ipairs(limits) do keys[i] = limit.key end
   if #keys == 0 then return end
-  local found = redis.call('MGET', unpack(keys))
+  local found = mget(keys)
   for i, limit in ipairs(limits) do open_counts(limit, found[i]) end
 end
 
@@ -150,12 +150,12 @@ end
 
 -- Ends the days before this one for a budget, with the first start of the day, right after `wait_of`.
 local function begin_day(limit, now)
-  all_of(limit)
+  local all = all_of(limit)
   local messages, before = limit.usual / limit.rule.cost, limit.past and limit.past[MESSAGES] or 0
   limit.past = {limit.usual, messages, floor(now / DAY_MS), 0}
-  redis.call('HSETNX', limit.all_key, 'since', digits(now))
-  redis.call('HINCRBYFLOAT', limit.all_key, 'messages', messages - before)
-  redis.call('PEXPIRE', limit.all_key, USUAL_LIFE)
+  all.since, all.messages = all.since or now, all.messages + messages - before
+  write('HSET', limit.all_key, 'since', digits(all.since), 'messages', string.format('%.17g', all.messages))
+  write('PEXPIRE', limit.all_key, USUAL_LIFE)
 end
 
 -- Notes what a budget only observed to be too much, right after `wait_of`: people got it, so it says what is usual.

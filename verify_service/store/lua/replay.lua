@@ -32,6 +32,7 @@ local function replay(KEYS, ARGV)
         answers[i] = {'unknown'}
       end
     end
+    flush()
   end
   return answers
 end

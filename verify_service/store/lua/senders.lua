@@ -6,10 +6,10 @@
 local function reserve(KEYS, ARGV)
   local clock = redis.call('TIME')
   local now = clock[1] * 1000000 + clock[2]
-  local free = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+  local free = math.max(now, tonumber(get(KEYS[1]) or 0))
   if free - now > tonumber(ARGV[3]) * 1000 then return -1 end
   local after = free + ARGV[1] * ARGV[2]
-  redis.call('SET', KEYS[1], digits(after), 'PX', math.ceil((after - now) / 1000) + 1000)
+  put(KEYS[1], digits(after), math.ceil((after - now) / 1000) + 1000)
   return free - now
 end
 

@@ -10,14 +10,15 @@ local TOLD_MS = 60000
 local function settle(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local about = cmsgpack.unpack(ARGV[2])
-  local entry, fields = about[2], nil
-  if ARGV[3] ~= '' then fields = redis.call('XRANGE', KEYS[1], entry, entry) end
-  redis.call('XACK', KEYS[1], 'dispatch', entry)
-  if redis.call('XDEL', KEYS[1], entry) == 0 then return 0 end
+  local entry = about[2]
+  local fields = redis.call('XRANGE', KEYS[1], entry, entry)
+  write('XACK', KEYS[1], 'dispatch', entry)
+  if #fields == 0 then return 0 end
+  write('XDEL', KEYS[1], entry)
   local due, tag, provider, tried, within, life
-  if fields then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
+  if ARGV[3] ~= '' then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
   -- On a cluster the receipt may have come between the dispatcher's two calls.
-  if fields and #fields == 1 and redis.call('GET', base .. 'fate:' .. tag) ~= 'delivered' then
+  if tag and get(base .. 'fate:' .. tag) ~= 'delivered' then
     local kept, again = {}, false
     for i = 1, #fields[1][2], 2 do
       local name, value = fields[1][2][i], fields[1][2][i + 1]
@@ -26,9 +27,10 @@ local function settle(KEYS, ARGV)
     end
     if not again then kept[#kept + 1], kept[#kept + 2] = 'since', ARGV[4] end
     local waiting = cmsgpack.pack({tag, provider, tried, within, about, kept})
-    redis.call('SET', base .. 'waiting:' .. entry, waiting, 'PX', life)
-    redis.call('ZADD', base .. 'waiting', due, entry)
-    redis.call('PEXPIRE', base .. 'waiting', DAY_MS)
+    put(base .. 'waiting:' .. entry, waiting, life)
+    of_type('ZCARD', base .. 'waiting')
+    write('ZADD', base .. 'waiting', due, entry)
+    write('PEXPIRE', base .. 'waiting', DAY_MS)
   end
   for i = 4, #ARGV, 4 do
     tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], about, ARGV[i + 2], ARGV[i + 3])
@@ -42,10 +44,9 @@ end
 local function report(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local told = base .. 'told:' .. ARGV[3]
-  if not redis.call('SET', told, '', 'NX', 'PX', TOLD_MS) then
-    redis.call('PEXPIRE', told, TOLD_MS)
-    return 0
-  end
+  local again = get(told)
+  put(told, '', TOLD_MS)
+  if again then return 0 end
   for i = 4, #ARGV, 4 do
     tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], cmsgpack.unpack(ARGV[2]), ARGV[i + 2], ARGV[i + 3])
   end

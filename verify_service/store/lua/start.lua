@@ -159,7 +159,7 @@ local function start(KEYS, ARGV)
       'to', sealed, unpack(message))
   end
   save_record(base, id, record, record.expires_at - now + keep_ms)
-  redis.call('SET', pointer, id .. sealed, 'PX', record.expires_at - now)
+  put(pointer, id .. sealed, record.expires_at - now)
 
   local answer = {resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,
     record.checks_max - record.wrong, record.sends_max - record.sends, channel, observed}

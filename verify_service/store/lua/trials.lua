@@ -12,9 +12,11 @@ local KINDS = {'c', 'p', 'b'}
 -- Takes a trial back, once: it was refused elsewhere, or was a resend.
 local function watch_undo(key, nonce, at)
   local keys, _, base = parts_of(key)
-  if not redis.call('SET', base .. 'given:watch:' .. nonce, '', 'NX', 'PX', 600000) then return end
+  local given = base .. 'given:watch:' .. nonce
+  if get(given) then return end
+  put(given, '', 600000)
   for i, kind in ipairs(KINDS) do
-    local packed = redis.call('GET', keys[i])
+    local packed = get(keys[i])
     if packed then
       local chart = chart_of(packed)
       local place = place_of(chart, floor(at / SLOT))
@@ -47,7 +49,7 @@ local function watch_wrong(key, at)
   local keys, flag = parts_of(key)
   if flag ~= 't' then return end
   for i, kind in ipairs(KINDS) do
-    local packed = redis.call('GET', keys[i])
+    local packed = get(keys[i])
     if packed then
       local chart = chart_of(packed)
       recount(chart, at, -1)
@@ -61,18 +63,18 @@ local function corrected(credits) return (credits:gsub(':t,', ':m,')) end
 
 -- Remembers that a number (once: of it only the time matters) or an address converted.
 local function trust(keys, found, now)
-  if not found[4] then redis.call('SET', keys[4], struct.pack(TRUST, now, 0, 1), 'PX', TRUST_LIFE) end
+  if not found[4] then put(keys[4], struct.pack(TRUST, now, 0, 1), TRUST_LIFE) end
   if not keys[5] then return end
   local first, starts, won = now, 1, 0
   if found[5] then first, starts, won = struct.unpack(TRUST, found[5]) end
   if starts > 200 then starts, won = starts / 2, won / 2 end
-  redis.call('SET', keys[5], struct.pack(TRUST, first, starts, won + 1), 'PX', TRUST_LIFE)
+  put(keys[5], struct.pack(TRUST, first, starts, won + 1), TRUST_LIFE)
 end
 
 -- An approval at `now` of the start that was counted at `at`.
 local function watch_won(key, at, now)
   local keys, flag = parts_of(key)
-  local found = redis.call('MGET', unpack(keys))
+  local found = mget(keys)
   for i = 1, flag == '-' and 0 or 3 do
     if found[i] then
       local chart = chart_of(found[i])
@@ -118,7 +120,7 @@ local function usual_habit(base, credits, now, is_wrong)
   local rule, prefix = credits:match('watch:([^:]*):[^:]*:([^:]*):')
   if not rule then return nil end
   local own, all = base .. 'habit:' .. rule .. ':' .. prefix, base .. 'habit:' .. rule .. ':*'
-  local found = redis.call('MGET', own, all)
+  local found = mget({own, all})
   local approved, wrong = habit_of(found[1], now)
   local approvals, wrongs = habit_of(found[2], now)
   if is_wrong then
@@ -126,8 +128,8 @@ local function usual_habit(base, credits, now, is_wrong)
   else
     approved, approvals = approved + 1, approvals + 1
   end
-  redis.call('SET', own, struct.pack(HABIT, now, approved, wrong), 'PX', LIFE.p)
-  redis.call('SET', all, struct.pack(HABIT, now, approvals, wrongs), 'PX', LIFE.p)
+  put(own, struct.pack(HABIT, now, approved, wrong), LIFE.p)
+  put(all, struct.pack(HABIT, now, approvals, wrongs), LIFE.p)
   local expected = (approved + 1) / (approvals + 50) * wrongs
   -- Three standard deviations of both, and three more.
   return wrong <= expected + 3 * (expected + expected * expected / (approved + 1)) ^ 0.5 + 3

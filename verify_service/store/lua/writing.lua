@@ -1,0 +1,67 @@
+-- writing: a call reads, computes and packs first, and writes last, all at once: an error in it leaves nothing behind.
+-- What it writes waits here, in order. So every function of a verification writes by these, and reads strings by them:
+-- they see what waits. What is written by type rather than by SET or DEL has been read by type before, in the same call.
+
+-- `writes` are commands, `queued` what goes into the outbox: {handle, stream, field, value, …}; `values` and `records` are
+-- strings and records as they will stand, false where there will be none; `places` says where a string's SET waits.
+local writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+
+local function discard()
+  writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+end
+
+local function write(...) writes[#writes + 1] = {...} end
+
+local function get(key)
+  local value = values[key]
+  if value ~= nil then return value end
+  return redis.call('GET', key)
+end
+
+local function mget(keys)
+  local found = redis.call('MGET', unpack(keys))
+  if next(values) then
+    for i, key in ipairs(keys) do
+      if values[key] ~= nil then found[i] = values[key] end
+    end
+  end
+  return found
+end
+
+-- `life` is in milliseconds, nil where the key keeps the one it has.
+local function put(key, value, life)
+  -- Of what the server would refuse: it would be too late then.
+  if life and not (life >= 1 and life < 1e15 and life % 1 == 0) then error('no life of a key: ' .. tostring(life)) end
+  values[key] = value
+  local waits = writes[places[key]]
+  if not waits then
+    places[key] = #writes + 1
+    write('SET', key, value, life and 'PX' or 'KEEPTTL', life)
+    return
+  end
+  waits[3] = value
+  if life then waits[4], waits[5] = 'PX', life end
+end
+
+local function remove(key)
+  values[key], places[key] = false, nil
+  write('DEL', key)
+end
+
+-- Has an error come now where a key is of another type than `command`, which reads it, is for.
+local function of_type(command, key)
+  if known[key] then return end
+  redis.call(command, key)
+  known[key] = true
+end
+
+-- Writes all that waits. The outbox comes first, because it says what a record is to name: an entry's `tail` is what stands
+-- in the record behind it.
+local function flush()
+  for _, entry in ipairs(queued) do entry[1].entry = redis.call('XADD', entry[2], '*', unpack(entry, 3)) end
+  for _, waits in ipairs(writes) do
+    if waits.handle then waits[3] = waits[3] .. waits.handle.entry .. waits.tail end
+    redis.call(unpack(waits))
+  end
+  discard()
+end
