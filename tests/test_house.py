@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 # Lowest first. A room may import from itself and from what stands before it.
 ROOMS = [
     ["model", "errors"],
-    ["adapters", "codes", "duration", "hints", "messages", "phone", "recipient", "signing"],
+    ["adapters", "addresses", "codes", "duration", "hints", "messages", "phone", "recipient", "signing"],
     ["routing"],
     ["settings", "config"],
     ["simulate"],

@@ -23,6 +23,7 @@ def test_the_shipped_policy_is_the_promised_one() -> None:
         ("number", ("number",), "starts", ((5, 10 * minute), (10, day)), False),
         ("number-wrong-codes", ("number",), "wrong-codes", ((10, hour), (20, day)), False),
         ("ip", ("ip",), "starts", ((100, hour), (500, day)), True),
+        ("network", ("network",), "starts", ((200, hour), (1000, day)), True),
         ("ip-wrong-codes", ("ip",), "wrong-codes", ((60, hour), (200, day)), False),
     ]
     assert {limit.mode for limit in policy.limit} == {"enforce"}

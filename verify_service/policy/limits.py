@@ -1,11 +1,11 @@
 """Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
+from verify_service import addresses
 from verify_service.codes import Tagger
 from verify_service.model import Number
 from verify_service.policy.budgets import Budget, micro
@@ -166,9 +166,9 @@ def facts_of(
 ) -> dict[str, str | None]:
     """The dimensions of a request, in clear; they leave this process only as tags.
 
-    An IPv6 address counts as its /64, because one subscriber owns all of it; the network is the /24 or /64.
+    `ip` and `network` are what `addresses.counted` makes of the address.
     """
-    counted, network = _address(ip)
+    counted, network = addresses.counted(ip) if ip is not None else (None, None)
     return {
         "tenant": tenant,
         "purpose": purpose,
@@ -179,16 +179,3 @@ def facts_of(
         "country": (number.country or None) if number else None,
         "line_type": number.line_type if number else None,
     }
-
-
-def _address(ip: str | None) -> tuple[str | None, str | None]:
-    if ip is None:
-        return None, None
-    address = ipaddress.ip_address(ip)
-    if address.version == 6 and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.version == 4:
-        text = str(address)
-        return text, f"{text[: text.rindex('.')]}.0/24"
-    network = str(ipaddress.ip_network((address, 64), strict=False))
-    return network, network

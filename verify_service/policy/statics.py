@@ -5,12 +5,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from verify_service import addresses
 from verify_service.model import Number
 from verify_service.policy.sections import Entries, Policy
 
 Word = Literal["pass", "refuse", "observe"]
 _HIDDEN_DIGITS = 3
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class StaticVerdict(NamedTuple):
@@ -125,23 +125,20 @@ class _List:
         if self._prefixes and e164.startswith(self._prefixes):
             prefix = next(prefix for prefix in self._prefixes if e164.startswith(prefix))
             return prefix if len(prefix) <= len(e164) - _HIDDEN_DIGITS else "the number"
-        return self._network(_normal(ip)) if ip is not None and self._networks else None
+        if ip is None or not self._networks:
+            return None
+        # A list may name the IPv4 address that an IPv6 one stands for, or the prefix of all that stand for one.
+        return next(filter(None, map(self._network, addresses.spellings(ip))), None)
 
     def _email(self, address: str) -> str | None:
         domain = address[address.rindex("@") :]
         return domain if domain in self._numbers else "the email address" if address in self._numbers else None
 
-    def _network(self, address: _Address) -> str | None:
+    def _network(self, address: addresses.Address) -> str | None:
         for (version, shift), starts in self._networks.items():
             if version == address.version and (found := starts.get(int(address) >> shift)):
                 return found if shift else "the address"
         return None
-
-
-def _normal(ip: str) -> _Address:
-    address = ipaddress.ip_address(ip)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def sentence(name: str, verdict: Word, evidence: dict[str, str]) -> str:
