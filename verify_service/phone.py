@@ -1,6 +1,7 @@
 """Phone numbers: the one file that knows phonenumbers."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import phonenumbers
@@ -8,9 +9,13 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.model import Number
+from verify_service.typed import plain
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_NATIONAL = re.compile(r"[0-9 ()./-]{2,32}")
+# What `typed.plain` leaves of a number: one plus, or none, digits and what people set them apart with.
+_WRITTEN = re.compile(r"(?i:tel:)?[ (\[]*(\+?)([0-9 \t()\[\]./-]*)")
+_SET_APART = re.compile(r"[^0-9]")
+_TRUNK = re.compile(r"([^(]*)\( *0 *\)")
 _LINE_TYPES = {
     value: name.lower().replace("_", "-")
     for name, value in vars(PhoneNumberType).items()
@@ -18,33 +23,52 @@ _LINE_TYPES = {
 }
 LINE_TYPES = frozenset(_LINE_TYPES.values()) - {"unknown"}
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
+_COUNTRY_CODES = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 
 
 def parse(to: str, region: str | None) -> Number:
-    """A number that exists in its country's plan.
+    """A number that exists in its country's plan, read as libphonenumber reads what people write.
 
-    `to` is E.164, or a national number (ASCII digits with spaces, brackets, dots, slashes or hyphens) with `region`,
-    an ISO 3166 code. Raises InvalidNumber (`not-a-number`, `impossible`) or InvalidRequest for an unknown region.
+    `to` is international, with `+`, or as it is dialled in `region`, an ISO 3166 code: national, or `00` and the
+    country code. Spaces, dashes, dots, slashes, brackets, a trunk `(0)`, `tel:` and characters that cannot be seen are
+    taken away; digits may be of any script. Letters, extensions and a second number are not. Raises InvalidNumber
+    (`not-a-number`, `impossible`) or InvalidRequest for an unknown region.
     """
     if region is not None and region not in REGIONS:
         raise InvalidRequest("region", "is not an ISO 3166 country code with a numbering plan, such as US")
-    if to.startswith("+"):
-        if not _E164.fullmatch(to):
-            raise InvalidNumber("not-a-number", _e164_hint(to))
-    elif region is None:
-        raise InvalidNumber(
-            "not-a-number", "Write the number in E.164 (+ and the country code first), or send its `region` as well."
-        )
-    elif not _NATIONAL.fullmatch(to):
-        raise InvalidNumber("not-a-number", "A national number has the digits 0-9, spaces and ( ) - . / only.")
-    return _parse(to, region)
+    found = _WRITTEN.fullmatch(plain(to))
+    if not found:
+        raise InvalidNumber("not-a-number", "A number has digits, spaces and + ( ) - . / only, and no extension.")
+    if not found[1] and region is None:
+        raise InvalidNumber("not-a-number", "Write the number with + and its country code, or send its `region` too.")
+    refused = None
+    for reading in _readings(*found.groups()):
+        try:
+            return _parse(reading, None if reading.startswith("+") else region)
+        except InvalidNumber as error:
+            if refused is None or error.members["reason"] == "impossible":
+                refused = error
+    raise refused or InvalidNumber("not-a-number", "There are no digits in this number.")
 
 
-def _e164_hint(to: str) -> str:
-    squeezed = re.sub(r"[ ().\-/]", "", to)
-    if squeezed != to and _E164.fullmatch(squeezed):
-        return "E.164 has no spaces or punctuation after the +; send the digits alone."
-    return "E.164 is a + and 7 to 15 of the digits 0-9, the first one not 0."
+def _readings(plus: str, written: str) -> Iterator[str]:
+    """What a number may mean, likeliest first. A zero in brackets is not dialled from abroad, but in a country whose
+    numbers begin with one."""
+    trunk = _TRUNK.match(written)
+    rest = [written[: trunk.end(1)] + written[trunk.end() :]] if trunk and _begins(plus, trunk[1]) else []
+    for text in (*rest, written):
+        digits = _SET_APART.sub("", text)
+        if digits:
+            yield plus + digits
+        if not plus and digits.startswith("00"):
+            yield "+" + digits[2:]
+
+
+def _begins(plus: str, written: str) -> bool:
+    """Whether nothing of the number itself stands there yet: no more than a country code."""
+    digits = _SET_APART.sub("", written)
+    code = digits if plus else digits.removeprefix("00")
+    return not digits or ((plus != "" or code != digits) and code in _COUNTRY_CODES)
 
 
 @lru_cache(maxsize=4096)
@@ -64,6 +88,8 @@ def _prefix(parsed: phonenumbers.PhoneNumber) -> str:
 @lru_cache(maxsize=4096)
 def _parse(to: str, region: str | None) -> Number:
     try:
+        if region is None and not _E164.fullmatch(to):
+            raise phonenumbers.NumberParseException(0, "")
         parsed = phonenumbers.parse(to, region)
     except phonenumbers.NumberParseException:
         raise InvalidNumber("not-a-number", "This is not a phone number of any country.") from None

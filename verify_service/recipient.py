@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import email_validator
 from email_validator import EmailNotValidError, validate_email
 
 from verify_service import phone
@@ -10,15 +11,21 @@ from verify_service.model import Number
 
 EMAIL = "email"
 _ENCODED = "=?"
+# Names that no mail on the internet reaches (RFC 6761, 6762), but tests and mail servers in a house do.
+_HOUSE = ("test", "local")
+email_validator.SPECIAL_USE_DOMAIN_NAMES = [
+    name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in _HOUSE
+]
 
 
 def parse(to: str, region: str | None) -> Number:
     """The recipient. A number is what `phone.parse` takes.
 
     An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
-    comments or IP address, and no beginning of an encoded word (RFC 2047), which would be read as other addresses. The
-    mailbox must be ASCII and stays as it was written, though upper and lower case make no difference to whose it is
-    (`codes.Tagger.number`). Raises InvalidNumber, or InvalidRequest for a bad region.
+    comments or IP address, no domain that is set apart for no mail at all (`.invalid`, `.localhost`, `.onion`), and no
+    beginning of an encoded word (RFC 2047), which would be read as other addresses. The mailbox must be ASCII and stays
+    as it was written, though upper and lower case make no difference to whose it is (`codes.Tagger.number`). Raises
+    InvalidNumber, or InvalidRequest for a bad region.
     """
     if "@" not in to:
         return phone.parse(to, region)

@@ -48,7 +48,12 @@ def refusal(refused: Refused, decision: str, allows: Mapping[str, str]) -> Probl
                 decision=decision,
             )
         case "checks-exhausted":
-            return ChecksExhausted("Too many wrong codes were tried; start a new verification.", retry_after=seconds)
+            at_once = refused.wait == 0
+            when = "at once" if at_once else f"in {seconds} s"
+            return ChecksExhausted(
+                f"Too many wrong codes were tried; a new verification can be started {when}.",
+                retry_after=0 if at_once else seconds,
+            )
         case "opted-out":
             return OptedOut("This number has opted out of messages.", decision=decision)
         case "mismatch":

@@ -19,6 +19,14 @@ Spec = tuple[str, bool, bool, tuple[tuple[int, int], ...]]
 """(name, enforced, net, ((hits, milliseconds), …)), as the scripts take a limit."""
 
 
+class ByNumber(NamedTuple):
+    """Limits by number, as (spec, what follows the number's tag in the key): those on wrong codes, and those on starts,
+    which say when a new one can pass."""
+
+    wrong_codes: list[tuple[Spec, str]]
+    starts: list[tuple[Spec, str]]
+
+
 class Hit(NamedTuple):
     """One limit applied to one request.
 
@@ -77,16 +85,13 @@ class Limits:
             and (hit := limit.hit(self._tagger, "", facts, peek=False))
         ]
 
-    def of_check_by_number(self, facts: Mapping[str, str | None]) -> list[tuple[Spec, str]]:
-        """(spec, what follows the number's tag in the key) of the limits on wrong codes that hang on the number: the
-        check script learns the number from the record."""
-        pairs = []
+    def of_check_by_number(self, facts: Mapping[str, str | None]) -> ByNumber:
+        """The limits that hang on the number: the check script learns the number from the record."""
+        found = ByNumber([], [])
         for limit in self._limits:
-            if limit.counts == "wrong-codes" and limit.by_number:
-                rest = limit.rest(self._tagger, facts)
-                if rest is not None:
-                    pairs.append((limit.spec, rest))
-        return pairs
+            if limit.by_number and (rest := limit.rest(self._tagger, facts)) is not None:
+                (found.wrong_codes if limit.counts == "wrong-codes" else found.starts).append((limit.spec, rest))
+        return found
 
 
 class _Limit:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from verify_service.model import TimelineEvent
-from verify_service.policy.limits import Hit, Spec
+from verify_service.policy.limits import ByNumber, Hit
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
@@ -133,7 +133,7 @@ class Verifications:
         proofs: Mapping[str, str],
         request: str,
         hits: Sequence[Hit],
-        hits_by_number: Sequence[tuple[Spec, str]],
+        hits_by_number: ByNumber,
         idempotency: Idempotency | None,
         decision: str,
         revision: int = 0,
@@ -171,7 +171,7 @@ class Verifications:
         proofs: Mapping[str, str],
         request: str,
         here: Sequence[Hit],
-        hits_by_number: Sequence[tuple[Spec, str]],
+        hits_by_number: ByNumber,
         idempotency: Idempotency | None,
         decision: str = "",
         revision: int = 0,

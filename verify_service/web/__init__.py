@@ -1,6 +1,7 @@
 """HTTP: the Flask app. `create_app` is given everything it works with."""
 
-from flask import Flask
+from flask import Flask, request
+from werkzeug.exceptions import NotFound
 
 from verify_service.web import problems
 from verify_service.web.admin import admin
@@ -16,6 +17,12 @@ from verify_service.web.problems import MOST_BYTES
 from verify_service.web.providers import providers
 
 
+def _exact() -> None:
+    """The router forgives slashes in front; a path here is right, or none."""
+    if request.environ["PATH_INFO"].startswith("//"):
+        raise NotFound
+
+
 def create_app(parts: Parts) -> Flask:
     """The WSGI app. The fake provider's paths exist only where `parts.inbox` is given."""
     app = Flask(__name__, static_folder=None)
@@ -23,6 +30,7 @@ def create_app(parts: Parts) -> Flask:
     app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = parts
+    app.before_request(_exact)
     problems.install(app)
     for blueprint in (native, operations, pages, admin, inquiry, blocks, consents, providers):
         app.register_blueprint(blueprint)

@@ -11,7 +11,7 @@ from flask import request
 from msgspec import Meta
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from verify_service import recipient
+from verify_service import recipient, typed
 from verify_service.consents import Source
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.inbox import Rule
@@ -35,7 +35,7 @@ AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
-Code = Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z")]
+Code = Annotated[str, Meta(min_length=4, max_length=64)]
 
 
 class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,7 +114,6 @@ _FORMS = {
     "device": "1 to 128 characters, no control characters among them",
     "app_hash": "the 11 characters of an Android app hash",
     "origin": "a host name, such as login.example.com",
-    "code": "4 to 10 of the digits 0-9 and nothing else",
     "to": "a number in E.164, such as +14155550123, an email address, or a pattern of either with *",
     "provider": "the name of a provider: lower-case letters, digits and hyphens",
     "body": "text without control characters",
@@ -159,7 +158,10 @@ def text(kinds: Sequence[str], most: int) -> str:
 
 
 def raw(most: int) -> bytes:
-    """The request's body, of whatever kind it is. Raises 413 by its own exception, InvalidRequest for a part of one."""
+    """The request's body, of whatever kind it is. Raises 413, and 415 for a compressed one, by their own exceptions,
+    InvalidRequest for a part of one."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding: a compressed one is not read.")
     request.max_content_length = most + 1
     body = request.get_data(cache=False)
     if len(body) > most:
@@ -219,6 +221,14 @@ def _explained(message: str, field: str) -> tuple[str, str]:
     if "matching regex" in message and (form := _FORMS.get(re.split(r"[.\[]", field)[-1])):
         return field, f"is {form}"
     return field, _WHERE.sub("", message).replace("Expected", "should be", 1).replace(", got", ", not")
+
+
+def code(written: str) -> str:
+    """The digits of a code as a person typed or pasted it. Raises InvalidRequest."""
+    found = typed.code(written)
+    if not re.fullmatch("[0-9]{4,10}", found):
+        raise InvalidRequest("code", "is 4 to 10 digits, between which there may be spaces and dashes")
+    return found
 
 
 def address(ip: str | None) -> str | None:

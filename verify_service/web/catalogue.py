@@ -119,8 +119,8 @@ _ALL: Final = (
         "address where there is an @ in it), "
         "`impossible` (no such number can exist in its country), or `line-type` (a kind of line that is "
         "never texted, such as premium rate, toll-free or pager). Nothing was counted or sent.",
-        "Send E.164, as `+14155550123`, or the national form together with `region`, as `US`. Use ASCII "
-        "digits. For `line-type`, ask the person for a mobile number.",
+        "Send what the person typed, with `+` and the country code, or together with `region`, as `US`; letters and "
+        "extensions are refused. For `line-type`, ask the person for a mobile number.",
     ),
     Problem(
         "idempotency-mismatch",
@@ -154,7 +154,8 @@ _ALL: Final = (
         "Too many wrong codes",
         429,
         "The verification has used up its tries, so no further code is compared, not even the right one.",
-        "After `retry_after` seconds, start a new verification. Limits on wrong codes per number go on counting.",
+        "Start a new verification after `retry_after` seconds: 0 says that it can be done at once. Limits on wrong "
+        "codes per number go on counting.",
     ),
     Problem(
         "blocked",

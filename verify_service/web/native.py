@@ -40,8 +40,8 @@ def start(tenant: str) -> Response:
 def check(tenant: str) -> Response:
     body = bodies.read(_check)
     bodies.address(body.ip)
-    where = _where(body)
-    found = parts().service.check(tenant, where, body.code, body.binding or None, body.ip, bodies.idempotency_key())
+    where, code = _where(body), bodies.code(body.code)
+    found = parts().service.check(tenant, where, code, body.binding or None, body.ip, bodies.idempotency_key())
     answer = {"id": found.id, "status": found.status, "approved": found.approved, "checks_left": found.checks_left}
     return json(answer)
 

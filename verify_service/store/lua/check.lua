@@ -5,12 +5,39 @@
 --   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms, decision id,
 --                                               revision, {name, wait} of what refuses elsewhere or nil}, msgpack
 --   ARGV[4]  fingerprint or ''
---   ARGV[5]  {{spec, suffix}, …}, msgpack: limits on wrong codes by number; the key is limit:<name>:<number><suffix>
+--   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts; the
+--            key is limit:<name>:<number><suffix>
 --   ARGV[…]  a limit's spec for each limit key
 -- Answers
 --   {'approved'|'pending'|'exhausted', id, checks_left, observed}
 --   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
---   {'checks-exhausted', wait_ms} · {'rate-limited', name, wait_ms, observed}, which leaves decision:<id>
+--   {'checks-exhausted', wait_ms}, which is until a new start for the number can pass · {'rate-limited', name, wait_ms, observed}, which leaves decision:<id>
+local function limits_of_number(base, number, pairs)
+  local found = {}
+  for i, pair in ipairs(pairs) do
+    local rule = rule_from(pair[1])
+    found[i] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. number .. pair[2]}
+  end
+  return found
+end
+
+-- How long a new start like that of a record has to wait, as far as it hangs on the number.
+local function wait_for_start(base, record, wrong_codes, starts, now)
+  local pending_id, wait = pointed_at(pointer_of(base, record)), 0
+  local pending = pending_id and record_of(base, pending_id)
+  if pending and pending.status == 'pending' and pending.expires_at > now then
+    local spent = pending.sends >= pending.sends_max
+    wait = max(0, (spent and pending.expires_at or min(pending.resend_at, pending.expires_at)) - now)
+  end
+  if record.test == '1' then return wait end
+  for _, pairs in ipairs({wrong_codes, starts}) do
+    local limits = limits_of_number(base, record.number, pairs)
+    read_limits(limits)
+    wait = longest_wait(limits, now, wait)
+  end
+  return wait
+end
+
 local function check(KEYS, ARGV)
   local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
   local tenant, nonce, proofs, idem_ms, decision, revision, elsewhere = unpack(cmsgpack.unpack(ARGV[3]))
@@ -26,16 +53,16 @@ local function check(KEYS, ARGV)
   local id = KEYS[1]:match('verification:(.*)$') or pointed_at(KEYS[1])
   local record = id and record_of(base, id)
   if not record or record.tenant ~= tenant or record.expires_at <= now then return {'absent'} end
-  if record.status == 'exhausted' then return {'checks-exhausted', record.expires_at - now} end
+  local wrong_codes, starts = unpack(cmsgpack.unpack(ARGV[5]))
+  if record.status == 'exhausted' then
+    return {'checks-exhausted', wait_for_start(base, record, wrong_codes, starts, now)}
+  end
   local proof = proofs[record.kid]
   if record.status ~= 'pending' or not proof then return {'absent'} end
 
   local limits, by_number, observed = {}, 0, {}
   if record.test ~= '1' then
-    for i, pair in ipairs(cmsgpack.unpack(ARGV[5])) do
-      local rule = rule_from(pair[1])
-      limits[i], by_number = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. record.number .. pair[2]}, i
-    end
+    limits, by_number = limits_of_number(base, record.number, wrong_codes), #wrong_codes
     for i = first, #KEYS do limits[#limits + 1] = limit_of(ARGV[6 + i - first], KEYS[i]) end
     read_limits(limits)
   end
