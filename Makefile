@@ -32,8 +32,8 @@ test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
 
-test-peers: $(VENV)/peers.stamp ## messages through Kannel and through an SMSC that are not ours; installs Debian's kannel
-	@tests/peers/install
+test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients; installs Debian's kannel and npm
+	@tests/peers/install $(VENV)/typescript
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
