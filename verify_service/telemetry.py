@@ -59,6 +59,11 @@ WEBHOOKS = Counter(
     "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
     ["tenant", "outcome"],
 )
+UNREADABLE = Counter(
+    "verify_unreadable",
+    "What stood in the store and could not be read, by kind: message, event, webhook, receipt, waiting, record.",
+    ["what"],
+)
 CALLBACKS = Counter(
     "verify_callbacks", "Calls of vendors, by outcome: taken, forged, unreadable, unchecked.", ["provider", "outcome"]
 )

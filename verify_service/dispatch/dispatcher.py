@@ -59,6 +59,7 @@ class Dispatcher:
     ) -> None:
         """`name` tells this process from all others, now and before."""
         self._outbox = store.outbox
+        self._outbox.clock = clock
         self._deliveries = store.deliveries
         self._config = config
         self._clock = clock

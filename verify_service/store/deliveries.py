@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TypeVar
 
 import msgspec
 
 from verify_service.model import Receipt
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.unreadable import passed_over
 from verify_service.telemetry import RECEIPTS, log
 
 # A receipt may come when the code is long dead, and still says what the number is worth.
@@ -17,11 +18,11 @@ KEEP_MS = 86_400_000
 PAGE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
-_receipt = msgspec.msgpack.Decoder(Receipt)
+T = TypeVar("T")
 _log = log("receipts")
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, array_like=True, frozen=True):
     """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language, `at`
     is in milliseconds; `priced` where the provider has said already what it costs."""
 
@@ -35,9 +36,6 @@ class Delivery(NamedTuple):
     text: str = ""
     at: int = 0
     priced: bool = False
-
-
-_delivery = msgspec.msgpack.Decoder(Delivery)
 
 
 class Deliveries:
@@ -60,8 +58,8 @@ class Deliveries:
 
     def early(self, now: int, provider: str, delivery: Delivery, answer: bytes | None) -> None:
         """Applies the receipt that `sent` answered, where there was one."""
-        if answer:
-            self._apply(now, provider, [(delivery, _receipt.decode(answer))])
+        if answer and (receipt := _read(_receipt, answer)):
+            self._apply(now, provider, [(delivery, receipt)])
 
     def received(self, now: int, provider: str, receipt: Receipt) -> str | None:
         """Applies a receipt: to the timeline, the events, what waits for it, and what is known of the number.
@@ -91,7 +89,7 @@ class Deliveries:
         found: list[str | None] = []
         for receipt in receipts:
             about = next(answers) if receipt.provider_id is not None else None
-            delivery = _delivery.decode(about) if about else None
+            delivery = _read(_delivery, about) if about else None
             found.append(delivery.id if delivery else None)
             if receipt.provider_id is None or receipt.status == "accepted":
                 continue
@@ -147,6 +145,19 @@ class Deliveries:
     def _keys(self, tag: str) -> list[str]:
         base = prefix(self._home(tag))
         return [f"{base}delivery:{tag}", f"{base}early:{tag}"]
+
+
+_delivery = msgspec.msgpack.Decoder(Delivery)
+_receipt = msgspec.msgpack.Decoder(Receipt)
+
+
+def _read(reader: msgspec.msgpack.Decoder[T], packed: bytes) -> T | None:
+    """What an earlier version wrote, or a later one: what it lacks is as by default, what it has more passed over."""
+    try:
+        return reader.decode(packed)
+    except (msgspec.DecodeError, ValueError) as error:
+        passed_over("receipt", type(error).__name__)
+        return None
 
 
 def tag_of(provider: str, provider_id: str) -> str:

@@ -1,7 +1,10 @@
 """What passes between the outbox and a dispatcher: messages, what became of them, what was told of them later."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from verify_service.model import TimelineEvent
 from verify_service.store.shapes import MESSAGE, unpacked
@@ -34,6 +37,15 @@ class Entry(NamedTuple):
     kind: str = ""
     text: str = ""
     via: str = ""
+
+
+class Unreadable(NamedTuple):
+    """An entry that this version cannot read: why, and whose message it is, '' where not even that can be told."""
+
+    partition: int
+    entry: str
+    id: str
+    reason: str
 
 
 class Sent(NamedTuple):
@@ -82,14 +94,34 @@ class Overdue(NamedTuple):
     entered: bool
 
 
-def entry_of(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
+_ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")
+
+
+def read_entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry | Unreadable:
     """An entry as its stream has it: names and values in turns."""
+    try:
+        return _entry(partition, entry, flat)
+    except KeyError as error:
+        reason = f"the message has no {error.args[0]}"
+    except (ValueError, msgspec.DecodeError) as error:
+        # Without its words, which may quote what stands there.
+        reason = f"the message cannot be read: {type(error).__name__}"
+    named = (value for name, value in zip(flat[::2], flat[1::2], strict=False) if name == b"id")
+    verification = next((value.decode() for value in named if _ID.fullmatch(value)), "")
+    return Unreadable(partition, entry.decode(), verification, reason)
+
+
+def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
+    """Raises KeyError for what every message needs and this one lacks, ValueError and msgspec.DecodeError for what is
+    not what it should be."""
     fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
     message = unpacked(MESSAGE, fields["message"]) if "message" in fields else {}
 
     def text(name: str) -> str:
         return message.get(name) or fields.get(name, b"").decode()
 
+    for name in ("id", "tenant", "channel", "to", *(() if text("kind") else ("kid", "nonce"))):
+        fields[name]
     return Entry(
         partition=partition,
         entry=entry.decode(),

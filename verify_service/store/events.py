@@ -5,8 +5,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from verify_service.store.connection import Link, prefix
 from verify_service.store.shapes import FACTS, unpacked
+from verify_service.store.unreadable import passed_over
 
 _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
@@ -37,7 +40,7 @@ class Events:
             for part in range(self._link.partitions):
                 for position, event in self._entries(part, positions[part]):
                     positions[part] = f"({position}"
-                    if event["at"] * 1000 >= since:
+                    if event and event["at"] * 1000 >= since:
                         batch.append(event)
             yield from sorted(batch, key=lambda event: event["at"])
             yield None
@@ -45,14 +48,15 @@ class Events:
 
     def _partition(self, part: int, since: int) -> Iterator[dict[str, Any]]:
         for _, event in self._entries(part, "-"):
-            if event["at"] * 1000 >= since:
+            if event and event["at"] * 1000 >= since:
                 yield event
 
-    def _entries(self, part: int, start: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _entries(self, part: int, start: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """The events from a position on, each with its own; None for one that cannot be read."""
         while True:
             page = self._link.command(part, ["XRANGE", f"{prefix(part)}events", start, "+", "COUNT", _PAGE])
             for position, flat in page:
-                yield position.decode(), _event(flat)
+                yield position.decode(), _readable(position, flat)
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -79,8 +83,16 @@ def _named(flat: list[bytes]) -> Iterator[tuple[str, str]]:
             yield flat[i].decode(), flat[i + 1].decode()
 
 
+def _readable(position: bytes, flat: list[bytes]) -> dict[str, Any] | None:
+    try:
+        return _event(flat)
+    except (ValueError, msgspec.DecodeError) as error:
+        passed_over("event", type(error).__name__, position=position.decode())
+        return None
+
+
 def _event(flat: list[bytes]) -> dict[str, Any]:
-    """One line of an export: empty fields left out, times in seconds."""
+    """One line of an export: empty fields left out, times in seconds. Raises ValueError or msgspec.DecodeError."""
     event: dict[str, Any] = {}
     for name, value in _named(flat):
         if not value or name in _HIDDEN:
@@ -91,4 +103,6 @@ def _event(flat: list[bytes]) -> dict[str, Any]:
             event[name] = int(value)
         else:
             event[name] = value.split(",") if name in _LISTS else value
+    if not event.keys() >= {"at", "event", "id"}:
+        raise ValueError("not an event")
     return event

@@ -11,7 +11,7 @@ import redis
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Call, Link, prefix
-from verify_service.store.records import unpack_record
+from verify_service.store.records import readable_record
 from verify_service.store.url import PATIENCE
 
 LIFE_MS = 3_600_000
@@ -85,7 +85,7 @@ class InboxStore:
             records = list(client.scan_iter(match=f"{base}verification:*", count=1000))
             for record in records:
                 packed = self._link.command(partition, ["GET", record])
-                fields = unpack_record(packed) if packed else {}
+                fields = readable_record(packed) or {}
                 if (fields.get("number"), fields.get("tenant")) == (number, tenant):
                     ids.add(record.decode().rpartition(":")[2])
                     doomed.append(record)

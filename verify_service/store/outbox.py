@@ -1,16 +1,20 @@
 """The outbox: one stream per partition, read by the dispatchers as one consumer group."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from verify_service.errors import StoreUnavailable
+from verify_service.model import Clock
+from verify_service.store.clock import SystemClock
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
 from verify_service.store.deliveries import Deliveries, Delivery, tag_of
-from verify_service.store.entries import Came, Entry, Overdue, Settlement, entry_of
-from verify_service.store.records import unpack_record
-from verify_service.telemetry import BLOCKS
+from verify_service.store.entries import Came, Entry, Overdue, Settlement, Unreadable, read_entry
+from verify_service.store.records import readable_record
+from verify_service.store.unreadable import passed_over
+from verify_service.telemetry import BLOCKS, SETTLED
 
 GROUP = "dispatch"
 ALIVE_KEY = "vs:{0}:dispatcher"
@@ -21,12 +25,13 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Outbox:
-    """The outboxes of a store. All methods raise StoreUnavailable."""
+    """The outboxes of a store. All methods raise StoreUnavailable. `clock` says when what cannot be read was found."""
 
     def __init__(self, link: Link, keep_events: int, deliveries: Deliveries) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
         self._deliveries = deliveries
+        self.clock: Clock = SystemClock()
 
     @property
     def partitions(self) -> int:
@@ -39,7 +44,7 @@ class Outbox:
         if block_ms:
             command += ["BLOCK", block_ms]
         answer = self._link.command(partition, [*command, "STREAMS", stream, ">"], wait=block_ms / 1000)
-        return [entry_of(partition, *item) for item in (answer[0][1] if answer else ())]
+        return self._readable(partition, answer[0][1] if answer else ())
 
     def claim(self, partition: int, consumer: str, idle_ms: int, count: int) -> list[Entry]:
         """Entries of consumers that have not refreshed them for `idle_ms`: their dispatcher is dead.
@@ -52,10 +57,29 @@ class Outbox:
         while len(found) < count:
             command: list[Any] = ["XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", CLAIM_MOST]
             cursor, items, *_ = self._link.command(partition, command)
-            found += [entry_of(partition, *item) for item in items if item[1]]
+            found += self._readable(partition, [item for item in items if item[1]])
             if cursor == b"0-0":
                 break
         return found
+
+    def _readable(self, partition: int, items: Sequence[tuple[bytes, list[bytes]]]) -> list[Entry]:
+        """Entries as their stream has them, each read by itself. What cannot be read is taken out of it; where it was a
+        verification's message, the timeline says `failed`, and why."""
+        found = []
+        for item in items:
+            entry = read_entry(partition, *item)
+            if isinstance(entry, Entry):
+                found.append(entry)
+            else:
+                with suppress(StoreUnavailable):  # Then it is met again; those that can be read are ours, and go out.
+                    self._bury(entry)
+        return found
+
+    def _bury(self, entry: Unreadable) -> None:
+        args: list[Argument] = [self.clock.now(), self._keep_events, entry.entry, entry.id, entry.reason]
+        if self._link.call(Call(entry.partition, "bury", [f"{prefix(entry.partition)}outbox"], args)):
+            SETTLED.labels("failed").inc()
+            passed_over("message", entry.reason, entry=entry.entry, verification=entry.id)
 
     def refresh(self, partition: int, consumer: str, entries: Sequence[str]) -> None:
         """Says that this consumer still works on the entries, so nobody claims them."""
@@ -109,7 +133,10 @@ class Outbox:
         """Queues again what has waited too long for its receipt."""
         args: list[Argument] = [now, self._keep_events, most]
         found = self._link.call(Call(partition, "overdue", [f"{prefix(partition)}waiting"], args))
-        return [Overdue(way.decode(), at, bool(entered)) for way, at, entered in found]
+        for way, *_ in found:
+            if not way:
+                passed_over("waiting", "not what waits for a receipt")
+        return [Overdue(way.decode(), at, bool(entered)) for way, at, entered in found if way]
 
     def is_wanted(self, entry: Entry) -> bool:
         """Whether the verification still waits for this entry's code: not ended, not given another code since, and of
@@ -120,9 +147,9 @@ class Outbox:
         key = f"{base}verification:{entry.id}"
         consent = f"{base}consent:{entry.number}:{entry.tenant}"
         packed, opted = self._link.command(entry.partition, ["MGET", key, consent])
-        if packed is None or opted == b"out":
+        record = readable_record(packed)
+        if record is None or opted == b"out":
             return False
-        record = unpack_record(packed)
         return bool(record["status"] == "pending" and record["nonce"] == entry.nonce)
 
     def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
@@ -130,26 +157,36 @@ class Outbox:
         came since, each once to one dispatcher; True where more is waiting."""
         base = prefix(partition)
         more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
-        calls = []
-        for part, limit, nonce, at in foreign:
-            if not part and limit == b"receipt":
-                event, permanent, price, corrects = at.decode().split(" ")
-                came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
-                continue
-            if not part:
-                BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
-                continue
-            owner = int(part)
-            key = f"{prefix(owner)}limit:{limit.decode()}"
-            if nonce == b"wrong":
-                calls.append(Call(owner, "mistyped", [key], [at]))
-                continue
-            undo = nonce.startswith(b"undo:")
-            what = "won" if limit.startswith(b"watch:") and not undo else "release"
-            calls.append(Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")]))
+        calls: list[Call] = []
+        for told in foreign:
+            try:
+                calls += self._told(told, came)
+            except ValueError as error:
+                passed_over("event", type(error).__name__)
         if calls:
             self._link.burst(calls)
         return bool(more)
+
+    def _told(self, told: Sequence[bytes], came: Callable[[Came], None]) -> Iterator[Call]:
+        """What one answer of `credits` has to be passed on to. Raises ValueError for what cannot be read."""
+        part, limit, nonce, at = told
+        if limit == b"unreadable":
+            passed_over("event", "not what credits are read from", position=nonce.decode())
+        elif not part and limit == b"receipt":
+            event, permanent, price, corrects = at.decode().split(" ")
+            came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
+        elif not part:
+            BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
+        elif (owner := int(part)) not in range(self.partitions):
+            raise ValueError("no such partition")
+        else:
+            key, undo = f"{prefix(owner)}limit:{limit.decode()}", nonce.startswith(b"undo:")
+            int(at)
+            if nonce == b"wrong":
+                yield Call(owner, "mistyped", [key], [at])
+            else:
+                what = "won" if limit.startswith(b"watch:") and not undo else "release"
+                yield Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")])
 
     def credited(self, at: int) -> None:
         """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""
@@ -195,4 +232,4 @@ def _delivery(settlement: Settlement) -> Delivery:
     about = Delivery(entry.id, entry.entry, entry.tenant, entry.number, channel, entry.country)
     if sent is None:
         return about
-    return about._replace(way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)
+    return msgspec.structs.replace(about, way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)

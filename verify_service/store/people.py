@@ -9,7 +9,7 @@ from typing import Any
 from verify_service.errors import StoreUnavailable
 from verify_service.store import partitions
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
-from verify_service.store.records import unpack_record
+from verify_service.store.records import readable_record
 
 _PAGE = 1000
 
@@ -27,7 +27,7 @@ class People:
         return [
             _last(key)
             for key, packed in self._asked(home, "verification:*", "GET")
-            if packed and (record := unpack_record(packed))["number"] == number and record["tenant"] == tenant
+            if (record := readable_record(packed)) and (record["number"], record["tenant"]) == (number, tenant)
         ]
 
     def decisions(self, number: str, tenant: str) -> list[str]:

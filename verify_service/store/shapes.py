@@ -34,8 +34,9 @@ def packed(name: str, *parts: str) -> tuple[str, msgspec.Raw]:
 
 
 def unpacked(names: Sequence[str], value: bytes) -> dict[str, str]:
-    """The parts of such a field by name."""
-    return dict(zip(names, _parts.decode(value), strict=True))
+    """The parts of such a field by name: those that are known. A later version may put more behind them; of an earlier
+    one they may be fewer. Raises msgspec.DecodeError."""
+    return dict(zip(names, _parts.decode(value), strict=False))
 
 
 class Context(NamedTuple):

@@ -13,7 +13,7 @@ from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import Decisions, Refusal
 from verify_service.store.holding import Holding
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
-from verify_service.store.records import unpack_record
+from verify_service.store.records import readable_record
 from verify_service.store.shapes import Checked, Idempotency, Proposal, Record, Refused, Started
 from verify_service.telemetry import OBSERVED
 
@@ -207,10 +207,10 @@ class Verifications:
         if not answer:
             return None
         packed, sealed = answer
-        fields = unpack_record(packed)
-        expires_at = fields["expires_at"]
-        if fields["tenant"] != tenant or now >= expires_at + KEEP_MS:
+        fields = readable_record(packed)
+        if fields is None or fields["tenant"] != tenant or now >= fields["expires_at"] + KEEP_MS:
             return None
+        expires_at = fields["expires_at"]
         status: Any = fields["status"]
         created_at: int = fields["created_at"]
         timeline = [timeline_event(line, created_at) for line in fields["timeline"].split("\n")[:-1]]

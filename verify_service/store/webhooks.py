@@ -7,6 +7,7 @@ import msgspec
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.unreadable import passed_over
 
 PAGE = 500
 # Longer than a try may take: twice the longest timeout.
@@ -44,8 +45,26 @@ class Letter(NamedTuple):
     at: int
 
 
-_item = msgspec.msgpack.Decoder(tuple[str, dict[str, str], int])
-_letter = msgspec.msgpack.Decoder(tuple[str, dict[str, str], int, str, str])
+class _Item(msgspec.Struct, array_like=True, frozen=True):
+    """An event as a lane or the dead letters have it; a later version may put more behind what is known."""
+
+    position: str
+    fields: dict[str, str]
+    tries: int
+    why: str = ""
+    at: str = "0"
+
+
+_item = msgspec.msgpack.Decoder(_Item)
+
+
+def _read(packed: bytes) -> _Item:
+    """Raises ValueError or msgspec.DecodeError for what is no event."""
+    item = _item.decode(packed)
+    if not item.fields.keys() >= {"id", "event", "at"}:
+        raise ValueError("not an event")
+    int(item.fields["at"]), int(item.at)
+    return item
 
 
 class WebhookStore:
@@ -67,11 +86,19 @@ class WebhookStore:
         parts = range(self._link.partitions)
         calls = [Call(part, "hooks", [f"{prefix(part)}events", f"{prefix(part)}hooks"], args) for part in parts]
         for part, answer in self._answers(calls):
-            page_full, trimmed, *taken = answer
+            page_full, trimmed, unreadable, *taken = answer
             lost, more = lost + trimmed, more or bool(page_full)
-            for tenant, verification_id, item in taken:
-                position, fields, tries = _item.decode(item)
-                found.append(Due(part, tenant.decode(), verification_id.decode(), position, fields, tries))
+            for position in unreadable:
+                passed_over("event", "not what webhooks are read from", position=position.decode())
+            for tenant, verification_id, packed in taken:
+                due = Due(part, tenant.decode(), verification_id.decode(), "", {}, 0)
+                try:
+                    item = _read(packed)
+                except (msgspec.DecodeError, ValueError) as error:
+                    passed_over("webhook", type(error).__name__, verification=due.id)
+                    self._settle(now, due, "unreadable", "", packed)
+                    continue
+                found.append(due._replace(position=item.position, fields=item.fields, tries=item.tries))
         return found, lost, more
 
     def _answers(self, calls: Sequence[Call]) -> list[tuple[int, Any]]:
@@ -118,8 +145,12 @@ class WebhookStore:
         letters = []
         for part in range(self._link.partitions):
             for packed in self._link.command(part, ["LRANGE", _key(part, tenant, "dead"), 0, -1]):
-                position, fields, tries, why, at = _letter.decode(packed)
-                letters.append(Letter(Due(part, tenant, fields["id"], position, fields, tries), why, int(at)))
+                try:
+                    item = _read(packed)
+                    due = Due(part, tenant, item.fields["id"], item.position, item.fields, item.tries)
+                    letters.append(Letter(due, item.why, int(item.at)))
+                except (msgspec.DecodeError, ValueError) as error:
+                    passed_over("webhook", type(error).__name__)
         return sorted(letters, key=lambda letter: -letter.at)
 
     def replay(self, now: int, tenant: str) -> int:
@@ -137,8 +168,8 @@ class WebhookStore:
                 dead += self._link.command(part, ["LLEN", _key(part, tenant, "dead")])
         return waiting, dead
 
-    def _settle(self, now: int, due: Due, outcome: str, more: Argument) -> None:
-        args: list[Argument] = [now, due.id, due.position, outcome, more]
+    def _settle(self, now: int, due: Due, outcome: str, more: Argument, known_by: bytes = b"") -> None:
+        args: list[Argument] = [now, due.id, known_by or due.position, outcome, more]
         self._link.call(Call(due.partition, "hooked", [_key(due.partition, due.tenant, "due")], args))
 
 

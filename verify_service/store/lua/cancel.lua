@@ -21,7 +21,8 @@ local function read(KEYS)
   local packed = get(KEYS[1])
   if not packed then return false end
   local base, id = KEYS[1]:match('^(.-{%d+}:)verification:(.*)$')
-  return {packed, sealed_of(base, id, unpack_record(packed))}
+  local record = record_of(base, id)
+  return {packed, record and sealed_of(base, id, record) or ''}
 end
 
 register('read', read, {'no-writes'})

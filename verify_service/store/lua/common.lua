@@ -73,25 +73,32 @@ end
 
 -- A verification's record is one string: numbers, then strings that end with a zero, in the order of `save_record`;
 -- store/records.py knows it as well. Names of fields are the nouns of the API. All times but the first are kept as what
--- has passed since it.
+-- has passed since it. A later version may put more behind them: it is read as `rest`, and kept.
 local HEAD, TAIL = '<diiBBBBsssssssss', '<ssss'
 local RECORD = HEAD .. 's' .. TAIL:sub(2)
 
 local function unpack_record(packed)
   local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel, status,
-    binding, nonce, kid, digest, outbox, credits, excused, test, timeline = struct.unpack(RECORD, packed)
+    binding, nonce, kid, digest, outbox, credits, excused, test, timeline, last = struct.unpack(RECORD, packed)
   return {created_at = created_at, expires_at = created_at + expires_at, resend_at = created_at + resend_at,
     sends = sends, wrong = wrong, checks_max = checks_max, sends_max = sends_max, tenant = tenant, number = number,
     purpose = purpose, channel = channel, status = status, binding = binding, nonce = nonce, kid = kid, digest = digest,
-    outbox = outbox, credits = credits, excused = excused, test = test, timeline = timeline}
+    outbox = outbox, credits = credits, excused = excused, test = test, timeline = timeline, rest = packed:sub(last)}
 end
 
--- A verification's record, or nil.
+-- What msgpack has in a value of the store, or nil where it cannot be read.
+local function opened(packed)
+  local readable, found = pcall(cmsgpack.unpack, packed)
+  return readable and type(found) == 'table' and found or nil
+end
+
+-- A verification's record, or nil; one that cannot be read is none, and must not stop what it is met with.
 local function record_of(base, id)
   local key = base .. 'verification:' .. id
   if records[key] then return records[key] end
   local packed = get(key)
-  return packed and unpack_record(packed) or nil
+  local readable, record = pcall(unpack_record, packed)
+  return packed and readable and record or nil
 end
 
 -- `life` is in milliseconds, nil where the record keeps the one it has.
@@ -100,7 +107,7 @@ local function save_record(base, id, r, life)
   local began = r.created_at
   local head = struct.pack(HEAD, began, r.expires_at - began, r.resend_at - began, r.sends, r.wrong, r.checks_max,
     r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest)
-  local tail = '\0' .. struct.pack(TAIL, r.credits, r.excused, r.test, r.timeline)
+  local tail = '\0' .. struct.pack(TAIL, r.credits, r.excused, r.test, r.timeline) .. (r.rest or '')
   local handle = type(r.outbox) == 'table' and r.outbox or nil
   put(key, handle and head or head .. r.outbox .. tail, life)
   local waits = writes[places[key]]

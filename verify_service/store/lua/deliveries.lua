@@ -75,12 +75,15 @@ local function move(base, now, record, waiting, shut)
   return true
 end
 
+-- What waits for its receipt, which this ends. Returns nil where nothing does; then also, whether it cannot be read.
 local function take_waiting(base, entry)
   local packed = get(base .. 'waiting:' .. entry)
   if redis.call('ZSCORE', base .. 'waiting', entry) then write('ZREM', base .. 'waiting', entry) end
-  if not packed then return nil end
+  if not packed then return nil, false end
   remove(base .. 'waiting:' .. entry)
-  return cmsgpack.unpack(packed)
+  local waiting = opened(packed)
+  if waiting and type(waiting[5]) == 'table' and type(waiting[6]) == 'table' then return waiting, false end
+  return nil, true
 end
 
 -- Milliseconds for which nothing is sent to a number by a channel; `found` is the value of unreachable:….
@@ -138,9 +141,10 @@ local function receipt(KEYS, ARGV)
     if permanent then mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel) end
     local packed = get(base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
-    if packed and cmsgpack.unpack(packed)[1] == tag then
+    if packed and (opened(packed) or {})[1] == tag then
       local record = record_of(base, about[1])
-      if move(base, now, record, take_waiting(base, entry), permanent) then event = 'failed-over' end
+      local waiting = take_waiting(base, entry)
+      if waiting and move(base, now, record, waiting, permanent) then event = 'failed-over' end
     end
   end
   tell(base, keep, now, event, about, provider, reason,
@@ -151,12 +155,14 @@ end
 -- overdue: sends on what has waited too long for its receipt. Called by the dispatcher.
 --   KEYS[1]  waiting   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  how many at most
 -- Answers {{way, at, 1 where its code was entered, so that it must have arrived}, …}: by which way each of them had gone,
--- and when, whether or not it was sent on.
+-- and when, whether or not it was sent on. One that cannot be read goes, and is answered as {'', 0, 0}.
 local function overdue(KEYS, ARGV)
   local base, now, answer = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), {}
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
-    local waiting = take_waiting(base, entry)
-    if waiting then
+    local waiting, unreadable = take_waiting(base, entry)
+    if unreadable then
+      answer[#answer + 1] = {'', 0, 0}
+    elseif waiting then
       local record = record_of(base, waiting[5][1])
       answer[#answer + 1] = {waiting[3], waiting[5][9], record and record.status == 'approved' and 1 or 0}
       if move(base, now, record, waiting, false) then

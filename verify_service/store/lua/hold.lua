@@ -109,23 +109,22 @@ end
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
 -- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
 -- or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'', 'blocked' or
--- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}.
+-- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}; an event that cannot
+-- be read as {'', 'unreadable', its place, ''}, and those behind it are read all the same.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = get(KEYS[2]) or '-'
   local from = last == '-' and '-' or '(' .. last
   local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[1])
   local answer = {#entries == tonumber(ARGV[1]) and 1 or 0}
-  for _, entry in ipairs(entries) do
-    last = entry[1]
-    local fields = entry[2]
+  local function credit(fields)
     if fields[4] == 'approved' or fields[4] == 'wrong' then
       for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
         local watch = limit:sub(1, 6) == 'watch:'
         answer[#answer + 1] = {part, limit, fields[4] == 'wrong' and 'wrong' or watch and fields[2] or nonce, at}
       end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
-      answer[#answer + 1] = {'', fields[4], fields[8], fields[10]}
+      answer[#answer + 1] = {'', fields[4], fields[8] .. '', fields[10] .. ''}
     elseif fields[4] == 'start' or fields[4] == 'failed' then
       for i = 7, #fields - 1, 2 do
         if fields[i] == 'undo' then take_back(base, fields[i + 1], answer) end
@@ -134,6 +133,10 @@ local function credits(KEYS, ARGV)
     if fields[19] == 'way' then
       answer[#answer + 1] = {'', 'receipt', fields[20], table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
     end
+  end
+  for _, entry in ipairs(entries) do
+    last = entry[1]
+    if not pcall(credit, entry[2]) then answer[#answer + 1] = {'', 'unreadable', last, ''} end
   end
   if last ~= '-' then put(KEYS[2], last, 604800000) end
   return answer

@@ -53,5 +53,22 @@ local function report(KEYS, ARGV)
   return 1
 end
 
+-- bury: an entry that cannot be read goes, so that it is not met again, and its verification says so where it is known.
+-- Called by the dispatcher.
+--   KEYS[1]  outbox   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  entry   ARGV[4]  its verification, or ''   ARGV[5]  why
+-- Answers 1, or 0 where it was gone.
+local function bury(KEYS, ARGV)
+  local base, entry, id = KEYS[1]:match('^(.-{%d+}:)'), ARGV[3], ARGV[4]
+  write('XACK', KEYS[1], 'dispatch', entry)
+  if #redis.call('XRANGE', KEYS[1], entry, entry) == 0 then return 0 end
+  write('XDEL', KEYS[1], entry)
+  local record = id ~= '' and record_of(base, id)
+  if record then
+    tell(base, ARGV[2], tonumber(ARGV[1]), 'failed', {id, entry, record.tenant, record.number, record.channel, ''}, '', ARGV[5])
+  end
+  return 1
+end
+
 register('settle', settle)
+register('bury', bury)
 register('report', report)

@@ -41,13 +41,22 @@ local function position_of(stream, key)
   return last, math.max(tonumber(read), trimmed), math.max(0, trimmed - read)
 end
 
-local function hand_over(base, wanted, entry, most, now)
+-- An event's fields by name. Facts that a later version put behind those that are known are passed over.
+local function fields_of(entry)
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
   if fields.facts then
-    for i, value in ipairs(cmsgpack.unpack(fields.facts)) do fields[PARTS[i]] = value end
+    local facts = cmsgpack.unpack(fields.facts)
+    for i, name in ipairs(PARTS) do fields[name] = facts[i] and facts[i] .. '' end
     fields.facts = nil
   end
+  if not (fields.id and fields.event and tonumber(fields.at)) then error('not an event') end
+  return fields
+end
+
+local function hand_over(base, wanted, entry, most, now)
+  local readable, fields = pcall(fields_of, entry)
+  if not readable then return entry[1] end
   local events, name = wanted[fields.tenant], fields.event
   if name == 'start' then name = fields.refused and 'refused' or 'started' end
   if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
@@ -67,7 +76,8 @@ end
 --   KEYS[1]  events   KEYS[2]  hooks    ARGV[1]  now   ARGV[2]  how many events at most   ARGV[3]  lease in ms
 --   ARGV[4]  how many verifications may wait for a tenant
 --   ARGV[5]  {{tenant, {event, …}, how many are wanted}, …}, msgpack
--- Answers {more, lost, {tenant, id, packed}, …}: whether more events wait, how many were trimmed away unseen.
+-- Answers {more, lost, {position, …}, {tenant, id, packed}, …}: whether more events wait, how many were trimmed away
+-- unseen, which cannot be read.
 local function hooks(KEYS, ARGV)
   local base, now, page = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), tonumber(ARGV[2])
   local asked, wanted = cmsgpack.unpack(ARGV[5]), {}
@@ -77,16 +87,17 @@ local function hooks(KEYS, ARGV)
   end
   local last, read, lost = position_of(KEYS[1], KEYS[2])
   local entries = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', page)
+  local unreadable = {}
   for _, entry in ipairs(entries) do
     last = entry[1]
-    hand_over(base, wanted, entry, tonumber(ARGV[4]), now)
+    unreadable[#unreadable + 1] = hand_over(base, wanted, entry, tonumber(ARGV[4]), now)
   end
   -- A look that finds nothing writes nothing: there are several a second.
   if #entries > 0 or lost > 0 or redis.call('PTTL', KEYS[2]) < WAITING_MS / 2 then
     redis.call('HSET', KEYS[2], 'last', last, 'read', digits(read + #entries))
     redis.call('PEXPIRE', KEYS[2], WAITING_MS)
   end
-  local answer = {#entries == page and 1 or 0, lost}
+  local answer = {#entries == page and 1 or 0, lost, unreadable}
   for _, ask in ipairs(asked) do
     local own = hooks_of(base, ask[1])
     if ask[3] > 0 and redis.call('EXISTS', own .. 'off') == 0 then
@@ -105,15 +116,20 @@ local function hooks(KEYS, ARGV)
 end
 
 -- hooked: what became of a try. Called by the dispatcher that made it.
---   KEYS[1]  hooks:<tenant>:due    ARGV[1]  now   ARGV[2]  id   ARGV[3]  position of the event
---   ARGV[4]  'done', 'again' or 'dead'   ARGV[5]  ms until the next try, or why it is given up
+--   KEYS[1]  hooks:<tenant>:due    ARGV[1]  now   ARGV[2]  id   ARGV[3]  position of the event, or its bytes
+--   ARGV[4]  'done', 'again', 'dead' or 'unreadable'   ARGV[5]  ms until the next try, or why it is given up
 -- Answers 1, or 0 where another has settled it.
 local function hooked(KEYS, ARGV)
   local own, now, id = KEYS[1]:match('^(.*:)due$'), tonumber(ARGV[1]), ARGV[2]
   local lane = own .. 'lane:' .. id
   local head = redis.call('LINDEX', lane, 0)
-  local item = head and cmsgpack.unpack(head)
-  if not item or item[1] ~= ARGV[3] then return 0 end
+  local item = head and opened(head)
+  -- What cannot be read is known by its bytes, and nobody wants it back.
+  if ARGV[4] == 'unreadable' then
+    if head ~= ARGV[3] then return 0 end
+  elseif not item or item[1] ~= ARGV[3] then
+    return 0
+  end
   if ARGV[4] == 'again' then
     item[3] = item[3] + 1
     redis.call('LSET', lane, 0, cmsgpack.pack(item))
@@ -155,20 +171,25 @@ end
 -- hooks_replay: dead letters are tried again, each in its place among what waits for the same verification, and an endpoint
 -- that was off is on. Called by an operator.
 --   KEYS[1]  hooks:<tenant>:dead    ARGV[1]  now
--- Answers how many there were.
+-- Answers how many could be read.
 local function hooks_replay(KEYS, ARGV)
   local own, now = KEYS[1]:match('^(.*:)dead$'), tonumber(ARGV[1])
   redis.call('DEL', own .. 'off')
-  local letters, lanes = redis.call('LRANGE', KEYS[1], 0, -1), {}
+  local letters, lanes, replayed = redis.call('LRANGE', KEYS[1], 0, -1), {}, 0
   for i = #letters, 1, -1 do
-    local item = cmsgpack.unpack(letters[i])
-    local id = item[2].id
-    lanes[id] = lanes[id] or {}
-    table.insert(lanes[id], {item[1], item[2], 0})
+    local item = opened(letters[i])
+    local fields = item and type(item[1]) == 'string' and type(item[2]) == 'table' and item[2] or {}
+    local id = fields.id
+    if fields.at and fields.event and id and id:sub(1, 3) == 've_' then
+      lanes[id] = lanes[id] or {}
+      table.insert(lanes[id], {item[1], item[2], 0})
+      replayed = replayed + 1
+    end
   end
   for id, items in pairs(lanes) do
     for _, packed in ipairs(redis.call('LRANGE', own .. 'lane:' .. id, 0, -1)) do
-      table.insert(items, cmsgpack.unpack(packed))
+      local item = opened(packed)
+      if item and type(item[1]) == 'string' then table.insert(items, item) end
     end
     table.sort(items, before)
     redis.call('DEL', own .. 'lane:' .. id)
@@ -176,7 +197,7 @@ local function hooks_replay(KEYS, ARGV)
     for _, item in ipairs(items) do line_up(own, id, item, now) end
   end
   redis.call('DEL', KEYS[1])
-  return #letters
+  return replayed
 end
 
 register('hooks', hooks)
