@@ -73,7 +73,14 @@ class Foundation:
         policies = Policies(self.store.link, self.tagger)
         text = self._policy.read_text("utf-8") if self._policy else policy_file.default_text()
         name = "VERIFY_POLICY" if self._policy else "the shipped default"
-        live = LivePolicy(policies, self.tagger, lambda: policies.first(self.clock.now(), "start", name, text))
+
+        def first() -> None:
+            if not policies.newest():
+                now = self.clock.now()
+                policies.rehearse(now, policy_file.parse(text, name))
+                policies.first(now, "start", name, text)
+
+        live = LivePolicy(policies, self.tagger, first)
         with suppress(StoreUnavailable):
             live.refresh()
         return live

@@ -7,6 +7,7 @@ import limits
 from msgspec import Meta
 
 from verify_service.policy.base import Mode, Name, Section
+from verify_service.policy.bounds import MOST_ALLOW
 
 MICRO = 1_000_000
 """Money is counted in whole micro-dollars, so that sums are exact."""
@@ -24,7 +25,10 @@ class Budget(Section, frozen=True, tag_field="kind", tag="budget"):
         tuple[Literal["country", "tenant"], ...],
         Meta(min_length=1, max_length=2, description="What is summed up together."),
     ]
-    allow: Annotated[str, Meta(description='Dollars per window, several with ;, such as "$40/day; $10/hour".')]
+    allow: Annotated[
+        str,
+        Meta(max_length=MOST_ALLOW, description='Dollars per window, up to 8 with ;, such as "$40/day; $10/hour".'),
+    ]
     times_usual: Annotated[
         Annotated[float, Meta(ge=1, le=1000)] | None,
         Meta(description="A day costs at most so many times what it usually does."),

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from verify_service import phone, recipient
+from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Problem
 from verify_service.hints import nearest
+from verify_service.policy import bounds
 from verify_service.policy.base import DAY_MS
 from verify_service.policy.budgets import MICRO, Budget, micro
 from verify_service.policy.rules import Pumping
@@ -25,7 +27,14 @@ _USERS_OWN = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
 def check(policy: Policy, plain: Mapping[str, Any]) -> None:
     """Returns where the policy may be used; `plain` is its file as it was written, which says where in a list an entry
     stands. Raises ConfigError, without the source in front."""
-    for fault in (*_names(policy), *_limits(policy), *_blocks(policy), *_budgets(policy), *_statics(policy, plain)):
+    for fault in (
+        *_names(policy),
+        *_lengths(policy),
+        *_limits(policy),
+        *_blocks(policy),
+        *_budgets(policy),
+        *_statics(policy, plain),
+    ):
         raise ConfigError(fault)
     chance = policy.guess_chance()
     if chance > policy.code.guess_ceiling:
@@ -46,18 +55,52 @@ def _names(policy: Policy) -> Iterator[str]:
             yield f"{at}: the name {name!r} is the service's own; choose another"
 
 
+def _lengths(policy: Policy) -> Iterator[str]:
+    """Lengths of time that the store could not keep."""
+    code = policy.code
+    lengths = [("code.life", code.life, bounds.MOST_WAIT_MS, bounds.WAITS)]
+    lengths += [
+        (f"code.cooldown[{i}]", wait, bounds.MOST_WAIT_MS, bounds.WAITS) for i, wait in enumerate(code.cooldown)
+    ]
+    for index, rule in enumerate(policy.rule):
+        if isinstance(rule, Pumping):
+            at = f"rule[{index}] ({rule.name})"
+            lengths += [(f"{at}.{key}", *kept) for key, kept in _kept(rule).items()]
+    for at, length, most, why in lengths:
+        if length.ms > most:
+            yield f"{at}: is {length.text}, and {most // DAY_MS} days is the most: {why}"
+
+
+def _kept(rule: Pumping) -> dict[str, tuple[Duration, int, str]]:
+    return {
+        "block_for": (rule.block_for, bounds.MOST_BLOCK_MS, bounds.BLOCKS),
+        "block_most": (rule.block_most, bounds.MOST_BLOCK_MS, bounds.BLOCKS),
+        "learn_for": (rule.learn_for, bounds.MOST_LEARN_MS, bounds.LEARNT),
+        "forgive": (rule.forgive, bounds.MOST_LEARN_MS, bounds.LEARNT),
+        "trust_after": (rule.trust_after, bounds.MOST_TRUST_MS, bounds.TRUSTED),
+    }
+
+
+def _windows(at: str, windows: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    if len(windows) > bounds.MOST_WINDOWS:
+        yield f"{at}.allow: {len(windows)} windows, and {bounds.MOST_WINDOWS} are the most: {bounds.WINDOWS}"
+    if len({ms for _, ms in windows}) != len(windows):
+        yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+
+
 def _limits(policy: Policy) -> Iterator[str]:
     for index, limit in enumerate(policy.limit):
         at = f"limit[{index}] ({limit.name})"
         try:
             windows = limit.windows
-        except ValueError:
+        except (ValueError, OverflowError):
             yield f'{at}.allow: {limit.allow!r} is not in the grammar of `limits`, such as "5/hour"'
             return
         if not windows or any(hits < 1 or ms > 31 * DAY_MS for hits, ms in windows):
             yield f"{at}.allow: each window allows at least 1 hit and lasts at most 31 days"
-        if len({ms for _, ms in windows}) != len(windows):
-            yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+        if any(hits > bounds.MOST_HITS for hits, _ in windows):
+            yield f"{at}.allow: {bounds.MOST_HITS} hits in a window are the most: {bounds.HITS}"
+        yield from _windows(at, windows)
         if len(set(limit.of)) != len(limit.of):
             yield f"{at}.of: a dimension stands twice"
         if limit.counts == "wrong-codes" and (extra := set(limit.of) - CHECK_DIMENSIONS):
@@ -85,13 +128,12 @@ def _budgets(policy: Policy) -> Iterator[str]:
         at = f"rule[{index}] ({budget.name})"
         try:
             windows = budget.windows
-        except ValueError:
+        except (ValueError, OverflowError):
             yield f'{at}.allow: {budget.allow!r} is not dollars per window, such as "$40/day; $10/hour"'
             return
         if any(amount < 1 or ms > 31 * DAY_MS for amount, ms in windows):
             yield f"{at}.allow: each window allows more than $0 and lasts at most 31 days"
-        if len({ms for _, ms in windows}) != len(windows):
-            yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+        yield from _windows(at, windows)
         if len(set(budget.of)) != len(budget.of):
             yield f"{at}.of: a dimension stands twice"
         cheapest = min((*policy.prices.values(), policy.default_price))

@@ -11,6 +11,7 @@ from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint, nearest
 from verify_service.policy.base import Mode
+from verify_service.policy.bounds import MOST_BYTES, too_much
 from verify_service.policy.check import CHECK_DIMENSIONS, check
 from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy, Rule, kinds
 
@@ -56,7 +57,11 @@ def parse(text: str, source: str) -> Policy:
     """A usable policy. Raises ConfigError: for what is not TOML, an unknown key, a wrong value, and for a policy whose
     chance to be guessed is above its own ceiling."""
     try:
+        if len(text.encode()) > MOST_BYTES:
+            raise ConfigError(f"{source}: is longer than {MOST_BYTES} bytes: every process reads and holds all of it")
         plain = msgspec.toml.decode(text)
+        for fault in too_much(plain):
+            raise ConfigError(f"{source}: {fault}")
         _say_kinds(plain, source)
         policy = msgspec.convert(plain, Policy, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
@@ -66,6 +71,8 @@ def parse(text: str, source: str) -> Policy:
         raise ConfigError(f"{source}: {said}{hint(error, Policy, plain)}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}") from None
+    except (ValueError, OverflowError) as error:  # A lone surrogate, or a number of thousands of digits.
+        raise ConfigError(f"{source}: is not TOML: {str(error)[:200]}") from None
     except RecursionError:
         raise ConfigError(f"{source}: tables or lists are nested too deeply; no key of a policy needs that") from None
     try:

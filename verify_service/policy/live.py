@@ -9,12 +9,11 @@ from verify_service.codes import Tagger
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.model import Revision
 from verify_service.policy import file as policy_file
+from verify_service.policy.file import Policy
 from verify_service.policy.rulebook import Rulebook
 from verify_service.telemetry import log
 
 PAUSE_S = 1.0
-MOST_BYTES = 1_048_576
-"""How long a policy's text may be."""
 MOST_NOTE = 500
 NOTE = r"^[^\x00-\x1f\x7f-\x9f]{0,500}\Z"
 """A note is one line."""
@@ -38,6 +37,10 @@ class History(Protocol):
         """All revisions, newest first."""
         ...
 
+    def rehearse(self, now: int, policy: Policy) -> None:
+        """Judges by the policy and writes nothing. Raises ConfigError where that fails."""
+        ...
+
     def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
         """Raises RevisionConflict where `expected` is given and is not in force."""
         ...
@@ -46,8 +49,8 @@ class History(Protocol):
 class LivePolicy:
     """The policy in force: call it for the rulebook. `watch` keeps it up to date.
 
-    A revision that this version cannot use (another version pushed it) is passed over, with one warning: the last good
-    one stays in force. So it does while the store is silent. `first` puts a first revision into a store without one.
+    A revision that cannot be used here, whatever the reason, is passed over, with one warning: the last good one stays
+    in force. So it does while the store is silent. `first` puts a first revision into a store without one.
     """
 
     def __init__(self, history: History, tagger: Tagger, first: Callable[[], None] = lambda: None) -> None:
@@ -72,7 +75,7 @@ class LivePolicy:
 
     def refresh(self) -> None:
         """Puts the newest usable revision in force here. Raises StoreUnavailable; ConfigError where no revision can be
-        used and none is in force."""
+        unsealed and none is in force."""
         with self._refreshing:
             if self._book is None:
                 self._first()
@@ -94,14 +97,13 @@ class LivePolicy:
     ) -> Revision:
         """Judges a text, and puts it in force as the next revision; every other process follows within two seconds.
 
-        Raises ConfigError for a text that cannot be used, naming `source`, the key and the fix; RevisionConflict where
+        All is made of it that a process makes, and a start and a check are rehearsed, before it is stored. Raises
+        ConfigError for a text that cannot be used, naming `source`, the key and the fix; RevisionConflict where
         `expected` is given and not in force; StoreUnavailable. The live policy is untouched by any of them.
         """
-        if len(text.encode()) > MOST_BYTES:
-            raise ConfigError(f"{source}: is longer than {MOST_BYTES} bytes")
         if not re.match(NOTE, by) or not re.match(NOTE, note):
             raise ConfigError(f"a name and a note are one line each, of {MOST_NOTE} characters at most")
-        policy_file.parse(text, source)
+        self._made(now, 0, text, source)
         return self.history.push(now, by, note, text, expected=expected)
 
     def rollback(self, now: int, by: str, note: str, revision: int) -> Revision:
@@ -118,20 +120,37 @@ class LivePolicy:
             raise ConfigError(f"{what}; `verify-service policy log` lists what there is")
         return found
 
+    def _made(self, now: int, revision: int, text: str, source: str) -> Rulebook:
+        """All that a process makes of a text, tried. Raises ConfigError where it cannot be used, StoreUnavailable."""
+        try:
+            policy = policy_file.parse(text, source)
+            book = Rulebook(revision, policy, self._tagger)
+            self.history.rehearse(now, policy)
+        except StoreUnavailable:
+            raise
+        except ConfigError as error:
+            said = str(error)
+            raise ConfigError(said if said.startswith(f"{source}: ") else f"{source}: {said}") from None
+        except Exception as error:  # Nobody foresaw it; what cannot be made here would be made nowhere.
+            raise ConfigError(f"{source}: cannot be used: {type(error).__name__}") from error
+        return book
+
     def _take(self, newest: int) -> None:
+        unsealed = False
         for revision in range(newest, 0, -1):
             if self._book is not None and revision == self._book.revision and revision < newest:
                 return
             try:
                 found = self.history.get(revision)
                 if found is not None:
-                    self._book = Rulebook(revision, policy_file.parse(found.text, f"revision {revision}"), self._tagger)
+                    unsealed = True
+                    self._book = self._made(found.at, revision, found.text, f"revision {revision}")
                     return
             except ConfigError:
                 # Without the reason, which may quote a number of a list.
                 hint = "`policy show --rev` prints it, `policy check` of this version says what is wrong"
                 _log.warning("a policy revision cannot be used here", revision=revision, hint=hint)
-                if self._book is None and revision == 1:
+                if self._book is None and revision == 1 and not unsealed:
                     raise
 
     def _watch(self) -> None:

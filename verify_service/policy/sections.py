@@ -8,6 +8,14 @@ from msgspec import Meta
 
 from verify_service.duration import Duration, lasting
 from verify_service.policy.base import DAY_MS, Mode, Name, Section
+from verify_service.policy.bounds import (
+    MOST_ALLOW,
+    MOST_COUNTRIES,
+    MOST_LIMITS,
+    MOST_LISTED,
+    MOST_PREFIXES,
+    MOST_RULES,
+)
 from verify_service.policy.budgets import Budget
 from verify_service.policy.rules import Pumping
 
@@ -26,12 +34,16 @@ class CodeSettings(Section, frozen=True):
     """How codes are made and how often they may be sent and tried."""
 
     digits: Annotated[int, Meta(ge=6, le=8, description="Digits of a code.")] = 6
-    life: Annotated[Duration, Meta(description="How long a code is good for.")] = lasting("10 minutes")
+    life: Annotated[Duration, Meta(description="How long a code is good for, 10 days at most.")] = lasting("10 minutes")
     checks: Annotated[int, Meta(ge=1, le=10, description="Wrong codes compared per verification.")] = 5
     sends: Annotated[int, Meta(ge=1, le=20, description="Messages per verification, the first included.")] = 5
     cooldown: Annotated[
         tuple[Duration, ...],
-        Meta(min_length=1, max_length=20, description="Wait after the 1st, 2nd, … message; the last one repeats."),
+        Meta(
+            min_length=1,
+            max_length=20,
+            description="Wait after the 1st, 2nd, … message, 10 days at most; the last one repeats.",
+        ),
     ] = lasting("30 seconds", "1 minute", "2 minutes")
     resend: Annotated[Literal["same", "new"], Meta(description="Which code a resend carries.")] = "same"
     check_by_number: Annotated[bool, Meta(description="Whether a check may name the number in place of the id.")] = True
@@ -50,32 +62,39 @@ class Countries(Section, frozen=True):
     """Where codes are sent: ISO 3166 codes."""
 
     default: Annotated[Literal["allow", "observe", "deny"], Meta(description="For a country in no list.")] = "allow"
-    allow: Annotated[frozenset[str], Meta(description="Sent to.")] = frozenset()
-    observe: Annotated[frozenset[str], Meta(description="Sent to, and noted as what `deny` would refuse.")] = (
-        frozenset()
-    )
-    deny: Annotated[frozenset[str], Meta(description="Refused.")] = frozenset()
+    allow: Annotated[frozenset[str], Meta(max_length=MOST_COUNTRIES, description="Sent to.")] = frozenset()
+    observe: Annotated[
+        frozenset[str], Meta(max_length=MOST_COUNTRIES, description="Sent to, and noted as what `deny` would refuse.")
+    ] = frozenset()
+    deny: Annotated[frozenset[str], Meta(max_length=MOST_COUNTRIES, description="Refused.")] = frozenset()
 
 
 class Entries(Section, frozen=True):
     """An allow- or block-list."""
 
-    numbers: Annotated[frozenset[str], Meta(description="Numbers in E.164, email addresses, or an @ and a domain.")] = (
-        frozenset()
-    )
-    prefixes: Annotated[frozenset[str], Meta(description="Beginnings of numbers in E.164, such as +4477.")] = (
-        frozenset()
-    )
-    networks: Annotated[frozenset[str], Meta(description="Addresses or networks (CIDR) of the end user.")] = frozenset()
+    numbers: Annotated[
+        frozenset[str],
+        Meta(max_length=MOST_LISTED, description="Numbers in E.164, email addresses, or an @ and a domain."),
+    ] = frozenset()
+    prefixes: Annotated[
+        frozenset[str], Meta(max_length=MOST_PREFIXES, description="Beginnings of numbers in E.164, such as +4477.")
+    ] = frozenset()
+    networks: Annotated[
+        frozenset[str], Meta(max_length=MOST_LISTED, description="Addresses or networks (CIDR) of the end user.")
+    ] = frozenset()
 
 
 class LimitConfig(Section, frozen=True):
     """One limit."""
 
     name: Name
-    of: Annotated[tuple[Dimension, ...], Meta(min_length=1, description="What is counted together.")]
+    of: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=9, description="What is counted together.")]
     allow: Annotated[
-        str, Meta(description='The grammar of `limits`, several windows with ;, such as "5/10 minutes; 10/day".')
+        str,
+        Meta(
+            max_length=MOST_ALLOW,
+            description='The grammar of `limits`, up to 8 windows with ;, such as "5/10 minutes; 10/day".',
+        ),
     ]
     counts: Counts = "starts"
     net_of_approved: Annotated[bool, Meta(description="Whether an approval gives its starts back.")] = False
@@ -100,10 +119,10 @@ class Policy(Section, frozen=True):
     block: Annotated[Entries, Meta(description="Who is refused.")] = msgspec.field(default_factory=Entries)
     prices: Annotated[
         dict[str, Annotated[float, Meta(ge=0, le=1000)]],
-        Meta(description="US dollars per message by country; `default` for the others."),
+        Meta(max_length=MOST_COUNTRIES, description="US dollars per message by country; `default` for the others."),
     ] = msgspec.field(default_factory=dict)
-    limit: tuple[LimitConfig, ...] = ()
-    rule: tuple[Rule, ...] = ()
+    limit: Annotated[tuple[LimitConfig, ...], Meta(max_length=MOST_LIMITS)] = ()
+    rule: Annotated[tuple[Rule, ...], Meta(max_length=MOST_RULES)] = ()
 
     def price(self, country: str) -> float:
         """What a message to the country costs, in US dollars; to none, as an email is, nothing."""

@@ -10,7 +10,7 @@ import redis
 _SOURCES = (
     *("writing", "common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
     *("start", "hold", "check", "cancel", "decisions", "settle", "senders", "health"),
-    *("inbox", "policy", "consents", "webhooks"),
+    *("inbox", "policy", "rehearse", "consents", "webhooks"),
 )
 _NAMES = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
 

@@ -11,7 +11,9 @@ import msgspec
 from verify_service.codes import Tagger
 from verify_service.errors import ConfigError, RevisionConflict
 from verify_service.model import Revision
+from verify_service.policy.sections import Policy
 from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.dryrun import rehearse
 
 _KEY = f"{prefix(0)}policy"
 _encode = msgspec.msgpack.Encoder().encode
@@ -47,6 +49,10 @@ class Policies:
         for revision in range(self.newest(), 0, -1):
             if (found := self.get(revision)) is not None:
                 yield found
+
+    def rehearse(self, now: int, policy: Policy) -> None:
+        """Has our functions judge by the policy, and writes nothing. Raises ConfigError where they cannot."""
+        rehearse(self._link, now, policy)
 
     def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
         """Puts a text, which the caller has judged, in force as the next revision.

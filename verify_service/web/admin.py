@@ -9,7 +9,8 @@ from flask import Blueprint, Response, request
 from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, InvalidRequest, NotFound, StoreUnavailable
 from verify_service.model import Revision
-from verify_service.policy.live import MOST_BYTES, SOURCE
+from verify_service.policy.bounds import MOST_BYTES
+from verify_service.policy.live import SOURCE
 from verify_service.web import bodies
 from verify_service.web.auth import guarded
 from verify_service.web.native import json

@@ -159,7 +159,8 @@ end
 -- Takes a message out of the outbox that no dispatcher has claimed yet; one that is claimed is settled by its holder.
 local function withdraw(base, record, now)
   local entry = record.outbox
-  if entry == '' or #redis.call('XRANGE', base .. 'outbox', entry, entry) == 0 then return end
+  -- None, or a handle of this very call's.
+  if #entry == 0 or #redis.call('XRANGE', base .. 'outbox', entry, entry) == 0 then return end
   local pending = redis.pcall('XPENDING', base .. 'outbox', 'dispatch', entry, entry, 1)
   if not pending.err and #pending > 0 then return end
   write('XDEL', base .. 'outbox', entry)
