@@ -53,13 +53,9 @@ def test_a_consent_is_recorded_shown_and_in_force(store: Store) -> None:
     _, _, unknown = client.request("GET", path)
     assert unknown == {"to": to, "state": "unknown", "source": None, "at": None, "trail": []}
     first = {"at": "2027-01-15T08:00:00.000Z", "state": "out", "source": "api"}
-    assert client.request("PUT", path, {"state": "out"})[2] == {
-        "to": to,
-        "state": "out",
-        "source": "api",
-        "at": first["at"],
-        "trail": [first],
-    }
+    recorded = {"to": to, "state": "out", "source": "api", "at": first["at"]}
+    assert client.request("PUT", path, {"state": "out"})[2] == recorded
+    assert client.request("GET", path)[2] == recorded | {"trail": [first]}
     assert client.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
     second = {"at": first["at"], "state": "in", "source": "web-form", "note": "asked for it again"}
     client.request("PUT", path, {"state": "in", "source": "web-form", "note": "asked for it again"})
@@ -111,6 +107,20 @@ def test_a_tenants_consents_are_its_own(tmp_path: Path) -> None:
         assert live.reader.request("GET", f"/consents/{to}")[2]["state"] == "out"
         assert live.default.start(to)["status"] == "pending"
         _tenant_is_untouched(live, to)
+
+
+def test_a_key_that_may_not_read_learns_no_trail_by_writing(tmp_path: Path) -> None:
+    """A `verify` key is answered what it recorded, in these four members, and nothing of what was said before."""
+    with contract(tmp_path) as live:
+        to = a_number()
+        live.acme.request("POST", "/fake/inbound", {"from": to, "to": "43721", "body": "STOP"})
+        live.acme.request("PUT", f"/consents/{to}", {"state": "out", "source": "crm", "note": "a secret of the case"})
+        problem = live.acme.refused("GET", f"/consents/{to}")
+        assert problem["type"] == "/problems/forbidden"
+        status, _, answer = live.acme.request("PUT", f"/consents/{to}", {"state": "out"})
+        assert (status, answer) == (200, {"to": to, "state": "out", "source": "api", "at": answer["at"]})
+        trail = live.reader.request("GET", f"/consents/{to}")[2]["trail"]
+        assert [entry["source"] for entry in trail] == ["sms", "crm", "api"]
 
 
 def _tenant_is_untouched(live: Contract, to: str) -> None:

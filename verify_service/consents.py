@@ -83,10 +83,11 @@ class Ledger:
         opened = ([self._entry(tenant, tag, each) for each in sealed] for sealed in (trail, unclear))
         return Consent(state, tuple(merge(*opened, key=lambda entry: entry.at)))
 
-    def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> None:
-        """What a caller says of a person's consent. In force at once."""
+    def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> Consent:
+        """What a caller says of a person's consent. In force at once; answers that alone, without the trail before."""
         entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
         self._write(tenant, self._tagger.number(number), state, entry)
+        return Consent(state, (entry,))
 
     def opted_out(self, tenant: str, tag: str, provider: str, reason: str, sent_at: int | None = None) -> None:
         """A vendor refused a message because the person had opted out there. `tag` is the number's. Of a receipt,

@@ -28,13 +28,15 @@ def look(tenant: str, number: str) -> Response:
 @consents.put("/<number>")
 @guarded("verify")
 def record(tenant: str, number: str) -> Response:
-    """By who starts verifications, since who asks for a code is who collects the consent to it."""
+    """By who starts verifications, since who asks for a code is who collects the consent to it. The answer is what was
+    recorded and no trail: that takes a key that may read."""
     body = bodies.read(_consent)
     if body.source in OWN_SOURCES:
         raise InvalidRequest("source", f"`{body.source}` is only for what the service hears itself; write another word")
     e164 = bodies.real_recipient(number)
-    parts().consents.record(tenant, e164, body.state, body.source, body.note)
-    return json(shown(e164, parts().consents.look(tenant, e164)))
+    recorded = shown(e164, parts().consents.record(tenant, e164, body.state, body.source, body.note))
+    del recorded["trail"]
+    return json(recorded)
 
 
 @consents.delete("/<number>")
