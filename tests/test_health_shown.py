@@ -17,11 +17,13 @@ from tests.test_health import report
 from tests.test_policy_live import clean
 from verify_service import config
 from verify_service.dispatch.health import Pulse
+from verify_service.dispatch.hearing import straying
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.store import Store
 from verify_service.store.entries import Came
 from verify_service.store.health import Health
+from verify_service.telemetry import exposition
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +166,33 @@ def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
     assert "today by the brand: 1 messages, 0 segments, 0 delivered, 0 failed, $0.01\n" in text
     shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
     assert [each["today"][0]["price"] for each in json.loads(shown)] == [None, 0.0079]
+
+
+def test_what_nobody_could_use_is_counted_and_shown(post: Post) -> None:
+    """`verify-service providers` shows of a provider, for the day, receipts whose word is not known, that name no
+    message, or one that is none of ours, and texts in no alphabet; the metric has the same, and no other words."""
+    post.bench.clock.ms = time.time_ns() // 1_000_000
+    deliveries, now = post.bench.store.deliveries, post.bench.clock.now()
+    deliveries.all_received(now, "a", [Receipt(provider_id=f"x{n}", status="delivered") for n in range(3)])
+    stray = straying(deliveries.strays, post.bench.clock, "a")
+    for why, words in (("word", "VANISHED"), ("word", "LOST"), ("nameless", "DELIVRD"), ("text", "data_coding 32")):
+        stray(why, words)
+    file = post.folder / "verify.toml"
+    file.write_text(SENDERS)
+    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    run = [sys.executable, "-m", "verify_service", "providers"]
+    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    assert (
+        "    today by all channels, told and not used: 1 receipts that name no message, 1 texts that could not be "
+        "read, 3 receipts whose id matched no message, 2 receipts with a word that is not known\n"
+    ) in text
+    shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
+    assert [each["strays"] for each in json.loads(shown)] == [
+        {"nameless": 1, "text": 1, "unmatched": 3, "word": 2},
+        {},
+    ]
+    assert deliveries.strays.today(now + 86_400_000) == {}
+    assert exposition(False, {}).decode().count('verify_strays_total{provider="a",why="word"} 2.0') == 1
 
 
 def _sum(today: dict[str, dict[str, int]]) -> int:

@@ -89,6 +89,20 @@ def test_delivered_beats_everything_and_nothing_is_said_twice(post: Post) -> Non
     assert [len(events(post.bench, name)) for name in ("failed", "delivered")] == [1, 1]
 
 
+def test_an_id_that_a_provider_gives_again_is_the_newest_messages(post: Post) -> None:
+    """What was said of the message before it says nothing of this one; of this one nothing is said twice."""
+    delivered = Receipt(provider_id="m1", status="delivered")
+    first = sent(post)
+    assert received(post, delivered) == first
+    post.bench.clock.advance(3_600)
+    second = sent(post)
+    assert (after_sent(post, second), received(post, delivered)) == ([], second)
+    assert received(post, delivered) == second
+    assert after_sent(post, first)[0] == ("delivered", "a", None)
+    assert after_sent(post, second) == [("delivered", "a", None)]
+    assert len(events(post.bench, "delivered")) == 2
+
+
 def test_a_receipt_that_overtakes_its_send_is_applied_with_it(post: Post) -> None:
     """Of receipts that come before the send is written down, the best one is kept for a minute."""
     for status in ("delivered", "failed"):

@@ -10,7 +10,7 @@ A kind is an entry point of the group `verify_service.providers`; ours are found
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,10 @@ Entry = TypeVar("Entry")
 
 # How a table names a secret; `Surroundings.secret` reads it.
 Secret = Annotated[str, Meta(pattern=r"^(env|file):.", description="write env:NAME or file:PATH, never in clear")]
+
+# What a vendor told and nobody could use: a receipt whose word for what became of the message is not known, which names
+# no message, or whose id matches none; a text in no alphabet that can be read.
+Stray = Literal["word", "nameless", "unmatched", "text"]
 
 
 class Provider(Protocol):
@@ -59,7 +63,8 @@ class Surroundings:
     `<callbacks>/receipts` and `<callbacks>/inbound`; None where verify.toml has no `public_url`. A vendor that tells
     over a connection of its own is heard by `report` (a receipt with its `provider_id`) and `heard` (a text). Both
     answer once it is written down, and False where it cannot be: then the vendor is to tell it again. They may take
-    seconds, and never raise. `inbox` is the fake provider's, for it alone.
+    seconds, and never raise. `stray` counts what the vendor told and nobody could use, with a few words for the log
+    that quote no person. `inbox` is the fake provider's, for it alone.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Surroundings:
     callbacks: str | None = None
     report: Callable[[Receipt], bool] = lambda _receipt: True
     heard: Callable[[InboundText], bool] = lambda _text: True
+    stray: Callable[[Stray, str], None] = lambda _why, _words: None
     inbox: Any = None
 
 

@@ -18,7 +18,7 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.dispatch import Dispatcher
-from verify_service.dispatch.hearing import hearing
+from verify_service.dispatch.hearing import hearing, straying
 from verify_service.dispatch.optouts import Heeding
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
@@ -230,6 +230,7 @@ def dispatcher(base: Foundation) -> Dispatcher:
             callbacks=base.config.callbacks(provider),
             report=made.report(provider),
             heard=hearing(partial(consents.heard, provider=provider)),
+            stray=straying(base.store.deliveries.strays, base.clock, provider),
             inbox=base.inbox,
         )
         try:

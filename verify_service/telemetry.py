@@ -44,6 +44,12 @@ RECEIPTS = Counter(
     "Receipts by what they say: delivered, failed, repeated (nothing new), unknown (of no message that is known).",
     ["provider", "status", "country", "carrier", "channel", "text"],
 )
+STRAYS = Counter(
+    "verify_strays",
+    "What a vendor told and nobody could use: word (a receipt's is not known), nameless (it names no message), "
+    "unmatched (its id matches none, or not yet), text (in no alphabet that can be read).",
+    ["provider", "why"],
+)
 SHIFTS = Counter("verify_shifts", "Shifts of a provider's weight, down or up.", ["provider", "channel", "way"])
 WEIGHTS = Gauge(
     "verify_provider_weight_percent",

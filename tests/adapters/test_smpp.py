@@ -62,6 +62,7 @@ class Heard:
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
         self.texts: list[InboundText] = []
+        self.strays: list[tuple[str, str]] = []
 
     def report(self, receipt: Receipt) -> bool:
         self.receipts.append(receipt)
@@ -93,6 +94,7 @@ def bound(smsc: Smsc, heard: Heard | None = None, **table: Any) -> Iterator[Smpp
         clock=CLOCK,
         report=heard.report,
         heard=heard.hear,
+        stray=lambda why, words: heard.strays.append((why, words)),
     )
     provider = SmppProvider(settings, around)
     try:
@@ -357,6 +359,11 @@ RECEIPT = b"id:%s sub:001 dlvrd:001 submit date:2611220100 done date:2611220101 
         (b"REJECTD", b"078", Receipt(provider_id="m1", status="failed", reason="REJECTD 078", opted_out=True)),
         (b"EXPIRED", b"027", Receipt(provider_id="m1", status="failed", reason="EXPIRED 027")),
         (b"UNKNOWN", b"000", Receipt(provider_id="m1", status="failed", reason="UNKNOWN 000")),
+        (b"DELIVERED", b"000", Receipt(provider_id="m1", status="delivered")),
+        (b"delivrd", b"000", Receipt(provider_id="m1", status="delivered")),
+        (b"FAILED", b"001", Receipt(provider_id="m1", status="failed", reason="FAILED 001", permanent=True)),
+        (b"UNDELIVERABLE", b"5", Receipt(provider_id="m1", status="failed", reason="UNDELIVERABLE 5")),
+        (b"REJECTED", b"5", Receipt(provider_id="m1", status="failed", reason="REJECTED 5")),
     ],
 )
 def test_a_receipt_in_words_is_read(smsc: Smsc, word: bytes, error: bytes, receipt: Receipt) -> None:
@@ -374,10 +381,75 @@ def test_what_is_on_its_way_is_no_receipt(smsc: Smsc) -> None:
     heard = Heard()
     with bound(smsc, heard):
         until(lambda: smsc.binds)
-        smsc.deliver(RECEIPT % (b"m1", b"ACCEPTD", b"000"), esm_class=0x04)
-        smsc.deliver(b"nothing of use", esm_class=0x04)
+        for word in (b"ACCEPTD", b"ACKED", b"BUFFRED", b"ENROUTE", b"SCHEDULED"):
+            smsc.deliver(RECEIPT % (b"m1", word, b"000"), esm_class=0x04)
         smsc.deliver(RECEIPT % (b"m1", b"ENROUTE", b"000"), esm_class=0x20)
+    assert (heard.receipts, heard.texts, heard.strays) == ([], [], [])
+
+
+def test_a_receipt_that_cannot_be_used_is_counted(smsc: Smsc) -> None:
+    """A word that is not known, with the word where it is one; and a receipt without an id. Neither comes again."""
+    heard = Heard()
+    with bound(smsc, heard):
+        until(lambda: smsc.binds)
+        smsc.deliver(RECEIPT % (b"m1", b"VANISHED", b"000"), esm_class=0x04)
+        smsc.deliver(RECEIPT % (b"m1", b"14155550123", b"000"), esm_class=0x04)
+        smsc.deliver(b"nothing of use", esm_class=0x04)
+        smsc.deliver(b"id: stat:DELIVRD err:000", esm_class=0x04)
     assert (heard.receipts, heard.texts) == ([], [])
+    assert heard.strays == [
+        ("word", "VANISHED"),
+        ("word", "(no word)"),
+        ("word", "(no word)"),
+        ("nameless", "DELIVRD"),
+    ]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le", "utf-16", "latin-1"])
+@pytest.mark.parametrize("coding", [0, 1, 3, 8])
+def test_a_receipt_is_read_in_any_coding(smsc: Smsc, codec: str, coding: int) -> None:
+    """Some SMSCs send it as UCS-2, as the message was, and say so or not."""
+    heard = Heard()
+    with bound(smsc, heard):
+        until(lambda: smsc.binds)
+        smsc.deliver("id:m1 stat:UNDELIV err:069 text:id:9 stat:DELIVRD".encode(codec), esm_class=0x04, coding=coding)
+    assert heard.receipts == [Receipt(provider_id="m1", status="failed", reason="UNDELIV 069")]
+
+
+def test_a_receipt_is_known_by_its_parameters_alone(smsc: Smsc) -> None:
+    """Where esm_class says nothing; but what a phone can write is a text, however much it looks like a receipt."""
+    heard = Heard()
+    with bound(smsc, heard):
+        until(lambda: smsc.binds)
+        smsc.deliver(b"", tlvs=tlv(0x001E, b"m7\0") + tlv(0x0427, b"\x02"))
+        smsc.deliver(RECEIPT % (b"m1", b"DELIVRD", b"000"), esm_class=0)
+    assert heard.receipts == [Receipt(provider_id="m7", status="delivered")]
+    assert [text.body[:5] for text in heard.texts] == ["id:m1"]
+
+
+@pytest.mark.parametrize(
+    ("answered", "reported"),
+    [
+        ("0000000255", b"255"),
+        ("00FF", b"ff"),
+        ("ff", b"000000FF"),
+        ("550E8400-E29B", b"550e8400-e29b"),
+        ("12:34:56", b"12:34:56"),
+        ("{ABC-1}", b"{abc-1}"),
+        ("a_b.c@d/e=", b"a_b.c@d/e="),
+        ("0000", b"0"),
+    ],
+)
+def test_an_id_comes_back_as_it_was_however_it_is_spelled(smsc: Smsc, answered: str, reported: bytes) -> None:
+    """Without its leading zeros, in another case, and whatever signs it holds; in words and as a parameter."""
+    heard = Heard()
+    smsc.answer = lambda _: (0, answered)
+    with bound(smsc, heard) as provider:
+        sent = provider.send(MESSAGE)
+        smsc.deliver(RECEIPT % (reported, b"DELIVRD", b"000"), esm_class=0x04)
+        smsc.deliver(b"", esm_class=0x04, tlvs=tlv(0x001E, reported + b"\0") + tlv(0x0427, b"\x02"))
+    assert [receipt.provider_id for receipt in heard.receipts] == [sent.provider_id] * 2
+    assert sent.provider_id
 
 
 def test_a_receipt_in_optional_parameters_is_read(smsc: Smsc) -> None:
@@ -412,6 +484,27 @@ def test_an_id_is_the_same_in_answer_and_receipt(smsc: Smsc, message_ids: str, a
         ("СТОП".encode("utf-16-be"), 8, 0, "СТОП"),
         (b"\x05\x00\x03\x01\x02\x01Stop", 0, 0x40, "Stop"),
         (b"arr\xeat", 3, 0, "arrêt"),
+        ("СТОП".encode("iso8859_5"), 6, 0, "СТОП"),
+        ("הסר".encode("iso8859_8"), 7, 0, "הסר"),
+        ("停止".encode("iso2022_jp"), 5, 0, "停止"),
+        ("停止".encode("shift_jis"), 5, 0, "停止"),
+        ("停止".encode("euc_jp"), 5, 0, "停止"),
+        ("停止".encode("iso2022_jp"), 10, 0, "停止"),
+        ("停止".encode("iso2022_jp"), 13, 0, "停止"),
+        ("중지".encode("euc_kr"), 14, 0, "중지"),
+        ("중지".encode("iso2022_kr"), 14, 0, "중지"),
+        (b"STOP", 0x10, 0, "STOP"),
+        (b"STOP", 0x15, 0, "STOP"),
+        *(("СТОП".encode("utf-16-be"), coding, 0, "СТОП") for coding in (0x18, 0x19, 0x1A, 0x1B, 0x48, 0xE0)),
+        *((b"\x00STOP", coding, 0, "@STOP") for coding in (0xC0, 0xD0, 0xF0, 0xF1, 0xF2, 0xF3)),
+        *((b"STOP", coding, 0, "STOP") for coding in (0xF4, 0xF5, 0xF6, 0xF7)),
+        ("СТОП".encode("utf-16-be"), 0, 0, "СТОП"),
+        ("STOP".encode("utf-16-be"), 0, 0, "STOP"),
+        ("อ่าน หยุด".encode("utf-16-be"), 0, 0, "อ่าน หยุด"),
+        (b"0000", 0, 0, "0000"),
+        ("退訂".encode("utf-16-be"), 0, 0, "退訂"),
+        (b"arr\xeat!", 0, 0, "arrêt!"),
+        ("£1£2".encode("latin-1").replace(b"\xa3", b"\x01"), 0, 0, "£1£2"),
     ],
 )
 def test_a_text_from_a_phone_is_heard(smsc: Smsc, text: bytes, coding: int, esm_class: int, body: str) -> None:
@@ -423,6 +516,28 @@ def test_a_text_from_a_phone_is_heard(smsc: Smsc, text: bytes, coding: int, esm_
     [found] = heard.texts
     assert (found.from_, found.to, found.body) == ("+14155550123", "43721", body)
     assert found.id
+
+
+@pytest.mark.parametrize(
+    ("text", "coding", "body"),
+    [
+        (b"STOP", 0x20, ""),
+        (b"STOP", 0x09, ""),
+        (b"STOP", 0x9A, ""),
+        (b"\x04\x21\xd8\x00\x04", 8, "С\ufffd"),
+        (b"\x1b$B\xff", 5, "\x1b$B\ufffd"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_counted_without_its_words(
+    smsc: Smsc, text: bytes, coding: int, body: str
+) -> None:
+    """A compressed one, a coding that is none, bytes that are none of its alphabet: heard as far as it goes."""
+    heard = Heard()
+    with bound(smsc, heard):
+        until(lambda: smsc.binds)
+        smsc.deliver(text, coding=coding)
+    assert [found.body for found in heard.texts] == [body]
+    assert heard.strays == [("text", f"data_coding {coding}")]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 # The share of errors from which a weight shifts, where there is another provider (docs/delivery.md).
 DOES_BADLY = 0.3
+_STRAYS = {
+    "word": "receipts with a word that is not known",
+    "nameless": "receipts that name no message",
+    "unmatched": "receipts whose id matched no message",
+    "text": "texts that could not be read",
+}
 _SUMS = ("messages", "segments", "delivered", "failed")
 
 
@@ -27,8 +33,9 @@ def providers(as_json: bool) -> None:
     found = settings.read()
     config = load(found.config, found.api_key)
     store = store_at_hand(found)
-    states, today = store.health.states(), store.health.costs(clock_of(found, store).now())
-    shown = [_shown(name, states.get(name), today) for name in _names(config, states, today)]
+    now = clock_of(found, store).now()
+    states, today, strays = store.health.states(), store.health.costs(now), store.deliveries.strays.today(now)
+    shown = [_shown(name, states.get(name), today, strays) for name in _names(config, states, today)]
     if as_json:
         click.echo(msgspec.json.encode(shown).decode())
         return
@@ -44,7 +51,9 @@ def _names(config: Config, states: "dict[str, State]", today: dict[str, dict[str
     return list(dict.fromkeys((*written, *states, *seen)))
 
 
-def _shown(name: str, state: "State | None", today: dict[str, dict[str, int]]) -> dict[str, Any]:
+def _shown(
+    name: str, state: "State | None", today: dict[str, dict[str, int]], strays: dict[str, dict[str, int]]
+) -> dict[str, Any]:
     provider, channel = name.split("/")
     senders: list[dict[str, Any]] = [
         {
@@ -66,6 +75,7 @@ def _shown(name: str, state: "State | None", today: dict[str, dict[str, int]]) -
         "errors": _share(state.errors, state.tries) if state else None,
         "receipts": _share(state.came, state.came + state.missing) if state else None,
         "today": senders,
+        "strays": strays.get(provider, {}),
     }
 
 
@@ -87,6 +97,9 @@ def _lines(each: dict[str, Any]) -> Iterator[str]:
             f"{day['segments']} segments, {day['delivered']} delivered, {day['failed']} failed, "
             f"{_dollars(day['price'])}"
         )
+    if each["strays"]:
+        told = ", ".join(f"{times} {_STRAYS.get(why, why)}" for why, times in sorted(each["strays"].items()))
+        yield f"    today by all channels, told and not used: {told}"
 
 
 def _although(each: dict[str, Any]) -> str:

@@ -1,14 +1,33 @@
 """What vendors tell over connections of their own: it is written down before they are told that it was taken."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from verify_service.dispatch.job import site
 from verify_service.errors import StoreUnavailable
+from verify_service.model import Clock
+from verify_service.store.strays import Strays
 from verify_service.telemetry import log
+
+_MOST_LOGGED = 64
 
 _log = log("dispatch")
 Told = TypeVar("Told")
+
+
+def straying(strays: Strays, clock: Clock, provider: str) -> Callable[[str, str], None]:
+    """What an adapter calls with what it could not use: it is counted, and each kind of it logged once."""
+    logged: set[tuple[str, str]] = set()
+
+    def stray(why: str, words: str) -> None:
+        with suppress(StoreUnavailable):
+            strays.count(clock.now(), provider, why)
+        if (why, words) not in logged and len(logged) < _MOST_LOGGED:
+            logged.add((why, words))
+            _log.warning("a vendor told what cannot be used", provider=provider, why=why, words=words)
+
+    return stray
 
 
 def hearing(write: Callable[[Told], object]) -> Callable[[Told], bool]:

@@ -5,7 +5,6 @@ split, and the receipt is asked for with the last segment, whose id is the messa
 cannot deliver within the code's life.
 """
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -13,10 +12,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from smpplib import consts
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Stray, Surroundings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import InboundText, Message, Receipt
+from verify_service.providers import smpp_receipt
 from verify_service.providers.smpp_bind import Account, Answer, Bind
 from verify_service.providers.smpp_pdu import Delivery
 from verify_service.providers.smpp_text import decode, encode
@@ -28,21 +28,7 @@ Octet = Annotated[int, Meta(ge=0, le=255)]
 _REJECTED = frozenset({consts.SMPP_ESME_RINVDSTADR, consts.SMPP_ESME_RINVDSTTON, consts.SMPP_ESME_RINVDSTNPI})
 _UNCERTAIN = frozenset({consts.SMPP_ESME_RSYSERR, consts.SMPP_ESME_RUNKNOWNERR})
 
-# What a receipt says, by its word and by the message_state beside it (SMPP 3.4, appendix B and 5.2.28).
-_STATES = {
-    1: "ENROUTE",
-    2: "DELIVRD",
-    3: "EXPIRED",
-    4: "DELETED",
-    5: "UNDELIV",
-    6: "ACCEPTD",
-    7: "UNKNOWN",
-    8: "REJECTD",
-}
-_FAILED = frozenset({"EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"})
-_RECEIPT = re.compile(rb"\b(id|stat|err):\s*([0-9A-Za-z_.-]+)", re.IGNORECASE)
-_IS_RECEIPT, _TYPES, _HAS_HEADER = 0x04, 0x3C, 0x40
-_RECEIPTED_ID, _STATE, _NETWORK_ERROR = 0x001E, 0x0427, 0x0423
+_HAS_HEADER = 0x40
 
 _INTERNATIONAL, _NATIONAL_NETWORK, _ALPHANUMERIC = (1, 1), (3, 0), (5, 0)
 
@@ -129,51 +115,50 @@ class SmppProvider:
         try:
             match self._settings.message_ids:
                 case "hex-then-decimal":
-                    return str(int(message_id, 16))
+                    message_id = str(int(message_id, 16))
                 case "decimal-then-hex":
-                    return f"{int(message_id):x}"
+                    message_id = f"{int(message_id):x}"
         except ValueError:
             pass
-        return message_id
+        return smpp_receipt.canonical(message_id)
 
     def _hear(self, delivery: Delivery) -> bool:
-        if delivery.esm_class & _TYPES == _IS_RECEIPT:
+        if smpp_receipt.is_receipt(delivery):
             receipt = self._receipt(delivery)
             return receipt is None or self._around.report(receipt)
-        if delivery.esm_class & _TYPES:
+        if not smpp_receipt.is_from_phone(delivery):
             return True
         has_header = bool(delivery.esm_class & _HAS_HEADER)
         digits = delivery.source_ton in (0, 1) and delivery.source.isdecimal()
+        body = decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet)
+        if body is None or "\ufffd" in body:
+            self._around.stray("text", f"data_coding {delivery.data_coding}")
         return self._around.heard(
             InboundText(
                 id=secrets.token_hex(16),  # The SMSC gives a text none.
                 from_=f"+{delivery.source}" if digits else delivery.source,
                 to=delivery.destination,
-                body=decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet),
+                body=body or "",
             )
         )
 
     def _receipt(self, delivery: Delivery) -> Receipt | None:
-        """The final word on a message; None for what is on its way, or names no message."""
-        # The first of each: the receipt ends with the beginning of the text, which may say anything.
-        found = reversed(_RECEIPT.findall(delivery.text))
-        said = {key.lower().decode(): value.decode() for key, value in found}
-        tlvs = delivery.tlvs
-        provider_id = tlvs.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1") or said.get("id", "")
-        if self._settings.message_ids != "same":
-            provider_id = provider_id.lower().lstrip("0")
-        state = _STATES.get((tlvs.get(_STATE) or b"\0")[0]) or said.get("stat", "").upper()
-        if not provider_id or (state != "DELIVRD" and state not in _FAILED):
+        """The final word on a message; None for what is on its way, names no message, or is no word that is known."""
+        told = smpp_receipt.read(delivery)
+        if told.fate == "on its way":
             return None
-        if state == "DELIVRD":
-            return Receipt(provider_id=provider_id, status="delivered")
-        error = said.get("err", "") or str(int.from_bytes(tlvs.get(_NETWORK_ERROR, b"")[1:3]) or "")
+        if told.fate == "unknown" or not told.message_id:
+            why: Stray = "nameless" if told.fate != "unknown" else "word"
+            self._around.stray(why, smpp_receipt.shown(told.word))
+            return None
+        if told.fate == "delivered":
+            return Receipt(provider_id=told.message_id, status="delivered")
         return Receipt(
-            provider_id=provider_id,
+            provider_id=told.message_id,
             status="failed",
-            reason=f"{state} {error}".strip(),
-            permanent=error in self._settings.permanent_errors,
-            opted_out=error in self._settings.opted_out_errors,
+            reason=f"{told.word} {told.error}".strip(),
+            permanent=told.error in self._settings.permanent_errors,
+            opted_out=told.error in self._settings.opted_out_errors,
         )
 
 

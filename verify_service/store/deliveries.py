@@ -9,8 +9,9 @@ import msgspec
 from verify_service.model import Receipt
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.strays import Strays, strays_key
 from verify_service.store.unreadable import passed_over
-from verify_service.telemetry import RECEIPTS, log
+from verify_service.telemetry import RECEIPTS, STRAYS, log
 
 # A receipt may come when the code is long dead, and still says what the number is worth.
 KEEP_MS = 86_400_000
@@ -44,6 +45,7 @@ class Deliveries:
     def __init__(self, link: Link, keep_events: int) -> None:
         self._link = link
         self._keep_events = str(keep_events // link.partitions)
+        self.strays = Strays(link)
         self._heed: Callable[[str, str, str, str, int], None] = lambda *_: None
 
     def heed_opt_outs(self, heed: Callable[[str, str, str, str, int], None]) -> None:
@@ -81,7 +83,12 @@ class Deliveries:
         named = [receipt for receipt in receipts if receipt.provider_id is not None]
         tags = [tag_of(provider, receipt.provider_id or "") for receipt in named]
         asked = [
-            Call(self._home(tag), "delivery", self._keys(tag), [receipt.status, _pack(receipt)])
+            Call(
+                self._home(tag),
+                "delivery",
+                [*self._keys(tag), strays_key(self._home(tag), now)],
+                [receipt.status, _pack(receipt), f"{provider}:unmatched"],
+            )
             for tag, receipt in zip(tags, named, strict=True)
         ]
         answers = iter(self._link.burst(asked) if asked else ())
@@ -97,6 +104,7 @@ class Deliveries:
                 known.append((delivery, receipt))
             else:
                 RECEIPTS.labels(provider, "unknown", "", "", "", "").inc()
+                STRAYS.labels(provider, "unmatched").inc()
         self._apply(now, provider, known)
         return found
 

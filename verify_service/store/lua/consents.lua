@@ -50,11 +50,13 @@ end
 --   KEYS[1]  heard:<tag of the text>      KEYS[…]  consent:<number>:<tenant>:unclear   ARGV  a sealed entry for each of these
 -- Answers 1, or 0 where the text was heard before.
 local function unclear(KEYS, ARGV)
-  if not redis.call('SET', KEYS[1], '', 'NX', 'PX', HEARD_MS) then return 0 end
+  if get(KEYS[1]) then return 0 end
+  put(KEYS[1], '', HEARD_MS)
   for i = 2, #KEYS do
-    redis.call('RPUSH', KEYS[i], ARGV[i - 1])
-    redis.call('LTRIM', KEYS[i], -UNCLEAR_MOST, -1)
-    redis.call('PEXPIRE', KEYS[i], UNCLEAR_MS)
+    of_type('LLEN', KEYS[i])
+    write('RPUSH', KEYS[i], ARGV[i - 1])
+    write('LTRIM', KEYS[i], -UNCLEAR_MOST, -1)
+    write('PEXPIRE', KEYS[i], UNCLEAR_MS)
   end
   return 1
 end

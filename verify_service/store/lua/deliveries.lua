@@ -2,12 +2,14 @@
 -- provider's id of it; what follows from a receipt, in the number's.
 --   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
 --   early:<tag>         a receipt that came before its send was written down, msgpack
---   fate:<tag>          what a receipt has said already: delivered, or 'failed <when> <1 where it told the price>'
+--   fate:<tag>          what a receipt has said already: '<delivered or failed> <when> <1 where it told the price> <entry>';
+--                       of another entry it says nothing: some providers give a second message the id of one before it
 --   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
 --                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent}, msgpack
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
 local EARLY_MS, FATE_MS = 60000, 86400000
 local DAY_MS = 86400000
+local STRAYS_MS = 2 * DAY_MS
 -- A message that is moved with less of its life left would come too late.
 local LEAST_LIFE = 1000
 
@@ -48,6 +50,14 @@ local function tell(base, keep, at, event, about, provider, reason, more)
   end
   emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
     'country', about[6], 'undo', undo, unpack(more or {})})
+end
+
+-- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each where
+-- nothing. Values of old name no entry, and hold no more than the word where it is delivered.
+local function fate_of(key, entry)
+  local said, at, priced, of = (get(key) or ''):match('^(%a*) ?(%d*) ?(1?) ?(%S*)$')
+  if not said or (of ~= '' and of ~= entry) then return '', '', '' end
+  return said, at, priced
 end
 
 -- Queues a waiting message again, where somebody still waits for its code and may be sent to, none of its ways has
@@ -99,6 +109,13 @@ local function mark_unreachable(now, key)
   put(key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 2 * DAY_MS)
 end
 
+-- Counts what a vendor told and nobody could use, by `<provider>:<why>`.
+local function count_stray(key, name)
+  of_type('HLEN', key)
+  write('HINCRBY', key, name, 1)
+  write('PEXPIRE', key, STRAYS_MS)
+end
+
 -- sent: writes down whose message a provider's id names. Called by the dispatcher.
 --   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   ARGV[1]  the delivery, msgpack   ARGV[2]  its life in ms
 -- Answers the receipt that came before, or false. It is kept all the same: who could not apply it calls again.
@@ -108,11 +125,13 @@ local function sent(KEYS, ARGV)
 end
 
 -- delivery: whose message a receipt is about. Called by whoever gets the receipt.
---   KEYS as of `sent`   ARGV[1]  status   ARGV[2]  the receipt, msgpack
+--   KEYS as of `sent`   KEYS[3]  strays:<day>   ARGV[1]  status   ARGV[2]  the receipt, msgpack
+--   ARGV[3]  what it is counted as where it matches no message
 -- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written down.
 local function delivery(KEYS, ARGV)
   local found = get(KEYS[1])
   if found then return found end
+  if ARGV[1] ~= 'accepted' then count_stray(KEYS[3], ARGV[3]) end
   if ARGV[1] == 'delivered' or ARGV[1] == 'failed' and not get(KEYS[2]) then put(KEYS[2], ARGV[2], EARLY_MS) end
   return false
 end
@@ -124,11 +143,10 @@ end
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
   local now, keep, about, provider, status, reason = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-  local said, at, priced = (get(KEYS[1]) or ''):match('^(%a*) ?(%d*) ?(1?)$')
+  local said, at, priced = fate_of(KEYS[1], about[2])
   if said == 'delivered' or said == status then return '' end
   local price = priced == '' and ARGV[9] or ''
-  local fate = status == 'failed' and table.concat({status, digits(now), price ~= '' and '1' or ''}, ' ') or status
-  put(KEYS[1], fate, FATE_MS)
+  put(KEYS[1], table.concat({status, digits(now), price ~= '' and '1' or '', about[2]}, ' '), FATE_MS)
   -- A day's sums have each message once, by its last word.
   local corrects = said == 'failed' and math.floor((tonumber(at) or 0) / DAY_MS) == math.floor(now / DAY_MS)
   local entry, number, channel = about[2], about[4], about[5]
@@ -181,7 +199,16 @@ local function unreachable(KEYS, ARGV)
   return 1
 end
 
+-- stray: counts one more. Called by whoever hears it.
+--   KEYS[1]  strays:<day>   ARGV[1]  <provider>:<why>
+-- Answers 1.
+local function stray(KEYS, ARGV)
+  count_stray(KEYS[1], ARGV[1])
+  return 1
+end
+
 register('unreachable', unreachable)
+register('stray', stray)
 register('sent', sent)
 register('delivery', delivery)
 register('receipt', receipt)

@@ -18,7 +18,7 @@ local function settle(KEYS, ARGV)
   local due, tag, provider, tried, within, life
   if ARGV[3] ~= '' then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
   -- On a cluster the receipt may have come between the dispatcher's two calls.
-  if tag and get(base .. 'fate:' .. tag) ~= 'delivered' then
+  if tag and fate_of(base .. 'fate:' .. tag, entry) ~= 'delivered' then
     local kept, again = {}, false
     for i = 1, #fields[1][2], 2 do
       local name, value = fields[1][2][i], fields[1][2][i + 1]
