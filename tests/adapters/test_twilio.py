@@ -1,9 +1,11 @@
 """What is Twilio's alone: its signatures by its own examples, its channels, its ways to name a sender."""
 
 import base64
+import hashlib
+import hmac
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import pytest
@@ -230,6 +232,116 @@ def test_a_call_by_get_is_signed_over_its_url(peer: Recorder) -> None:
     call = peer.call("inbound", {}, url=url)
     [text] = peer.callbacks().inbound(Callback("GET", url, call.headers, b""))
     assert text == InboundText("SM3", "+4915112345678", "+14155550100", "HELP")
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "Body=Stop+now%2C+%C3%A9",
+        "Body=Stop%20now%2C%20%C3%A9",
+        "Body=Stop+now%2c+%c3%a9",
+        "Body=Stop%20now%2c%20%c3%a9",
+    ],
+)
+@pytest.mark.parametrize(
+    "came",
+    [
+        "Body=Stop+now%2C+%C3%A9",
+        "Body=Stop%20now%2C%20%C3%A9",
+        "Body=Stop+now%2c+%c3%a9",
+        "Body=Stop%20now%2c%20%c3%a9",
+    ],
+)
+def test_a_call_by_get_may_be_escaped_anew_on_its_way(peer: Recorder, signed: str, came: str) -> None:
+    """Spaces as + or %20, digits in either case: it is the same call; another text is another call."""
+
+    def url(body: str) -> str:
+        plus = "%2b" if "%2c" in body else "%2B"
+        return f"{PUBLIC_URL}/inbound?MessageSid=SM3&From={plus}4915112345678&To={plus}14155550100&{body}"
+
+    call = peer.call("inbound", {}, url=url(signed))
+    [text] = peer.callbacks().inbound(Callback("GET", url(came), call.headers, b""))
+    assert (text.body, text.from_) == ("Stop now, é", "+4915112345678")
+    with pytest.raises(Forged):
+        peer.callbacks().inbound(Callback("GET", url(came) + "x", call.headers, b""))
+
+
+HONEST = {"AccountSid": ACCOUNT, "From": "+15005550006", "FromCity": "WEST END", "MessageSid": "SM" + "0" * 32}
+HONEST |= {"NumMedia": "0", "ProfileName": "Eve", "To": "+14155550100"}
+VICTIM = "+4915112345678"
+
+
+@pytest.mark.parametrize(
+    ("own", "cut"),
+    [
+        (  # What is left over goes into a field that nobody reads.
+            {"Body": f"STOPFrom{VICTIM}MessageSidSM1To+14155550100Z"},
+            {"Body": "STOP", "From": VICTIM, "MessageSid": "SM1", "To": "+14155550100", "Z": ...},
+        ),
+        (  # Into one that Twilio has.
+            {"Body": f"STOPFrom{VICTIM}MessageSidSM1ProfileNameX"},
+            {"Body": "STOP", "From": VICTIM, "MessageSid": "SM1", "ProfileName": ...},
+        ),
+        (  # Into the id.
+            {"Body": f"STOPFrom{VICTIM}MessageSidSM1"},
+            {"Body": "STOP", "From": VICTIM, "MessageSid": ...},
+        ),
+        (  # Into the text, where WhatsApp's name is the person's own words, too.
+            {"Body": "STOP\n", "ProfileName": f"From{VICTIM}MessageSidSM1To+14155550100Z"},
+            {"Body": ..., "From": VICTIM, "MessageSid": "SM1", "To": "+14155550100", "Z": ...},
+        ),
+        (  # A number without its plus, or by WhatsApp.
+            {"Body": f"STOPFrom{VICTIM[1:]}MessageSidSM1To1Z"},
+            {"Body": "STOP", "From": VICTIM[1:], "MessageSid": "SM1", "To": "1", "Z": ...},
+        ),
+        (
+            {"Body": f"STOPFromwhatsapp:{VICTIM}MessageSidSM1To1Z"},
+            {"Body": "STOP", "From": f"whatsapp:{VICTIM}", "MessageSid": "SM1", "To": "1", "Z": ...},
+        ),
+    ],
+)
+def test_what_was_signed_for_one_phone_opts_no_other_out(peer: Recorder, own: Any, cut: Any) -> None:
+    """Twilio signs names and values with nothing between them: one's own text, cut anew, has the same signature."""
+    call = peer.call("inbound", HONEST | own)
+    signed = "".join(name + value for name, value in sorted((HONEST | own).items()))
+    prefix = f"AccountSid{ACCOUNT}"
+    assert signed.startswith(prefix)
+    rest, fields = signed.removeprefix(prefix), {"AccountSid": ACCOUNT}
+    for at, (name, value) in enumerate(cut.items()):
+        assert rest.startswith(name)
+        rest = rest.removeprefix(name)
+        if value is ...:
+            following = list(cut)[at + 1 : at + 2]
+            value = rest[: rest.index(following[0] + VICTIM)] if following else rest
+        fields[name], rest = value, rest.removeprefix(value)
+    assert rest == ""
+    assert "".join(name + value for name, value in sorted(fields.items())) == signed
+    forged = Callback("POST", call.url, call.headers, urlencode(fields).encode())
+    with pytest.raises(ValueError, match=r"form|otherwise"):
+        peer.callbacks().inbound(forged)
+
+
+@pytest.mark.parametrize("twice", ["From=%2B4915112345678", "MessageSid=SM2", "Body=STOP", "To=%2B14155550100"])
+def test_a_field_that_is_read_comes_once(peer: Recorder, twice: str) -> None:
+    """Which of two would be the call's is nobody's to guess."""
+    name, _, _ = twice.partition("=")
+    told = HONEST | {"Body": "Hello"}
+    fields = [*told.items(), (name, parse_qsl(twice)[0][1])]
+    signed = f"{PUBLIC_URL}/inbound" + "".join(name + value for name, value in sorted(set(fields)))
+    mac = hmac.new(peer.secrets["TOKEN"].encode(), signed.encode(), hashlib.sha1)
+    headers = {"x-twilio-signature": base64.b64encode(mac.digest()).decode()}
+    with pytest.raises(ValueError, match=r"twice|otherwise"):
+        peer.callbacks().inbound(Callback("POST", f"{PUBLIC_URL}/inbound", headers, urlencode(fields).encode()))
+
+
+def test_a_form_is_not_taken_for_a_query(peer: Recorder) -> None:
+    """Where the address at Twilio has a query, a text of one's own could be one's own query."""
+    url = f"{PUBLIC_URL}/inbound?x=1"
+    told = HONEST | {"Body": "&From=%2B4915112345678&Body=STOP&MessageSid=SM9&To=%2B14155550100&z="}
+    call = peer.call("inbound", told, url=url)
+    signed = url + "".join(name + value for name, value in sorted(told.items()))
+    with pytest.raises(ValueError, match="otherwise"):
+        peer.callbacks().inbound(Callback("GET", signed, call.headers, b""))
 
 
 def test_half_an_api_key_stops_the_start(peer: Recorder) -> None:

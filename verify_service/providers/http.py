@@ -124,7 +124,12 @@ def told(answer: Answer, kind: type[Decoded]) -> Decoded:
 
 def query(call: Callback) -> dict[str, str]:
     """The fields in the URL. Raises ValueError where there are too many."""
-    return dict(_pairs(urlsplit(call.url).query))
+    return dict(pairs(call))
+
+
+def pairs(call: Callback) -> list[tuple[str, str]]:
+    """The same, with what comes twice. Raises ValueError."""
+    return _pairs(urlsplit(call.url).query)
 
 
 def form(call: Callback) -> list[tuple[str, str]]:

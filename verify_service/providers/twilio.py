@@ -7,13 +7,12 @@ https://www.twilio.com/docs/usage/security (signatures) and https://www.twilio.c
 """
 
 import base64
-import hmac
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 import msgspec
@@ -21,9 +20,9 @@ from msgspec import Meta
 
 from verify_service.adapters import Adapter, Secret, Settings, Surroundings, by_language
 from verify_service.duration import Duration
-from verify_service.errors import ConfigError, DeliveryError, Forged, Rejected, Unavailable
+from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable
 from verify_service.model import Callback, InboundText, Message, Receipt
-from verify_service.providers import http
+from verify_service.providers import http, twilio_signed
 
 # What is wrong with the number itself, by the code of a refusal or of a failed message. Other codes speak of the
 # account, the sender or the moment, where another provider may do better.
@@ -167,7 +166,7 @@ class TwilioCallbacks:
         self._token = around.secret(settings.auth_token).encode()
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
-        told = self._read(call)
+        told = twilio_signed.read(call, self._token)
         error = told.get("ErrorCode", "")
         sid = told.get("MessageSid") or told.get("CallSid")
         status = told.get("MessageStatus") or told.get("CallStatus")
@@ -176,24 +175,13 @@ class TwilioCallbacks:
         return [_receipt(sid, status, int(error) if error.isdecimal() else None)]
 
     def inbound(self, call: Callback) -> Sequence[InboundText]:
-        told = self._read(call)
+        told = twilio_signed.read(call, self._token)
         try:
             sid, sender, to, body = (told[name] for name in ("MessageSid", "From", "To", "Body"))
         except KeyError as missing:
             raise ValueError(f"no {missing}") from None
         answered = bool(told.get("OptOutType"))
         return [InboundText(sid, _address(sender), _address(to), body, answered)]
-
-    def _read(self, call: Callback) -> Mapping[str, str]:
-        posted = http.form(call) if call.method == "POST" else []
-        signed = "".join(name + value for name, value in sorted(set(posted)))
-        theirs = call.headers.get("x-twilio-signature", "")
-        if not any(http.same(self._sign(url + signed), theirs) for url in _spellings(call.url)):
-            raise Forged("no signature of Twilio's")
-        return dict(posted) if call.method == "POST" else http.query(call)
-
-    def _sign(self, text: str) -> str:
-        return base64.b64encode(hmac.digest(self._token, text.encode(), "sha1")).decode()
 
 
 class _Made(msgspec.Struct):
@@ -238,16 +226,6 @@ def _receipt(sid: str, status: str, error: int | None, segments: int | None = No
 
 def _address(spelled: str) -> str:
     return re.sub("^(whatsapp|rcs):", "", spelled)
-
-
-def _spellings(url: str) -> Iterator[str]:
-    """The URL as it is, and without or with its scheme's own port: Twilio signs either."""
-    parts: SplitResult = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2].removesuffix(f":{parts.port}")
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    yield url
-    yield parts._replace(netloc=host).geturl()
-    yield parts._replace(netloc=f"{host}:{port}").geturl()
 
 
 ADAPTER = Adapter(
