@@ -19,6 +19,7 @@ from verify_service import codes
 from verify_service.embedded import free_port
 from verify_service.policy.live import PAUSE_S
 from verify_service.store import Store
+from verify_service.store.policies import Policies
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +122,22 @@ def test_a_push_is_in_force_in_every_process_within_two_seconds(live: Contract, 
             while {status_of_start(live, url) for _ in range(15) for url in urls} != {status}:
                 assert time.monotonic() < ended + 3 * IN_FORCE_WITHIN_S
             assert {status_of_start(live, url) for _ in range(15) for url in urls} == {status}
+
+
+def test_a_revision_that_cannot_be_used_stops_no_role(live: Contract, tmp_path: Path) -> None:
+    """Put into the store past every check, as an older version could: a role that runs and one that starts judge by the
+    newest usable one, and the next good push is in force in both."""
+    good = pushed(live, tmp_path, NO_MOBILE)
+    state = live.running.server.state_dir
+    store = Store((state / "store-url").read_text())
+    history = Policies(store.link, codes.Tagger((state / FILES["TAG_KEY"]).read_text()))
+    unusable = BASE.replace('"30/hour"', '"18446744073709551616/day"')
+    assert history.push(1, "an older version", "", unusable).revision == good + 1
+    with another_web(live) as other:
+        urls = (live.url, other)
+        until(lambda: {status_of_start(live, url) for _ in range(8) for url in urls} == {422})
+        pushed(live, tmp_path, BASE)
+        until(lambda: {status_of_start(live, url) for _ in range(8) for url in urls} == {201})
 
 
 def test_the_log_says_who_pushed_what_and_why(live: Contract, tmp_path: Path) -> None:

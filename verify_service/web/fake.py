@@ -88,7 +88,11 @@ def advance(_tenant: str) -> Response:
     clock = parts().clock
     if not isinstance(clock, VirtualClock):
         raise Forbidden("The clock moves only where VERIFY_CLOCK=virtual is set.")
-    return json({"now": rfc3339(clock.advance(max(1, round(body.advance * 1000))))})
+    try:
+        now = clock.advance(max(1, round(body.advance * 1000)))
+    except ValueError as error:
+        raise InvalidRequest("advance", str(error)) from None
+    return json({"now": rfc3339(now)})
 
 
 @fake.post("/inbound")

@@ -160,7 +160,8 @@ end
 local function withdraw(base, record, now)
   local entry = record.outbox
   -- None, or a handle of this very call's.
-  if #entry == 0 or #redis.call('XRANGE', base .. 'outbox', entry, entry) == 0 then return end
+  if #entry == 0 or redis.call('XLEN', base .. 'outbox') == 0 then return end
+  if #redis.call('XRANGE', base .. 'outbox', entry, entry) == 0 then return end
   local pending = redis.pcall('XPENDING', base .. 'outbox', 'dispatch', entry, entry, 1)
   if not pending.err and #pending > 0 then return end
   write('XDEL', base .. 'outbox', entry)

@@ -7,7 +7,9 @@
 local writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
 
 local function discard()
-  writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+  if next(writes) or next(values) or next(queued) or next(known) then
+    writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+  end
 end
 
 local function write(...) writes[#writes + 1] = {...} end
@@ -33,12 +35,14 @@ local function put(key, value, life)
   -- Of what the server would refuse: it would be too late then.
   if life and not (life >= 1 and life < 1e15 and life % 1 == 0) then error('no life of a key: ' .. tostring(life)) end
   values[key] = value
-  local waits = writes[places[key]]
-  if not waits then
-    places[key] = #writes + 1
-    write('SET', key, value, life and 'PX' or 'KEEPTTL', life)
+  local place = places[key]
+  if not place then
+    place = #writes + 1
+    places[key] = place
+    writes[place] = life and {'SET', key, value, 'PX', life} or {'SET', key, value, 'KEEPTTL'}
     return
   end
+  local waits = writes[place]
   waits[3] = value
   if life then waits[4], waits[5] = 'PX', life end
 end
