@@ -24,6 +24,7 @@ from verify_service.store.policies import Policies
 from verify_service.store.records import unpack_record
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
+from verify_service.web.readiness import Readiness
 
 API_KEY = codes.new_api_key("default")
 
@@ -46,14 +47,16 @@ class Inside:
 
     def app(self) -> Any:
         """The WSGI app of the web role around the same service."""
+        live = LivePolicy(Policies(self.store.link, self.tagger), self.tagger)
         return create_app(
             Parts(
                 config=self.config,
                 store=self.store,
                 service=self.service,
-                live=LivePolicy(Policies(self.store.link, self.tagger), self.tagger),
+                live=live,
                 clock=self.clock,
                 failures=FailedAuthentications(self.store.link, self.tagger),
+                readiness=Readiness(self.store, live),
                 consents=Consents(self.store, self.config, self.keys, self.tagger, self.clock),
                 people=People(self.store, self.tagger, self.clock),
                 callbacks={},

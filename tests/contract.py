@@ -35,6 +35,7 @@ from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, Ver
 from verify_service.web import create_app
 from verify_service.web.catalogue import PROBLEMS
 from verify_service.web.parts import Parts
+from verify_service.web.readiness import Readiness
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -167,6 +168,7 @@ class LocalClient(ContractClient):
                 live=live,
                 clock=clock,
                 failures=failures,
+                readiness=Readiness(store, live),
                 consents=Consents(store, config, self.keys, tagger, clock),
                 people=People(store, tagger, clock),
                 callbacks=callbacks or {},

@@ -153,6 +153,7 @@ def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
         until(lambda: client.status(started["id"])["timeline"][-1]["event"] == "delivered")
 
         valkey.kill()
+        until(lambda: readyz()[0] == 503)
         status, body = readyz()
         assert (status, body["status"]) == (503, "unready")
         assert "the store does not answer" in body["reasons"][0]

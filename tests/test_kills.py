@@ -133,7 +133,7 @@ def test_a_silent_store_is_a_503_within_patience_and_recovery_needs_no_restart(r
             assert {(status, headers["retry-after"]) for status, headers, _ in answers} == {(503, "1")}
             # Patience is a second; the rest is for a machine that has other things to do.
             assert max(seconds for _, _, seconds in answers) < 5.0
-        assert client.request("GET", "/readyz")[0] == 503
+        until(lambda: client.request("GET", "/readyz")[0] == 503, "it to be unready")
         assert client.request("GET", "/healthz")[0] == 200
     finally:
         os.kill(store, signal.SIGCONT)

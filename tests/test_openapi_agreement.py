@@ -24,6 +24,7 @@ from verify_service.store.policies import Policies
 from verify_service.web import bodies, create_app, problems
 from verify_service.web.catalogue import PROBLEMS
 from verify_service.web.parts import Parts
+from verify_service.web.readiness import Readiness
 
 # What the document may say of a field that decides nothing: words, and a default that the struct has as well.
 WORDS = {"description", "example", "examples", "title", "default"}
@@ -44,14 +45,16 @@ def app(store: Store) -> Flask:
     clock = ManualClock()
     client = LocalClient(store, clock)
     tagger = codes.Tagger(codes.new_key())
+    live = LivePolicy(Policies(store.link, tagger), tagger)
     return create_app(
         Parts(
             config=config.load(None, None),
             store=store,
             service=client.service,
-            live=LivePolicy(Policies(store.link, tagger), tagger),
+            live=live,
             clock=clock,
             failures=FailedAuthentications(store.link, tagger),
+            readiness=Readiness(store, live),
             consents=Consents(store, config.load(None, None), client.keys, tagger, clock),
             people=People(store, tagger, clock),
             callbacks={},

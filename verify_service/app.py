@@ -38,6 +38,7 @@ from verify_service.store.policies import Policies
 from verify_service.telemetry import configure_logs, log
 from verify_service.web import create_app
 from verify_service.web.parts import Parts
+from verify_service.web.readiness import Readiness
 
 PATIENCE_AT_START = 10.0
 
@@ -172,6 +173,7 @@ def wsgi() -> WSGIApplication:
             live=live,
             clock=base.clock,
             failures=FailedAuthentications(base.store.link, base.tagger),
+            readiness=Readiness(base.store, live),
             consents=consents,
             people=People(base.store, base.tagger, base.clock),
             callbacks=callbacks(base),

@@ -2,7 +2,6 @@
 
 from flask import Blueprint, Response
 
-from verify_service.errors import StoreUnavailable
 from verify_service.telemetry import exposition
 from verify_service.web.auth import guarded
 from verify_service.web.native import json
@@ -26,19 +25,8 @@ def healthz() -> Response:
 
 @operations.get("/readyz")
 def readyz() -> Response:
-    """Ready where the store answers, a policy is loaded and a dispatcher is alive."""
-    store = parts().store
-    reasons = []
-    try:
-        store.link.ping()
-        if not store.outbox.alive():
-            reasons.append("no dispatcher is alive: messages wait in the outbox")
-    except StoreUnavailable as error:
-        reasons.append(f"the store does not answer ({error.reason})")
-    try:
-        parts().live()
-    except StoreUnavailable as error:
-        reasons.append(error.reason)
+    """Ready where the store answers, a policy is loaded and a dispatcher is alive; found out once a second."""
+    reasons = parts().readiness.reasons()
     if reasons:
         return json({"status": "unready", "reasons": reasons}, 503)
     return json({"status": "ready"})

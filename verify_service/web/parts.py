@@ -15,6 +15,7 @@ from verify_service.policy.live import LivePolicy
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
+from verify_service.web.readiness import Readiness
 
 EXTENSION = "verify_service"
 
@@ -31,6 +32,7 @@ class Parts:
     live: LivePolicy
     clock: Clock
     failures: FailedAuthentications
+    readiness: Readiness
     consents: Consents
     people: People
     callbacks: Mapping[str, Callbacks]
