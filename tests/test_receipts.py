@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Bench, a_start
 from tests.dispatching import ONE, Post, Scripted, raising
 from tests.live import until
-from verify_service import config
+from verify_service import config, telemetry
 from verify_service.dispatch import Dispatcher
 from verify_service.errors import Blocked, Rejected, StoreUnavailable
 from verify_service.model import Message, Receipt, Start
@@ -20,6 +20,7 @@ from verify_service.phone import parse
 from verify_service.policy.file import default_text
 from verify_service.store.connection import prefix
 from verify_service.store.deliveries import Deliveries, tag_of
+from verify_service.telemetry import carrier_label, exposition
 
 TO = "+14155550123"
 HOUR_S = 3600
@@ -87,6 +88,25 @@ def test_delivered_beats_everything_and_nothing_is_said_twice(post: Post) -> Non
         assert received(post, receipt) == verification
     assert after_sent(post, verification) == [("failed", "a", None), ("delivered", "a", None)]
     assert [len(events(post.bench, name)) for name in ("failed", "delivered")] == [1, 1]
+
+
+def test_whatever_a_vendor_calls_a_carrier_a_metric_has_few(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label is a network's number, or `other`; beyond the first 500 of a process it is `other`, too."""
+    monkeypatch.setattr(telemetry, "_carriers", set())
+    sent(post)
+    for carrier in ("310260", "31026", "Acme Mobile", "3102600", "31026\n", "", None):
+        post.bench.clock.advance(1)
+        received(post, Receipt(provider_id="m1", status="failed", carrier=carrier))
+    labels = {carrier_label(f"{n:05}") for n in range(2_000)}
+    assert len(labels) <= 501
+    assert "other" in labels
+    assert carrier_label("310260") == "310260"
+    assert {carrier_label(each) for each in ("Acme Mobile", "3102600", "31026\n")} == {"other"}
+    assert (carrier_label(""), carrier_label(None)) == ("", "")
+    series = [line for line in exposition(False, {}).decode().splitlines() if line.startswith("verify_receipts_total{")]
+    shown = {line.partition('carrier="')[2].partition('"')[0] for line in series}
+    assert "other" in shown
+    assert all(each in ("", "other") or each.isdecimal() for each in shown)
 
 
 def test_an_id_that_a_provider_gives_again_is_the_newest_messages(post: Post) -> None:

@@ -4,6 +4,7 @@ No code, key, token or full number is ever passed to either: what could carry on
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,6 +80,23 @@ INBOUND = Counter(
     ["provider", "keyword"],
 )
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])
+
+
+_CARRIER = re.compile("[0-9]{5,6}")
+_MOST_CARRIERS = 500
+OTHER = "other"
+_carriers: set[str] = set()
+
+
+def carrier_label(carrier: str | None) -> str:
+    """A carrier as a label: its MCC and MNC, "" where a vendor names none. What is no such number, and what comes after
+    the first 500 of a process, is `other`: whatever a vendor writes, a metric has a bounded number of series."""
+    if not carrier or carrier in _carriers:
+        return carrier or ""
+    if len(_carriers) >= _MOST_CARRIERS or not _CARRIER.fullmatch(carrier):
+        return OTHER
+    _carriers.add(carrier)
+    return carrier
 
 
 @contextmanager

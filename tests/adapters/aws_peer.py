@@ -252,8 +252,14 @@ def _key(_name: str) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65_537, 2_048)
 
 
+def ended_certificate() -> bytes:
+    """SNS's own, of the day before yesterday."""
+    return _certificate("sns", -1)
+
+
 @cache
-def _certificate(name: str) -> bytes:
+def _certificate(name: str, days: int = 1) -> bytes:
+    """One that is good for so many days from now."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
     now = datetime.now(UTC)
     made = (
@@ -262,8 +268,8 @@ def _certificate(name: str) -> bytes:
         .issuer_name(subject)
         .public_key(_key(name).public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days))
         .sign(_key(name), hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM)

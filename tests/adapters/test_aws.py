@@ -1,12 +1,15 @@
 """What is AWS's alone: topics that are subscribed to, certificates that are fetched, credentials that are found."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.adapters.aws_peer import CERTIFICATE, TOPIC, AwsPeer
+from tests.adapters.aws_peer import CERTIFICATE, TOPIC, AwsPeer, ended_certificate
+from verify_service.adapters import Callbacks
 from verify_service.errors import ConfigError, Forged, Unavailable
 from verify_service.model import Callback, Receipt
 from verify_service.providers.aws import AwsCallbacks
@@ -118,6 +121,94 @@ def test_an_sns_that_cannot_be_asked_is_neither_believed_nor_forged(peer: AwsPee
     callbacks = AwsCallbacks(peer.settings(), peer.surroundings(), topics)
     with pytest.raises(Unavailable):
         callbacks.receipts(peer.receipt("m1", "delivered"))
+
+
+MESSAGE = '{"eventType": "TEXT_DELIVERED", "isFinal": true, "messageId": "m1"}'
+SNS = CERTIFICATE.rpartition("-")[0]
+
+
+def judged(callbacks: Callbacks, call: Callback) -> str:
+    """What comes of a call."""
+    try:
+        callbacks.receipts(call)
+    except (Forged, Unavailable) as error:
+        return type(error).__name__
+    return "taken"
+
+
+def test_forged_calls_have_few_certificates_fetched(peer: AwsPeer) -> None:
+    """Each names another one, as anybody can who knows the topic: twelve a minute are asked for. Whose certificate is
+    known is heard meanwhile, and the others are to be told again."""
+    callbacks = peer.callbacks()
+    assert judged(callbacks, peer.notification("receipts", MESSAGE)) == "taken"
+    forged = [
+        peer.notification("receipts", MESSAGE, key="stranger", SigningCertURL=f"{SNS}-{n:032x}.pem") for n in range(100)
+    ]
+    assert {judged(callbacks, call) for call in forged} == {"Unavailable"}
+    assert len(peer.fetched) == 12
+    assert judged(callbacks, peer.notification("receipts", MESSAGE)) == "taken"
+    assert len(peer.fetched) == 12
+
+
+def test_a_certificate_that_is_not_there_is_asked_for_once(peer: AwsPeer) -> None:
+    """However often it is named within a minute."""
+    callbacks = peer.callbacks()
+    call = peer.notification("receipts", MESSAGE, key="stranger", SigningCertURL=f"{SNS}-{'0' * 32}.pem")
+    assert {judged(callbacks, call) for _ in range(20)} == {"Unavailable"}
+    assert len(peer.fetched) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"SignatureVersion": "3"},
+        {"Signature": ""},
+        {"Signature": "AAAA"},
+        {"Signature": "no base64"},
+        {"Signature": "A" * 4096},
+        {"Timestamp": "yesterday"},
+        {"Timestamp": "2020-01-01T00:00:00.000Z"},
+        {"Timestamp": "0001-01-01T00:00:00+23:59"},
+        {"TopicArn": TOPIC + "-2"},
+        {"SigningCertURL": f"{SNS}-{'0' * 65}.pem"},
+        {"SigningCertURL": f"{SNS}-0.pem/"},
+        {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com:443/SimpleNotificationService-0a1b2c.pem"},
+    ],
+)
+def test_what_is_seen_to_be_forged_costs_no_fetch(peer: AwsPeer, changed: dict[str, str]) -> None:
+    """All that can be judged without the certificate is judged before it."""
+    call = peer.notification("receipts", MESSAGE)
+    forged = Callback(call.method, call.url, call.headers, json.dumps(json.loads(call.body) | changed).encode())
+    assert judged(peer.callbacks(), forged) == "Forged"
+    assert peer.fetched == []
+
+
+def test_one_certificate_is_fetched_at_a_time(peer: AwsPeer) -> None:
+    """A slow SNS holds one thread, and no second one waits for it."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(url: str) -> bytes:
+        asked.set()
+        assert answer.wait(30)
+        return peer.fetch(url)
+
+    callbacks = AwsCallbacks(peer.settings(), peer.surroundings(), Topics(frozenset([TOPIC]), peer.clock, slow))
+    call = peer.notification("receipts", MESSAGE)
+    with ThreadPoolExecutor(1) as beside:
+        first = beside.submit(judged, callbacks, call)
+        assert asked.wait(30)
+        assert {judged(callbacks, call) for _ in range(10)} == {"Unavailable"}
+        answer.set()
+        assert first.result(30) == "taken"
+    assert judged(callbacks, call) == "taken"
+    assert peer.fetched == [CERTIFICATE]
+
+
+def test_a_certificate_that_has_ended_vouches_for_nothing(peer: AwsPeer) -> None:
+    """However good its signature."""
+    topics = Topics(frozenset([TOPIC]), peer.clock, lambda _: ended_certificate())
+    callbacks = AwsCallbacks(peer.settings(), peer.surroundings(), topics)
+    assert judged(callbacks, peer.notification("receipts", MESSAGE)) == "Forged"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from verify_service.errors import DeliveryError, Rejected, StoreUnavailable
 from verify_service.model import Clock, Message, Receipt, TimelineName
 from verify_service.store import Store
 from verify_service.store.entries import Entry, Sent, Settlement
-from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SENDS, log
+from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SENDS, carrier_label, log
 
 FRESH_S = 0.25
 AGAIN_S = 0.2
@@ -262,7 +262,7 @@ class Journeys:
         self._pulse.sent(way, message.segments, receipt)
         text = outgoing.text_name(job.entry, self._config, message.locale)
         if receipt.status != "accepted":
-            where = (job.entry.country, receipt.carrier or "", way.channel, text)
+            where = (job.entry.country, carrier_label(receipt.carrier), way.channel, text)
             RECEIPTS.labels(way.provider, receipt.status, *where).inc()
         now = time_of(self._clock)
         with job.lock:

@@ -215,7 +215,7 @@ def _refusal(error: ClientError) -> DeliveryError:
 
 
 def _receipt(event: _Event) -> Receipt:
-    carrier = f"{event.mcc}{event.mnc}" if event.mcc and event.mnc else None
+    carrier = http.network(f"{event.mcc}{event.mnc}")
     price = None
     if event.total_message_price is not None:
         price = http.amount(event.total_message_price + event.total_carrier_fee)

@@ -7,6 +7,7 @@ What went wrong on the way is judged here, once: not sent (Unavailable) where no
 import hmac
 import http.client
 import io
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ _MOST_BYTES = 16_384
 _MOST_FIELDS = 200
 _SHORTEST_NUMBER = 8
 _MOST_PRICE = 1_000
+_NETWORK = re.compile("[0-9]{5,6}")
 
 Decoded = TypeVar("Decoded")
 
@@ -158,6 +160,11 @@ def amount(text: object) -> float | None:
     except ValueError:
         return None
     return price if price <= _MOST_PRICE else None
+
+
+def network(text: object) -> str | None:
+    """A network as vendors write it, its MCC and MNC; None where it is none."""
+    return text if isinstance(text, str) and _NETWORK.fullmatch(text) else None
 
 
 def address(text: str) -> str:

@@ -179,7 +179,7 @@ def _receipt(report: _Report) -> Receipt:
     price = None
     if report.price and report.price.each is not None and report.price.currency == "USD":
         price = http.amount(report.price.each * (report.segments or 1))
-    status, carrier = report.status, report.carrier or None
+    status, carrier = report.status, http.network(report.carrier)
     if status.group == _DELIVERED and status.name != _OPERATOR_ONLY:
         return Receipt(report.id, "delivered", segments=report.segments, price=price, carrier=carrier)
     if status.group in _ON_ITS_WAY or status.group == _DELIVERED:

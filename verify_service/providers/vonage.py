@@ -127,7 +127,7 @@ class VonageProvider:
         prices = [http.amount(part.price) for part in parts] if self._dollars else [None]
         known = [price for price in prices if price is not None]
         price = http.amount(sum(known)) if len(known) == len(parts) else None
-        return Receipt(parts[0].id, segments=len(parts), price=price, carrier=parts[0].network or None)
+        return Receipt(parts[0].id, segments=len(parts), price=price, carrier=http.network(parts[0].network))
 
 
 class VonageCallbacks:
@@ -145,7 +145,7 @@ class VonageCallbacks:
         if not provider_id or not status or "text" in told:
             raise ValueError("no delivery receipt")
         price = http.amount(told.get("price")) if self._dollars else None
-        carrier = told.get("network-code") or None
+        carrier = http.network(told.get("network-code"))
         if status in _DELIVERED:
             return [Receipt(provider_id, "delivered", price=price, carrier=carrier)]
         if status not in _FAILED:

@@ -11,7 +11,7 @@ from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.strays import Strays, strays_key
 from verify_service.store.unreadable import passed_over
-from verify_service.telemetry import RECEIPTS, STRAYS, log
+from verify_service.telemetry import RECEIPTS, STRAYS, carrier_label, log
 
 # A receipt may come when the code is long dead, and still says what the number is worth.
 KEEP_MS = 86_400_000
@@ -126,7 +126,7 @@ class Deliveries:
         calls = [self._call(now, provider, delivery, receipt) for delivery, receipt in known]
         answers = self._link.burst(calls) if calls else []
         for (delivery, receipt), told in zip(known, answers, strict=True):
-            where = (delivery.country, receipt.carrier or "", delivery.channel, delivery.text)
+            where = (delivery.country, carrier_label(receipt.carrier), delivery.channel, delivery.text)
             RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
             if receipt.status == "failed" and told:
                 _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
