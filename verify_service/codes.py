@@ -18,6 +18,7 @@ import pyotp
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from verify_service import recipient
 from verify_service.errors import ConfigError
 
 KEY_BYTES = 32
@@ -118,10 +119,14 @@ class Tagger:
         """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share a tag."""
         return _mac(self._key, kind.encode(), *(value.encode() for value in values)).hex()[:20]
 
-    def number(self, e164: str) -> str:
-        """The pseudonym of a number or email address: the same in every key, pointer and event, however an address is
-        written in upper and lower case."""
-        return self.tag("number", e164.lower())
+    def number(self, to: str) -> str:
+        """The pseudonym of whoever has a number or email address: the same in every key, pointer and event, however it
+        is written (`recipient.identity`)."""
+        return self.tag("number", recipient.identity(to))
+
+    def former(self, to: str) -> tuple[str, ...]:
+        """Their pseudonyms of earlier versions, under which an opt-out may stand."""
+        return tuple(self.tag("number", name) for name in recipient.formerly(to))
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """AES-256-GCM, bound to its context; the nonce travels with it."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from verify_service import phone
 from verify_service.adapters import Adapter, Secret, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
@@ -74,8 +75,9 @@ class NumberOfTests(Section, frozen=True):
     until: date
 
     def covers(self, e164: str, now: int) -> bool:
-        """`until` is the last day, in UTC."""
-        return fnmatch.fnmatchcase(e164, self.match) and datetime.fromtimestamp(now / 1000, UTC).date() <= self.until
+        """However the phone is written; `until` is the last day, in UTC."""
+        named = any(fnmatch.fnmatchcase(each, self.match) for each in phone.spellings(e164))
+        return named and datetime.fromtimestamp(now / 1000, UTC).date() <= self.until
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

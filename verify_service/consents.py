@@ -77,16 +77,19 @@ class Ledger:
         self._clock = clock
 
     def look(self, tenant: str, number: str) -> Consent:
-        """The consent as it stands."""
-        tag = self._tagger.number(number)
-        state, trail, unclear = self._store.consents.read(tag, tenant)
-        opened = ([self._entry(tenant, tag, each) for each in sealed] for sealed in (trail, unclear))
+        """The consent as it stands: out, where it says so under any pseudonym that the number has or had."""
+        state, opened = None, []
+        for tag in (self._tagger.number(number), *self._tagger.former(number)):
+            found, trail, unclear = self._store.consents.read(tag, tenant)
+            state = "out" if "out" in (state, found) else state or found
+            opened += [[self._entry(tenant, tag, each) for each in sealed] for sealed in (trail, unclear)]
         return Consent(state, tuple(merge(*opened, key=lambda entry: entry.at)))
 
     def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> Consent:
         """What a caller says of a person's consent. In force at once; answers that alone, without the trail before."""
         entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
         self._write(tenant, self._tagger.number(number), state, entry)
+        self._adopt(tenant, number)
         return Consent(state, (entry,))
 
     def opted_out(self, tenant: str, tag: str, provider: str, reason: str, sent_at: int | None = None) -> None:
@@ -101,6 +104,15 @@ class Ledger:
     def _write(self, tenant: str, tag: str, state: State, entry: Entry) -> None:
         sealed = self._seal(tenant, tag, entry)
         self._store.consents.write(entry.at, tag, tenant, state, entry.source, sealed)
+
+    def _adopt(self, tenant: str, number: str) -> None:
+        """Takes over what stands under former pseudonyms, once there is a newer word: until it is gone there, an
+        opt-out goes on being one."""
+        tag = self._tagger.number(number)
+        for former in self._tagger.former(number):
+            _, trail, _ = self._store.consents.read(former, tenant)
+            sealed = [self._seal(tenant, tag, self._entry(tenant, former, each)) for each in trail]
+            self._store.consents.adopt(tag, former, tenant, sealed)
 
     def _entry(self, tenant: str, tag: str, sealed: bytes) -> Entry:
         return _decode(self._tagger.unseal(sealed, _context(tag, tenant)))
@@ -154,6 +166,8 @@ class Consents(Ledger):
             answer = [f"{name}:{kind}", *self._answer(now, kind, number, tag, by, locale, via, source)]
         said = Said(said_before, tag, state, source, trails, answer)
         self._store.consents.heard(now, said)
+        for tenant, _ in trails:
+            self._adopt(tenant, number.e164)
 
     def _text_tag(self, provider: str, text: InboundText) -> str:
         """What a repetition is known by; a vendor that gives no ids tells once."""

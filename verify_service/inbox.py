@@ -86,8 +86,8 @@ class Inbox:
 
     def forget(self, tenant: str, to: str) -> None:
         """Forgets a number's verifications, limits and consent."""
-        tag = self._tagger.number(to)
-        self._store.inbox.forget(self._store.verifications.partition(tag), tag, tenant)
+        for tag in (self._tagger.number(to), *self._tagger.former(to)):
+            self._store.inbox.forget(self._store.verifications.partition(tag), tag, tenant)
 
     def behaviour(self) -> tuple[Rule, ...]:
         """The rules as they were set."""

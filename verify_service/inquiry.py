@@ -37,7 +37,7 @@ class Inquiry:
         now, book, tag = self._clock.now(), self._rules(), self._tagger.number(number.e164)
         judgment, hits = book.judge(number, tag, facts_of(tenant, ip, number, device, purpose), ip)
         judged = [each for packed in self._decisions.explain(now, hits) for each in unpack(packed)]
-        circumstance, wait = self._decisions.pending(now, tag, tenant, purpose)
+        circumstance, wait = self._decisions.pending(now, tag, tenant, purpose, self._tagger.former(number.e164))
         by: str | None = None
         if judgment.refused:
             by, wait = judgment.refused.name, 0

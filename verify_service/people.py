@@ -1,5 +1,6 @@
 """What a person may ask of a tenant: to see what is held of them, and to have it erased."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -27,22 +28,23 @@ class People:
 
         What limits have counted is not in it: counts are pseudonyms without a name or a tenant, and end by themselves.
         """
-        now, tag = self._clock.now(), self._tagger.number(number)
-        ids = self._store.people.verifications(tag, tenant)
+        now, tags = self._clock.now(), self._tags(number)
+        ids = [each for tag in tags for each in self._store.people.verifications(tag, tenant)]
         decisions = [
             self._store.verifications.decisions.read(now, tenant, each)
+            for tag in tags
             for each in self._store.people.decisions(tag, tenant)
         ]
         return {
             "tenant": tenant,
             "at": rfc3339(now),
-            "pseudonym": tag,
+            "pseudonym": tags[0],
             "consent": shown(number, self._ledger.look(tenant, number)),
             "verifications": [
                 _timed(record) for each in ids if (record := self._store.verifications.read(now, tenant, each))
             ],
             "decisions": [_timed(decision) for decision in decisions if decision],
-            "events": self._events(tenant, tag),
+            "events": self._events(tenant, tags),
         }
 
     def erase(self, tenant: str, number: str, by: str, reason: str) -> int:
@@ -52,19 +54,25 @@ class People:
         be honoured; so do counts of limits until they end, so that no erasure is a way around one; the events hold
         pseudonyms only, and one more says who erased and why. Looks through a whole partition a few times.
         """
-        now, tag = self._clock.now(), self._tagger.number(number)
-        ids = self._store.people.verifications(tag, tenant)
-        for each in ids:
-            self._store.verifications.cancel(now, tenant, each)
-        decisions = self._store.people.decisions(tag, tenant)
-        self._store.people.erase(now, tag, tenant, [*ids, *decisions], by, reason)
-        return len(ids)
+        now, erased = self._clock.now(), 0
+        for tag in self._tags(number):
+            ids = self._store.people.verifications(tag, tenant)
+            for each in ids:
+                self._store.verifications.cancel(now, tenant, each)
+            decisions = self._store.people.decisions(tag, tenant)
+            self._store.people.erase(now, tag, tenant, [*ids, *decisions], by, reason)
+            erased += len(ids)
+        return erased
 
-    def _events(self, tenant: str, tag: str) -> list[dict[str, Any]]:
-        ids: set[str] = {tag}
+    def _tags(self, number: str) -> tuple[str, ...]:
+        """Every pseudonym of the person, that of today first."""
+        return self._tagger.number(number), *self._tagger.former(number)
+
+    def _events(self, tenant: str, tags: Sequence[str]) -> list[dict[str, Any]]:
+        ids = set(tags)
         found = []
         for event in self._store.events.read(0):
-            if event.get("tenant") == tenant and event.get("number") == tag:
+            if event.get("tenant") == tenant and event.get("number") in tags:
                 ids.add(event["id"])
             if event["id"] in ids and event.get("tenant", tenant) == tenant:
                 found.append(event)

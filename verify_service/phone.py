@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.resources import files
 
+import msgspec
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
@@ -22,8 +24,32 @@ _LINE_TYPES = {
     if name.isupper() and isinstance(value, int)
 }
 LINE_TYPES = frozenset(_LINE_TYPES.values()) - {"unknown"}
+_TEXTS = frozenset({"sms", "rcs", "whatsapp"})
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 _COUNTRY_CODES = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+
+
+class _Spelling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a country writes one phone in two ways, `phone` and `other`: a line of `phones.toml`."""
+
+    country: str
+    phone: str
+    other: str
+    where: dict[str, str]
+
+    def pattern(self, template: str) -> re.Pattern[str]:
+        groups = {name: f"(?P<{name}>{digits})" for name, digits in self.where.items()}
+        return re.compile(template.replace("+", r"\+").format(**groups))
+
+
+class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`phones.toml`."""
+
+    spelling: tuple[_Spelling, ...]
+
+
+_FACTS = msgspec.toml.decode(files("verify_service").joinpath("phones.toml").read_bytes(), type=_Facts)
+_SPELLINGS = [(each, each.pattern(each.phone), each.pattern(each.other)) for each in _FACTS.spelling]
 
 
 def parse(to: str, region: str | None) -> Number:
@@ -72,16 +98,39 @@ def _begins(plus: str, written: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def spellings(e164: str) -> tuple[str, ...]:
+    """All that the phone of a number is written like, whether or not it exists; first what it is known by."""
+    for rule, phone, other in _SPELLINGS:
+        if found := phone.fullmatch(e164):
+            return e164, rule.other.format(**found.groupdict())
+        if found := other.fullmatch(e164):
+            return rule.phone.format(**found.groupdict()), e164
+    return (e164,)
+
+
+def identity(e164: str) -> str:
+    """The one spelling that a phone is known by, whichever came. Every pseudonym is made of it (`codes.Tagger`)."""
+    return spellings(e164)[0]
+
+
+@lru_cache(maxsize=4096)
+def formerly(e164: str) -> tuple[str, ...]:
+    """The other spellings of a phone that are numbers too: by these it was known to earlier versions."""
+    return tuple(each for each in spellings(e164)[1:] if phonenumbers.is_valid_number(phonenumbers.parse(each)))
+
+
+def dialled(e164: str, channel: str) -> str:
+    """The spelling that a channel wants: texts go to what the phone is known by, a call to what was asked for."""
+    return identity(e164) if channel in _TEXTS else e164
+
+
+@lru_cache(maxsize=4096)
 def prefix_of(e164: str) -> str:
     """`Number.prefix` of what begins like the number, whether or not such a number exists."""
     try:
-        parsed = phonenumbers.parse(e164, None)
+        parsed = phonenumbers.parse(identity(e164), None)
     except phonenumbers.NumberParseException:
         return e164[:6]
-    return _prefix(parsed)
-
-
-def _prefix(parsed: phonenumbers.PhoneNumber) -> str:
     return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}"
 
 
@@ -95,12 +144,15 @@ def _parse(to: str, region: str | None) -> Number:
         raise InvalidNumber("not-a-number", "This is not a phone number of any country.") from None
     # A type of UNKNOWN is exactly "not valid", so one look at the metadata answers both questions.
     line_type = phonenumbers.number_type(parsed)
+    e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     if line_type == PhoneNumberType.UNKNOWN:
+        if (known := identity(e164)) != e164:
+            return _parse(known, None)
         raise InvalidNumber("impossible", "No such number exists in this country's numbering plan.")
     country = phonenumbers.region_code_for_number(parsed) or "ZZ"
     return Number(
-        e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164),
+        e164=e164,
         country="ZZ" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country,
-        prefix=_prefix(parsed),
+        prefix=prefix_of(e164),
         line_type=_LINE_TYPES[line_type],
     )

@@ -43,6 +43,16 @@ def channel(number: Number, asked: str | None) -> str:
     return found
 
 
+def identity(to: str) -> str:
+    """What whoever has the number or email address is known by, however it was written."""
+    return to.lower() if "@" in to else phone.identity(to)
+
+
+def formerly(to: str) -> tuple[str, ...]:
+    """What they were known by to earlier versions, beside it: an opt-out under such a name is in force still."""
+    return () if "@" in to else phone.formerly(to)
+
+
 @lru_cache(maxsize=4096)
 def _email(to: str) -> Number:
     try:

@@ -115,6 +115,7 @@ class Service:
             decision=self._verifications.new_decision(tag),
             ring=self._keys.kids,
             context=context,
+            former=self._tagger.former(number.e164),
         )
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
         outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)

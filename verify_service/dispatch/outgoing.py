@@ -1,6 +1,6 @@
 """What goes out: the message of an outbox entry."""
 
-from verify_service import messages
+from verify_service import messages, phone
 from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch.ways import Way
@@ -43,7 +43,7 @@ def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way
         id=f"{entry.id}.{entry.entry}",
         verification_id=entry.id,
         tenant=entry.tenant,
-        to=to,
+        to=phone.dialled(to, way.channel),
         # Of letters an SMS's sender has eleven at the most.
         sender=config.senders[way.sender].address if way.sender else brand if way.channel == "email" else brand[:11],
         channel=way.channel,

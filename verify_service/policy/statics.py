@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from verify_service import addresses
+from verify_service import addresses, phone
 from verify_service.model import Number
 from verify_service.policy.sections import Entries, Policy
 
@@ -101,7 +101,7 @@ class _List:
     """An allow- or block-list, ready to be asked."""
 
     def __init__(self, entries: Entries) -> None:
-        self._numbers = entries.numbers
+        self._numbers = frozenset(map(phone.identity, entries.numbers))
         self._prefixes = tuple(sorted(entries.prefixes))
         # By length, so that a look-up costs as many steps as there are lengths, however long the list.
         self._networks: dict[tuple[int, int], dict[int, str]] = {}
@@ -119,12 +119,13 @@ class _List:
         if self._numbers and "@" in e164:
             entry = self._email(e164.lower())
         else:
-            entry = "the number" if e164 in self._numbers else None
+            entry = "the number" if phone.identity(e164) in self._numbers else None
         if entry:
             return entry
-        if self._prefixes and e164.startswith(self._prefixes):
-            prefix = next(prefix for prefix in self._prefixes if e164.startswith(prefix))
-            return prefix if len(prefix) <= len(e164) - _HIDDEN_DIGITS else "the number"
+        for each in phone.spellings(e164) if self._prefixes else ():
+            if each.startswith(self._prefixes):
+                prefix = next(prefix for prefix in self._prefixes if each.startswith(prefix))
+                return prefix if len(prefix) <= len(each) - _HIDDEN_DIGITS else "the number"
         if ip is None or not self._networks:
             return None
         # A list may name the IPv4 address that an IPv6 one stands for, or the prefix of all that stand for one.

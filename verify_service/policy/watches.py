@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from verify_service import phone
 from verify_service.codes import Tagger
 from verify_service.model import Number
 from verify_service.policy.base import Mode
@@ -39,8 +40,9 @@ class Watches:
         if not self._rules or number.is_email:
             return []
         ip = facts.get("ip")
-        names = (number.country, number.prefix[1:], number.e164[1:-4], tag, self._tagger.tag("ip", ip) if ip else "")
-        figures = _FIGURES.pack(*self._nearness(number, tag, facts), self._price(number.country))
+        known = phone.identity(number.e164)
+        names = (number.country, number.prefix[1:], known[1:-4], tag, self._tagger.tag("ip", ip) if ip else "")
+        figures = _FIGURES.pack(*self._nearness(known, tag, facts), self._price(number.country))
         packed = b"".join(map(_short, names)) + figures
         owner = self._tagger.tag("country", number.country)
         where = ":".join(names)
@@ -49,11 +51,11 @@ class Watches:
             for name, enforced, spec in self._rules
         ]
 
-    def _nearness(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> tuple[int, int, int]:
+    def _nearness(self, known: str, tag: str, facts: Mapping[str, str | None]) -> tuple[int, int, int]:
         """Short tags of a number and of the sixteen numbers that it is one of; or what is known without them."""
         if "near" in facts:
             return 0, 0, _NEAR.get(facts["near"], -1)
-        return int(tag[:8], 16), int(self._tagger.tag("sixteen", str(int(number.e164[1:]) // 16))[:8], 16), 2
+        return int(tag[:8], 16), int(self._tagger.tag("sixteen", str(int(known[1:]) // 16))[:8], 16), 2
 
 
 def sentence(name: str, verb: str, place: str | None, evidence: Mapping[str, str | int | float], wait: float) -> str:

@@ -52,6 +52,14 @@ class ConsentStore:
         args: list[Argument] = [now, self._keep_events, number, tenant, state, source, sealed]
         self._link.call(Call(home, "consent", [_key(home, number, tenant)], args))
 
+    def adopt(self, number: str, former: str, tenant: str, sealed: Sequence[bytes]) -> None:
+        """Puts the entries in front of a number's trail, and forgets what stood under its former tag."""
+        home, there = (partitions.of_tag(tag, self._link.partitions) for tag in (number, former))
+        if sealed:
+            self._link.command(home, ["LPUSH", f"{_key(home, number, tenant)}:trail", *reversed(sealed)])
+        gone = _key(there, former, tenant)
+        self._link.command(there, ["UNLINK", gone, f"{gone}:trail", f"{gone}:unclear"])
+
     def read(self, number: str, tenant: str) -> tuple[State | None, list[bytes], list[bytes]]:
         """The state, None where none is known; the sealed trail, oldest first: the newest thousand entries; and as
         sealed what was unclear in the last 90 days, at most 20."""

@@ -92,12 +92,22 @@ class Decisions:
         silent = [hits for hits, answer in zip(by_partition.values(), answers, strict=True) if answer is None]
         return [answer for answer in answers if answer is not None], [hit.name for hits in silent for hit in hits]
 
-    def pending(self, now: int, number: str, tenant: str, purpose: str) -> tuple[str, int]:
+    def opted_out(self, numbers: Sequence[str], tenant: str) -> bool:
+        """Whether an opt-out stands under one of the tags: none is asked for where there are none."""
+        for number in numbers:
+            home = partitions.of_tag(number, self._link.partitions)
+            if self._link.command(home, ["GET", f"{prefix(home)}consent:{number}:{tenant}"]) == b"out":
+                return True
+        return False
+
+    def pending(self, now: int, number: str, tenant: str, purpose: str, former: Sequence[str] = ()) -> tuple[str, int]:
         """What else stands in the way of a text to a number and for how many milliseconds: opted-out, unreachable,
-        cooldown, sends-exhausted or ''.
+        cooldown, sends-exhausted or ''. `former` are tags that the number had in earlier versions.
 
         Writes nothing. Raises StoreUnavailable.
         """
+        if self.opted_out(former, tenant):
+            return "opted-out", 0
         home = partitions.of_tag(number, self._link.partitions)
         base = prefix(home)
         keys = [f"{base}live:{number}:{tenant}:{purpose}", f"{base}consent:{number}:{tenant}"]

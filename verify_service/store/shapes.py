@@ -54,7 +54,8 @@ class Context(NamedTuple):
 class Proposal(NamedTuple):
     """What the service proposes for a start; the script keeps the id and nonce of a pending verification instead.
 
-    `ring` are the kids of all keys that can make its code again.
+    `ring` are the kids of all keys that can make its code again; `former` are tags that the number had in earlier
+    versions, whose opt-outs are in force.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Proposal(NamedTuple):
     decision: str
     ring: Sequence[str]
     context: Context = Context()
+    former: Sequence[str] = ()
 
     def knowing(
         self, observed: Sequence[str], judged: Sequence[bytes], unjudged: Sequence[str], near: str

@@ -58,13 +58,18 @@ class Verifications:
         """
         home = self.partition(proposal.number)
         here, elsewhere = self._split(hits, home)
+        p = proposal
+        if self.decisions.opted_out([tag for tag in p.former if self.partition(tag) != home], p.tenant):
+            gone = Refusal(p.decision, p.id, p.tenant, "opted-out", "opted-out", 0, p.context, p.facts)
+            self.decisions.refuse(now, gone)
+            return Refused("opted-out")
         held = self._holding.take(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
         context = proposal.context
         if held.observed or held.unjudged or held.near:
             proposal = proposal.knowing(held.observed, held.judged, held.unjudged, held.near)
         if refused := held.refused:
             if refused.kind != "mismatch":
-                p, by = proposal, refused.limit
+                by = refused.limit
                 gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, p.facts)
                 self.decisions.refuse(now, gone, hits)
             return refused
@@ -114,6 +119,7 @@ class Verifications:
             p.decision,
             p.ring,
             p.context,
+            [tag for tag in p.former if self.partition(tag) == home],
         )
         settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
         args: list[Argument] = [

@@ -29,7 +29,7 @@ local function start(KEYS, ARGV)
   local id, nonce, tenant, number, purpose, channel = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
   local code_nonce, kid, digest, binding, sealed = ask[7], ask[8], ask[9], ask[10], ARGV[5]
   local message, facts, credits, test, decision, ring = ask[11], ask[12], ask[13], ask[14], ask[15], ask[16]
-  local context = ask[17]
+  local context, former = ask[17], ask[18] or {}
   local pointer = KEYS[1]
   local base = pointer:match('^(.-{%d+}:)')
   local first = 2
@@ -39,10 +39,12 @@ local function start(KEYS, ARGV)
     if replay ~= 'new' then return {'replayed', replay} end
     first = 3
   end
-  local limits, watches, found = judges_of({base .. 'consent:' .. number .. ':' .. tenant, pointer,
-    base .. 'unreachable:' .. number .. ':' .. channel}, KEYS, first, ARGV, 6 - first)
-  local consent, old_id, unreachable = found[1], found[2] and found[2]:sub(1, ID), found[3]
-  if consent == 'out' then
+  local keys = {base .. 'consent:' .. number .. ':' .. tenant, pointer, base .. 'unreachable:' .. number .. ':' .. channel}
+  for _, tag in ipairs(former) do keys[#keys + 1] = base .. 'consent:' .. tag .. ':' .. tenant end
+  local limits, watches, found = judges_of(keys, KEYS, first, ARGV, 6 - first)
+  local out, old_id, unreachable = found[1] == 'out', found[2] and found[2]:sub(1, ID), found[3]
+  for i = 1, #former do out = out or found[3 + i] == 'out' end
+  if out then
     record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
     return {'opted-out'}
   end
