@@ -182,6 +182,20 @@ def test_what_a_silent_store_did_not_take_is_delivered_again_and_stands_there_on
     assert line.written(verification) == (["delivered"], ["out"])
 
 
+def test_what_cannot_be_used_is_taken_and_counted(post: Post, smsc: Smsc) -> None:
+    """A dispatcher takes a receipt with a word that is not known, and one of no message of ours; the store counts both.
+    What is spelled otherwise than it was answered finds its message all the same."""
+    line = Line(post, smsc)
+    smsc.answer = lambda _: (0, "00AB:C{1}")
+    with line.bound():
+        verification = line.sent()
+        smsc.deliver(b"id:ab:c{1} stat:VANISHED err:000 text:", esm_class=IS_RECEIPT, sequence=31)
+        smsc.deliver(b"id:m9 stat:DELIVRD err:000 text:", esm_class=IS_RECEIPT, sequence=32)
+        smsc.deliver("id:ab:c{1} stat:DELIVERED".encode("utf-16-be"), esm_class=IS_RECEIPT, coding=8, sequence=33)
+    assert line.written(verification)[0] == ["delivered"]
+    assert post.bench.store.deliveries.strays.today(post.bench.clock.now()) == {"it": {"word": 1, "unmatched": 1}}
+
+
 def test_a_killed_dispatcher_takes_nothing_with_it(post: Post, smsc: Smsc) -> None:
     """What it had heard and not written down was not acknowledged; the next one hears it again, and it counts once."""
     line = Line(post, smsc)
