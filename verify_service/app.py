@@ -26,7 +26,7 @@ from verify_service.inbox import Inbox
 from verify_service.model import Clock
 from verify_service.people import People
 from verify_service.policy import file as policy_file
-from verify_service.policy.live import LivePolicy
+from verify_service.policy.live import PAUSE_S, LivePolicy
 from verify_service.process import die_with_parent
 from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
@@ -41,6 +41,7 @@ from verify_service.web.parts import Parts
 from verify_service.web.readiness import Readiness
 
 PATIENCE_AT_START = 10.0
+LOST = "a store that was in use has lost its data: opt-outs, limits, pending codes, policies that were pushed"
 
 _log = log("app")
 
@@ -65,8 +66,9 @@ class Foundation:
         self.store = patiently(found.redis_url)
         self.clock = clock_of(found, self.store)
 
-    def live(self) -> LivePolicy:
-        """The live policy; where the store has none, VERIFY_POLICY or the shipped default is its first revision.
+    def live(self, *, new_store: bool = False) -> LivePolicy:
+        """The live policy; where the store has none, VERIFY_POLICY or the shipped default is its first revision. That
+        is a warning in the log, but for a `new_store`: a store that was in use has lost what was in it.
 
         Only the web role asks: a dispatcher may have no VERIFY_POLICY. While the store does not answer, no policy is in
         force and every start is a 503. Raises ConfigError for a policy that cannot be used.
@@ -79,7 +81,9 @@ class Foundation:
             if not policies.newest():
                 now = self.clock.now()
                 policies.rehearse(now, policy_file.parse(text, name))
-                policies.first(now, "start", name, text)
+                if policies.first(now, "start", name, text):
+                    say, hint = (_log.info, None) if new_store else (_log.warning, LOST)
+                    say("the store had no policy; this one is in force now", policy=name, revision=1, hint=hint)
 
         live = LivePolicy(policies, self.tagger, first)
         with suppress(StoreUnavailable):
@@ -183,12 +187,12 @@ def wsgi() -> WSGIApplication:
     )
 
 
-def judge_web(base: Foundation) -> None:
+def judge_web(base: Foundation, *, new_store: bool = False) -> None:
     """Raises ConfigError for what stops the web role: said once, and not by each worker with a traceback."""
     if not base.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     callbacks(base)
-    base.live()  # Last: a role that cannot start brings no policy.
+    base.live(new_store=new_store)  # Last: a role that cannot start brings no policy.
 
 
 def callbacks(base: Foundation) -> dict[str, Callbacks]:
@@ -206,16 +210,40 @@ def callbacks(base: Foundation) -> dict[str, Callbacks]:
 
 
 def dispatch(stop: threading.Event) -> None:
-    """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints."""
+    """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints.
+
+    Raises ConfigError, StoreUnavailable; ConfigError also later on, once it has stopped, where the store is another tag
+    key's.
+    """
     configure_logs()
     base = Foundation(settings.read())
     webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
+    refused: list[ConfigError] = []
+    policies = Policies(base.store.link, base.tagger)
+    if not policies.is_ours():
+        # A store without a policy yet: the web role brings it, and with it the tag key that holds.
+        threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
     if base.config.webhooks:
         beside.start()
     dispatcher(base).run(stop)
     if beside.is_alive():
         beside.join(2 * DRAIN_S)
+    if refused:
+        raise refused[0]
+
+
+def _watch_key(policies: Policies, stop: threading.Event, refused: list[ConfigError]) -> None:
+    """Looks for a policy until there is one; stops the role where another tag key sealed it."""
+    while not stop.wait(PAUSE_S):
+        try:
+            if policies.is_ours():
+                return
+        except StoreUnavailable:
+            continue
+        except ConfigError as error:
+            refused.append(error)
+            stop.set()
 
 
 def dispatcher(base: Foundation) -> Dispatcher:

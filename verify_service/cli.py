@@ -56,7 +56,8 @@ def run(host: str, port: int, workers: int) -> None:
 @_port
 @_workers
 @click.option("--quiet", is_flag=True, hidden=True, help="Does not say where it listens: `run` says it.")
-def web(host: str, port: int, workers: int, quiet: bool) -> None:
+@click.option("--new-store", is_flag=True, hidden=True, help="The store has never been used: `run` has just made it.")
+def web(host: str, port: int, workers: int, quiet: bool, new_store: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
         from verify_service.app import Foundation, judge_web
@@ -65,7 +66,7 @@ def web(host: str, port: int, workers: int, quiet: bool) -> None:
 
         configure_logs()
         base = Foundation(settings.read())
-        judge_web(base)
+        judge_web(base, new_store=new_store)
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)

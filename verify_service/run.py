@@ -54,8 +54,9 @@ def run(
     Tagger(whole.tag_key or "")
 
     children = []
-    store = None
+    store, new_store = None, False
     if found.redis_url is None:
+        new_store = not (state / "valkey").exists()
         store = EmbeddedValkey(state / "valkey")
         children.append(store.child)
         env["VERIFY_REDIS_URL"] = store.url
@@ -66,6 +67,7 @@ def run(
     env[settings.METRICS_DIR] = metrics
     command = [sys.executable, "-m", "verify_service"]
     web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers), "--quiet"]
+    web += ["--new-store"] * new_store
     children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
     children.append(Child(name="web", argv=web, env=env, answers=lambda: _answers(host, port), answers_within=30))
     shown = address(host, port)

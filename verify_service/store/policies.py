@@ -71,11 +71,19 @@ class Policies:
             if self._link.call(Call(0, "push_policy", [_KEY], [made.revision, sealed])):
                 return made
 
-    def first(self, now: int, by: str, note: str, text: str) -> None:
-        """Puts the text in force where no policy is; of several processes that start at once, one does it."""
+    def first(self, now: int, by: str, note: str, text: str) -> bool:
+        """Puts the text in force where no policy is; of several processes that start at once, one does it. Whether it
+        was this one."""
         if not self.newest():
             with suppress(RevisionConflict):  # Another process was first; its policy is as good as ours.
                 self.push(now, by, note, text, expected=0)
+                return True
+        return False
+
+    def is_ours(self) -> bool:
+        """Whether the newest revision can be unsealed; False where there is none yet. Raises ConfigError where another
+        tag key sealed it."""
+        return (newest := self.newest()) > 0 and self.get(newest) is not None
 
 
 def _context(revision: int) -> str:

@@ -1,0 +1,121 @@
+"""A role that meets another store than its own says so: one of another tag key, or one that has lost what it held."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.live import BASE, PATIENCE_S, until
+from verify_service import codes
+from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.store import Store
+from verify_service.store.policies import Policies
+
+pytestmark = pytest.mark.slow
+
+REFUSED = (
+    "verify-service: revision 1 of the policy in the store cannot be unsealed: VERIFY_TAG_KEY is not the key that the "
+    "store was first used with\n"
+)
+TOLD = "the store had no policy; this one is in force now"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as made:
+        yield made
+
+
+@contextmanager
+def role(folder: Path, env: Mapping[str, str], *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process of the service, and where its log goes."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
+    log = folder / f"log-{len(list(folder.glob('log-*')))}"
+    with log.open("wb") as out:
+        words = (sys.executable, "-m", "verify_service", *words)
+        process = subprocess.Popen(words, env=clean | dict(env), stdout=out, stderr=out)
+    try:
+        yield process, log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+
+
+def environment(server: EmbeddedValkey, tag_key: str) -> dict[str, str]:
+    keys = {"VERIFY_KEYS": f"k1:{codes.new_key()}", "VERIFY_TAG_KEY": tag_key, "VERIFY_API_KEY": "0" * 32}
+    return {"VERIFY_REDIS_URL": server.url, **keys}
+
+
+def ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None
+    try:
+        return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status in (200, 503)
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == TOLD]
+
+
+def test_a_dispatcher_of_another_tag_key_does_not_start(server: EmbeddedValkey, tmp_path: Path) -> None:
+    """It says the same line as the web role, sends nothing, and ends with the same status."""
+    store = Store(server.url)
+    store.prepare()
+    Policies(store.link, codes.Tagger(codes.new_key())).first(1, "start", "", BASE)
+    env = environment(server, codes.new_key())
+    for words in (["dispatch"], ["web", "--port", str(free_port()), "--quiet"]):
+        with role(tmp_path, env, *words) as (process, log):
+            assert process.wait(PATIENCE_S) == 2
+            assert log.read_text().splitlines(keepends=True)[-1] == REFUSED
+
+
+def test_a_dispatcher_ends_where_the_store_turns_out_to_be_another_tag_keys(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    """It may start before the web role, on a store that nobody's key has sealed anything in yet."""
+    with role(tmp_path, environment(server, codes.new_key()), "dispatch") as (process, log):
+        store = Store(server.url)
+        until(store.outbox.alive)
+        Policies(store.link, codes.Tagger(codes.new_key())).first(1, "start", "", BASE)
+        assert process.wait(PATIENCE_S) == 2
+        assert log.read_text().endswith(REFUSED)
+
+
+def test_a_web_role_that_finds_no_policy_warns_once(server: EmbeddedValkey, tmp_path: Path) -> None:
+    """After FLUSHALL the next start says what was put in force and what that means; the start after it says nothing."""
+    env, told = environment(server, codes.new_key()), []
+    for flush in (False, True, False):
+        if flush:
+            Store(server.url).link.command(0, ["FLUSHALL"])
+        port = free_port()
+        with role(tmp_path, env, "web", "--port", str(port), "--workers", "2", "--quiet") as (process, log):
+            until(lambda process=process, port=port: ready(process, port))  # type: ignore[misc]
+        told.append(
+            [(line["level"], line["policy"], line["revision"], "opt-outs" in line["hint"]) for line in lines(log)]
+        )
+    first = ("warning", "the shipped default", 1, True)
+    assert told == [[first], [first], []]
+
+
+def test_a_run_warns_of_an_empty_store_but_for_its_own_first(tmp_path: Path) -> None:
+    """A state folder that is new is no loss; one whose store is empty all the same is."""
+    state, levels = tmp_path / "state", []
+    for flush in (False, True):
+        port = free_port()
+        words = ("run", "--port", str(port), "--workers", "1")
+        with role(tmp_path, {"VERIFY_STATE_DIR": str(state)}, *words) as (process, log):
+            until(lambda process=process, port=port: ready(process, port))  # type: ignore[misc]
+            if not flush:
+                Store((state / "store-url").read_text()).link.command(0, ["FLUSHALL"])
+        levels.append([line["level"] for line in lines(log)])
+    assert levels == [["info"], ["warning"]]
