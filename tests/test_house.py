@@ -24,6 +24,7 @@ ROOMS = [
     ["people"],
     ["providers"],
     ["dispatch"],
+    ["gateway"],
     ["web"],
     ["process"],
     ["embedded", "supervisor"],

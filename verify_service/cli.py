@@ -60,7 +60,7 @@ def run(host: str, port: int, workers: int) -> None:
 def web(host: str, port: int, workers: int, quiet: bool, new_store: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
-        from verify_service.app import Foundation, judge_web
+        from verify_service.app import Foundation, judge_web, wsgi
         from verify_service.serve import address, check_free, serve
         from verify_service.telemetry import configure_logs
 
@@ -70,7 +70,7 @@ def web(host: str, port: int, workers: int, quiet: bool, new_store: bool) -> Non
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)
-        serve(host, port, workers, long_polls=base.config.fake)
+        serve(host, port, workers, wsgi, long_polls=base.config.fake)
 
 
 @commands.command()

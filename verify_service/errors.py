@@ -11,6 +11,7 @@
     │   ├── OptedOut                 403
     │   ├── VerificationNotFound     404
     │   ├── NotFound                 404
+    │   ├── TooSlow                  408
     │   ├── RevisionConflict         409
     │   ├── InvalidNumber            422
     │   ├── IdempotencyMismatch      422
@@ -96,6 +97,21 @@ class VerificationNotFound(Problem):
 class NotFound(Problem):
     slug = "not-found"
     status = 404
+
+
+class TooSlow(Problem):
+    """The body did not come in time, or another one needed its room."""
+
+    slug = "request-timeout"
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("The body of the request did not come in time.")
+
+
+class NotHere(BaseException):
+    """The body of the request is still on its way, and whoever decides by the head alone does without. It is no
+    Exception, so that it passes whatever handles those."""
 
 
 class RevisionConflict(Problem):

@@ -1,23 +1,44 @@
-"""The web role's server: Granian around the WSGI app, a few worker processes."""
+"""The web role's server: Granian's HTTP in a few worker processes, the gateway and the WSGI app behind it."""
 
 import ipaddress
+import os
+import resource
 import signal
 import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
+from wsgiref.types import WSGIApplication
 
+from granian import _granian, _signals
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.mp import MPServer
+from granian.server.common import WORKERS_METHODS
+from granian.server.mp import MPServer, WorkerProcess
 
 from verify_service.errors import ConfigError
+from verify_service.gateway import SPARE_THREADS, Gateway
 from verify_service.process import ENDS_WITHIN, hearing_signals
+from verify_service.telemetry import log
 
 # A view holds its thread for one or two round trips to the store; more threads than this only pass the
 # interpreter's lock around. The fake inbox's long polls hold a thread for seconds, so test lanes get more.
 THREADS = 16
 THREADS_WITH_LONG_POLLS = 256
+_MORE_THREADS = SPARE_THREADS + 2  # for /healthz and /readyz, and to take heads and bodies while all others are busy
+
+IDLE_S = 10
+"""A connection ends where no head has come for so long, be it the first or the next. A proxy must give up sooner."""
+CONNECTIONS = 4096
+"""Of each worker. An idle one costs 10 KB, so this many cost 40 MB; a proxy keeps a few hundred at the most."""
+_OTHER_FILES = 512  # of the files that a process may open: connections to the store, listeners, logs
+_MOST_HEAD_BYTES = 65_536
+
+_inside: Any = _granian  # Its annotations are not of this release.
+_log = log("web")
 
 _LOGS = {
     "version": 1,
@@ -71,19 +92,96 @@ class _Server(MPServer):
             self.respawned_wrks.clear()
 
 
-def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
-    """Serves until SIGINT or SIGTERM. A worker that dies is started again at once."""
+class _Now:
+    """In place of an event loop: what Granian wants done soon is done at once, in its own thread."""
+
+    def call_soon_threadsafe(self, call: Callable[..., None], *args: Any, context: Any = None) -> None:
+        call(*args)
+
+    call_soon = call_soon_threadsafe
+
+
+@WorkerProcess.wrap_target  # type: ignore[untyped-decorator]
+def _work(
+    worker: int,
+    app: WSGIApplication,
+    sock: Any,
+    ipc: Any,
+    _loop: Any,
+    mode: Any,
+    rust_threads: int,
+    rust_blocking_threads: int,
+    threads: int,
+    threads_idle_timeout: int,
+    connections: int,
+    _task: Any,
+    http: Any,
+    http1: Any,
+    http2: Any,
+    websockets: bool,
+    static: Any,
+    _access_log: Any,
+    tls: Any,
+    _scope: Any,
+    metrics: Any,
+) -> None:
+    """A worker process; the arguments are Granian's.
+
+    Granian's WSGI worker gives a request a thread when its head is there, and lets it wait there for the body, without
+    end. Its RSGI worker takes every step through asyncio: three more turns for the interpreter's lock, and two thirds
+    more CPU for a small request. This one calls the gateway in the thread that has the head, or the body.
+    """
+    gateway = Gateway(app, threads - _MORE_THREADS)
+    scheduler = _inside.CallbackScheduler(_Now(), None, None, None, None)
+    scheduler._schedule_fn = gateway.arrive
+    stopped = threading.Event()
+    asked = _signals.set_sync_signals()  # type: ignore[no-untyped-call]
+    asked.add_cb(stopped.set)
+    granian = _inside.RSGIWorker(
+        worker, sock, ipc, rust_threads, rust_blocking_threads, threads, threads_idle_timeout, connections,
+        http, http1, http2, websockets, static, *tls, metrics,
+    )  # fmt: skip
+    threading.Thread(target=_watch, args=(connections,), name="connections", daemon=True).start()
+    getattr(granian, WORKERS_METHODS[mode][False])(scheduler, _Now(), asked)
+    stopped.wait()
+
+
+def _watch(most: int) -> None:
+    """Says once a minute that no further connection is taken."""
+    others = len(os.listdir("/dev/fd"))
+    while True:
+        time.sleep(1)
+        if len(os.listdir("/dev/fd")) - others >= most:
+            _log.warning("connections are at their limit, others wait", worker=os.getpid(), most=most, idle_s=IDLE_S)
+            time.sleep(59)
+
+
+def most_connections() -> int:
+    """How many connections a worker may have: fewer where the system lets it open fewer files. Lifts the soft limit on
+    these to the hard one. Raises ConfigError where that leaves none."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = CONNECTIONS + _OTHER_FILES if hard == resource.RLIM_INFINITY else hard
+    if files <= _OTHER_FILES:
+        raise ConfigError(f"a process may open {files} files here (ulimit -n), and the web role needs more than 512")
+    return min(CONNECTIONS, files - _OTHER_FILES)
+
+
+def serve(host: str, port: int, workers: int, load: Callable[[], WSGIApplication], *, long_polls: bool) -> None:
+    """Serves what `load` makes in each worker, until SIGINT or SIGTERM. A worker that dies is started again at once."""
+    threads = THREADS_WITH_LONG_POLLS if long_polls else THREADS
     server = _Server(
-        "verify_service.app:wsgi",
-        factory=True,
+        "",
         address=host,
         port=port,
         workers=workers,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        blocking_threads=THREADS_WITH_LONG_POLLS if long_polls else THREADS,
-        backpressure=1024,
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * IDLE_S, max_buffer_size=_MOST_HEAD_BYTES),
+        blocking_threads=threads + _MORE_THREADS,
+        backpressure=most_connections(),
         respawn_failed_workers=True,
         respawn_interval=0.1,
         # The views are done in a second or two; only a long poll, which may be cut, would hold up the end for longer.
@@ -92,4 +190,4 @@ def serve(host: str, port: int, workers: int, *, long_polls: bool) -> None:
         log_dictconfig=_LOGS,
     )
     with hearing_signals(server.stop, [signal.SIGINT, signal.SIGTERM], ENDS_WITHIN):
-        server.serve()
+        server.serve(_work, load, wrap_loader=False)

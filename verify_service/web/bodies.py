@@ -159,7 +159,10 @@ def text(kinds: Sequence[str], most: int) -> str:
 
 def raw(most: int) -> bytes:
     """The request's body, of whatever kind it is. Raises 413, and 415 for a compressed one, by their own exceptions,
-    InvalidRequest for a part of one."""
+    InvalidRequest for a part of one.
+
+    A view asks for it before it changes anything: one whose body is still on its way is run again when that is there.
+    """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without Content-Encoding: a compressed one is not read.")
     request.max_content_length = most + 1

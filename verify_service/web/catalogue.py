@@ -97,6 +97,15 @@ _ALL: Final = (
         "Get `/admin/policy` again, see whether your change still fits, and send it with the new `ETag` as `If-Match`.",
     ),
     Problem(
+        "request-timeout",
+        "The body did not come in time",
+        408,
+        "The head of the request was here, but not all of its body within five seconds; or so many others were slow "
+        "that the oldest had to go. Nothing was counted or sent, and the connection is closed.",
+        "Send the request again, with its body right behind its head. A proxy that collects the body first, as nginx "
+        "does by itself, keeps slow callers from this server.",
+    ),
+    Problem(
         "payload-too-large",
         "The body is too large",
         413,

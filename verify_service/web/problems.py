@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from verify_service.duration import rfc3339
-from verify_service.errors import Problem
+from verify_service.errors import NotHere, Problem
 from verify_service.telemetry import PROBLEMS as COUNTER
 from verify_service.telemetry import log
 from verify_service.web.catalogue import PROBLEMS
@@ -42,11 +42,11 @@ def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Re
 
 
 def _drained() -> bool:
-    """Reads what a refusal left of a small body; whether that was all. The server closes a connection whose request was
-    not read to its end: a caller that is not told so sends its next request there, and gets no answer."""
+    """Reads what a refusal left of a small body that is here; whether that was all. The server closes a connection
+    whose request was not read to its end: a caller that is not told so sends its next request there, in vain."""
     try:
         request.get_data(cache=False)
-    except (HTTPException, OSError):
+    except (HTTPException, OSError, Problem, NotHere):
         return False
     return True
 

@@ -1,0 +1,247 @@
+"""Callers that send slowly, or nothing: they take no thread from others, and are sent away after seconds. On the role
+itself, with one worker of sixteen threads."""
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.dispatching import Post
+from tests.live import PATIENCE_S, until
+from tests.test_dispatcher_metrics import environment
+from verify_service.embedded import free_port
+from verify_service.gateway import DEADLINE_S
+from verify_service.serve import IDLE_S, THREADS
+
+KEY = "vk_default_0123456789"
+TOML = """
+[providers.told]
+kind = "twilio"
+account = "AC00000000000000000000000000000000"
+auth_token = "env:TOLD_TOKEN"
+"""
+AUTHORIZED = f"Authorization: Bearer {KEY}"
+JSON = "Content-Type: application/json"
+BODY = b'{"to": "+14155550129"}'
+
+
+@dataclass
+class Web:
+    """A web role: its process, port and log."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+    valkey: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+
+    def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
+        with self.connect() as connection:
+            connection.sendall(data)
+            return answer(connection)
+
+    def healthz(self) -> int:
+        return self.ask(request("GET /healthz"))[0]
+
+    def said(self, words: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if words in line]
+
+
+def request(line: str, *headers: str, body: bytes = b"") -> bytes:
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: localhost", *headers, "", "")).encode() + body
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The status, headers and body of the next answer; (0, {}, b"") where the connection ended."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        more = connection.recv(65_536)
+        if not more:
+            return 0, {}, b""
+        got += more
+    head, _, body = got.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += connection.recv(65_536)
+    return int(first.split()[1]), headers, body
+
+
+@contextmanager
+def web_role(post: Post, *options: str, files: int | None = None) -> Iterator[Web]:
+    toml, log, port = post.folder / "verify.toml", post.folder / "web.log", free_port()
+    toml.write_text(TOML)
+    env = environment(post) | {"VERIFY_API_KEY": KEY, "VERIFY_CONFIG": str(toml), "TOLD_TOKEN": "a-token"}
+    argv = [sys.executable, "-m", "verify_service", "web", "--workers", "1", "--port", str(port), *options]
+
+    def few_files() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    with log.open("wb") as output, ExitStack() as stack:
+        process = subprocess.Popen(argv, env=env, stderr=output, preexec_fn=few_files)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        role = Web(process, port, log, post.server.pid)
+
+        def up() -> bool:
+            try:
+                return role.healthz() == 200
+            except OSError:
+                assert process.poll() is None, log.read_text()
+                return False
+
+        until(up, "the web role")
+        yield role
+
+
+@pytest.fixture
+def web(post: Post) -> Iterator[Web]:
+    with web_role(post) as role:
+        yield role
+
+
+@contextmanager
+def slow(web: Web, count: int, data: bytes) -> Iterator[list[socket.socket]]:
+    """So many connections that have sent this, and nothing since."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(closing(web.connect())) for _ in range(count)]
+        for connection in found:
+            connection.sendall(data)
+        yield found
+
+
+HEADS = {
+    401: request("POST /start", JSON, "Content-Length: 1000", body=b"{"),
+    404: request("POST /nowhere", "Content-Length: 1000", body=b"{"),
+    405: request("PUT /start", "Content-Length: 1000", body=b"{"),
+    413: request("POST /start", AUTHORIZED, JSON, "Content-Length: 10000000", body=b"{"),
+    415: request("POST /start", AUTHORIZED, "Content-Length: 1000", body=b"{"),
+}
+
+
+def test_a_refusal_by_the_head_does_not_wait_for_the_body(web: Web) -> None:
+    """401, 404, 405, 413 and 415 come long before the deadline, and say that the connection ends; so does it."""
+    for status, data in HEADS.items():
+        with slow(web, 1, data) as (connection,):
+            began = time.monotonic()
+            found, headers, _ = answer(connection)
+            assert (found, headers["connection"]) == (status, "close")
+            assert time.monotonic() - began < DEADLINE_S / 2
+            assert answer(connection)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request("POST /start", AUTHORIZED, JSON, "Content-Length: 1000", body=b"{"),
+        request("POST /start", AUTHORIZED, JSON, "Transfer-Encoding: chunked", body=b"1\r\n{\r\n"),
+        request("POST /providers/told/receipts", "Content-Length: 1000000", body=b"{"),
+    ],
+    ids=["start", "chunks", "callback"],
+)
+def test_slow_bodies_take_no_thread(web: Web, data: bytes) -> None:
+    """A hundred of them, with a key or on a vendor's path: `/healthz` and starts are answered meanwhile; the slow ones
+    get 408 once the deadline is over, and have started nothing."""
+    start = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}", body=BODY)
+    with slow(web, 100, data) as connections:
+        began = time.monotonic()
+        assert [web.healthz() for _ in range(20)] == [200] * 20
+        assert web.ask(start)[0] == 201
+        assert time.monotonic() - began < DEADLINE_S
+        for connection in connections:
+            status, headers, body = answer(connection)
+            assert (status, headers["connection"]) == (408, "close")
+            assert json.loads(body)["type"] == "/problems/request-timeout"
+            assert answer(connection)[0] == 0
+        assert time.monotonic() - began > DEADLINE_S / 2
+    assert web.ask(start)[0] == 429  # The number's cooldown: one start, and only that one.
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.7])
+def test_a_body_in_pieces_is_read(web: Web, pause: float) -> None:
+    """With a length and in chunks, at once or slowly: the start is made, and the connection can be used on."""
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (BODY[:5], BODY[5:])] + [b"0\r\n\r\n"]
+    whole = (request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}"), BODY[:5], BODY[5:])
+    chunked = (request("POST /start", AUTHORIZED, JSON, "Transfer-Encoding: chunked"), *chunks)
+    statuses = []
+    with web.connect() as connection:
+        for pieces in (whole, chunked):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause)
+            statuses.append(answer(connection)[0])
+    assert statuses == [201, 429]
+
+
+def test_healthz_answers_while_every_thread_waits(web: Web) -> None:
+    """With the store frozen, and more starts under way than there are threads: 20 of 20 within a second each, and
+    `/readyz` says that the store does not answer. Thawed, every start is answered."""
+    data = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}", body=BODY)
+    os.kill(web.valkey, signal.SIGSTOP)
+    try:
+        with slow(web, 3 * THREADS, data) as connections:
+            for _ in range(20):
+                began = time.monotonic()
+                assert web.healthz() == 200
+                assert time.monotonic() - began < 1
+            assert web.ask(request("GET /readyz"))[0] == 503
+            os.kill(web.valkey, signal.SIGCONT)
+            assert {answer(connection)[0] for connection in connections} <= {201, 429, 503}
+    finally:
+        os.kill(web.valkey, signal.SIGCONT)
+
+
+def test_a_role_that_is_told_to_stop_answers_what_is_under_way(web: Web) -> None:
+    """A request whose body comes after SIGTERM is answered; then the role ends with status 0."""
+    with web.connect() as connection:
+        connection.sendall(request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}"))
+        until(lambda: web.healthz() == 200)
+        web.process.terminate()
+        until(lambda: not listens(web), "the role to take no more connections")
+        connection.sendall(BODY)
+        assert answer(connection)[0] == 201
+    assert web.process.wait(PATIENCE_S) == 0
+
+
+def listens(web: Web) -> bool:
+    try:
+        web.connect().close()
+    except OSError:
+        return False
+    return True
+
+
+def ended(connections: Sequence[socket.socket]) -> int:
+    """How many of them the other side has closed."""
+    ready = select.select(connections, [], [], 0)[0]
+    return sum(connection.recv(1) == b"" for connection in ready)
+
+
+def test_idle_connections_are_bounded_and_sent_away(post: Post) -> None:
+    """With room for 40: as many silent ones hold up the next caller until they are closed, ten seconds after they have
+    last said something; the role says so in one line."""
+    with web_role(post, files=512 + 40) as web, web.connect() as used:
+        used.sendall(request("GET /healthz"))
+        assert answer(used)[0] == 200
+        began = time.monotonic()
+        with slow(web, 60, b"") as silent:
+            until(lambda: bool(web.said("connections are at their limit")), "the line in the log")
+            assert web.healthz() == 200
+            assert IDLE_S / 2 < time.monotonic() - began < 2 * IDLE_S
+            until(lambda: ended([used]) == 1 and ended(silent[:30]) == 30)
+        (line,) = web.said("connections are at their limit")
+        assert (line["most"], line["idle_s"]) == (40, IDLE_S)
