@@ -211,6 +211,23 @@ def test_a_polite_stop_is_one_and_an_unclear_text_stands_in_the_trail(person: Ph
     assert person.consents.look("cork", TO).state == "in"
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("Stop. 123 456 is not mine", "Stop. ### ### is not mine"),
+        ("don't stop, call +1 415 555 0123", "don't stop, call +# ### ### ####"),
+        ("nonstop \u0661\u0662\u0663\u0664", "nonstop ####"),
+        ("STOP 2 me now", "STOP 2 me now"),
+        ("لغو11", "لغو11"),
+    ],
+)
+def test_a_trail_has_no_code_and_no_number(person: Phone, body: str, words: str) -> None:
+    """What a person writes beside a keyword may quote the code that they got, or anybody's number."""
+    person.writes(body)
+    [entry] = person.consents.look("acme", TO).trail
+    assert entry.words == words
+
+
 def test_erasure_takes_what_was_unclear(person: Phone) -> None:
     """It is the person's own words, so it goes with the trail; until then no store shows it in clear."""
     person.writes("do not stop this")

@@ -28,6 +28,7 @@ from verify_service.telemetry import INBOUND
 
 ANSWER_LIFE_MS = 600_000
 _MOST_WORDS, _MOST_ADDRESS = 160, 64
+_FEWEST_DIGITS = 3
 _STATES: dict[str, State] = {"stop": "out", "start": "in"}
 
 Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -151,7 +152,7 @@ class Consents(Ledger):
             concerned = [tenant for tenant in concerned if self._stopped_at(text.to, tenant, number.e164)]
         source = sender.type if sender and sender.type in ("rcs", "whatsapp") else "sms"
         self._store.deliveries.reachable(tag, [source])
-        words, to = text.body[:_MOST_WORDS], text.to[:_MOST_ADDRESS]
+        words, to = _without_digits(text.body[:_MOST_WORDS]), text.to[:_MOST_ADDRESS]
         trails, said_before = [], self._text_tag(provider, text)
         if state or kind == "unclear":
             entry = Entry(at=now, state=state or "unclear", source=source, provider=provider, sender=to, words=words)
@@ -230,6 +231,11 @@ def _phone(address: str) -> Number | None:
         return phone.parse(address, None)
     except InvalidNumber:
         return None
+
+
+def _without_digits(words: str) -> str:
+    """A person's words with # for each digit, where there are as many as in a code or a number."""
+    return re.sub(r"\d", "#", words) if sum(char.isdigit() for char in words) >= _FEWEST_DIGITS else words
 
 
 def _bare(address: str) -> str:
