@@ -142,7 +142,23 @@ def test_a_sentence_that_holds_a_stop_is_none_and_unclear(body: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["", "492816", "see you at five", "thank you", "sending", "weekend", "HELP", "yes", "\u0000" * 700, "é" * 700],
+    [
+        "",
+        "492816",
+        "see you at five",
+        "thank you",
+        "sending",
+        "weekend",
+        "it was cancelled",
+        "quite",
+        "prepare",
+        "trabajar",
+        "стопка",
+        "HELP",
+        "yes",
+        "\u0000" * 700,
+        "é" * 700,
+    ],
 )
 def test_other_texts_are_not_unclear(body: str) -> None:
     """Neither is a short word within another."""

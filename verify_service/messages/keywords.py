@@ -20,8 +20,9 @@ _JOINS = frozenset("'’ʼ-‐‑\u200c\u200d")
 # Scripts that set no spaces between words, as far as decomposition leaves of them: each character counts for itself.
 _UNSPACED = "\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff"
 _TOKENS = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
-# A shorter word stands in too many others.
-_LONG_ENOUGH = 4
+# What counts within another word, too. Of other keywords too many stand in innocent ones: cancel in cancelled, pare in
+# prepare, baja in trabajar.
+_ANYWHERE = "stop"
 
 
 def keyword(body: str) -> Kind | None:
@@ -35,7 +36,7 @@ def keyword(body: str) -> Kind | None:
 
 def is_unclear(body: str) -> bool:
     """Whether a text that is no keyword holds a word that would be a stop by itself, as `don't stop` and `nonstop` do.
-    Words of three letters and less count where they stand alone."""
+    But for `stop` it must be a word of its own."""
     return keyword(body) is None and _held().search(_spaced(body[:_MOST_READ])) is not None
 
 
@@ -119,7 +120,7 @@ def _known() -> tuple[frozenset[str], int]:
 def _held() -> re.Pattern[str]:
     """Finds a stop in a text with spaces between its words."""
     words = {_spaced(word) for tag in tags().values() for word in language(tag).keywords.stop}
-    free = re.compile(f"[{_UNSPACED}]|.{{{_LONG_ENOUGH}}}")
+    free = re.compile(f"[{_UNSPACED}]|{_ANYWHERE}\\Z")
     return re.compile(
         "|".join(re.escape(word) if free.match(word) else rf"(?<!\S){re.escape(word)}(?!\S)" for word in sorted(words))
     )
