@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery soak soak-long fuzz lock clean
+.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery bench-front soak soak-long fuzz lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-fraud: $(VENV)/test.stamp ## what the shipped policy stops and whom it tur
 
 bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
 	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
+
+bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
+	@$(BIN)/python -m benchmarks.front
 
 soak: $(VENV)/test.stamp ## a minute of load while processes are killed and half the providers hang
 	@$(BIN)/python -m benchmarks.soak
