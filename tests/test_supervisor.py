@@ -218,15 +218,24 @@ def test_a_second_ctrl_c_hurries(supervised: Supervised) -> None:
     assert gone(pid)
 
 
-def test_a_child_that_cannot_live_stops_all(supervised: Supervised) -> None:
-    """A child that fails many times in a row, each time at once, stops all with one line and status 1."""
-    run = supervised("supervisor._FAILURES = 5\nrun(child('a'), Child(name='b', argv=['sh', '-c', 'exit 3']))")
-    pid = run.pid_of("a")
-    assert run.ends() == 1
-    assert run.lines[-2:] == [
-        "verify-service: b ended 5 times within a second of its start, with exit status 3: stopping all",
-        "a stops",
-    ]
+def test_a_child_that_dies_at_once_is_tried_for_ever(supervised: Supervised, tmp_path: Path) -> None:
+    """However often it dies, with what can be seen of the reason and pauses that grow to a bound; where the reason has
+    gone, it lives on."""
+    dies = "import pathlib, sys\nif not pathlib.Path(sys.argv[2], 'room').exists(): exit(3)\n"
+    run = supervised(
+        "supervisor._LONGEST_PAUSE = 1.1\n"
+        f"run(child('a'), child('b', {dies!r} + POLITE, answers=None, why_ended=lambda: 'no room'))"
+    )
+    kept = run.pid_of("a")
+    deaths = [run.until("verify-service: b ") for _ in range(22)]
+    assert all("ended with exit status 3 (no room); starting it again" in death for death in deaths)
+    assert not deaths[0].endswith(" s")
+    assert deaths[-1].endswith("starting it again in 1 s")
+    (tmp_path / "room").touch()
+    pid = run.pid_of("b")
+    run.signal()
+    assert run.ends() == 0
+    assert [line for line in run.lines if line.startswith("a ")] == [f"a is {kept}", "a stops"]
     assert gone(pid)
 
 
@@ -236,6 +245,7 @@ def test_a_child_that_cannot_live_stops_all(supervised: Supervised) -> None:
         ("child('b', 'exit(3)')", "b ended with exit status 3 before it answered"),
         ("child('b', POLITE, answers=bool, answers_within=0.1)", "b did not answer in 0.1 s"),
         ("child('b', 'exit(0)', answers=None, restart=False)", "b ended with exit status 0"),
+        ("child('b', 'exit(2)', answers=None)", "b ended with exit status 2"),
         ("Child(name='b', argv=['/nowhere'])", "b cannot be started ([Errno 2] No such file or directory"),
     ],
 )

@@ -28,6 +28,7 @@ from verify_service.process import Child, cause_of_end, kill_group, last_lines, 
 
 AppendFsync = Literal["always", "everysec", "no"]
 
+_ROOM = 1 << 20  # bytes; where fewer are left, a write has failed
 _LONGEST_SOCKET_PATH = 100  # bytes; sun_path holds 104 on macOS and 108 on Linux, with the closing NUL
 
 
@@ -104,6 +105,7 @@ class EmbeddedValkey:
             pass_fds=(self._lock.fileno(),),
             output=self.log,
             answers=self.answers,
+            why_ended=self._why_ended,
         )
 
     def start(self, timeout: float = 15.0) -> None:
@@ -167,6 +169,15 @@ class EmbeddedValkey:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _why_ended(self) -> str:
+        """That its disk takes no more, which it ends for and cannot write down; else its last complaint."""
+        try:
+            with tempfile.TemporaryFile(dir=self.directory) as probe:
+                probe.write(bytes(_ROOM))
+        except OSError as error:
+            return f"no room in {self.directory}: {error.strerror}"
+        return last_lines(self.log, 1).partition(" # ")[2]
 
     def _fail(self, reason: str) -> NoReturn:
         self.kill()

@@ -34,6 +34,8 @@ class Child:
     answers: Callable[[], bool] | None = None
     """True once the child does its work; asked again and again while it comes up, so it must return soon."""
     answers_within: float = 15.0
+    why_ended: Callable[[], str] | None = None
+    """After an end: what can be seen of its reason, in a few words; '' where that is nothing."""
     restart: bool = True
     """False: its end, whatever the reason, is the end of all."""
     stops_within: float = 10.0

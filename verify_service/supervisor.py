@@ -8,15 +8,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from verify_service.process import Child, cause_of_end, hearing_signals, kill_group, last_lines, spawn
 
 __all__ = ["Child", "Supervisor"]
 
-_QUICK = 1.0  # seconds; an end sooner than that after the start counts as a failure
+_HEALTHY = 5.0  # seconds; an end sooner than that after the start counts as a failure
+_LONGEST_PAUSE = 30.0  # seconds between two tries, so that who has made room does not wait for long
 _SPARE = 5  # seconds more than all children may take to stop, then the end is forced
-_FAILURES = 20  # in a row, then nobody believes in the next try
+_WRONG_SETTING = 2  # how our commands end for bad use or input
 
 
 @dataclass(eq=False)
@@ -28,20 +30,23 @@ class _Slot:
     born: float = 0.0
     due: float | None = None
     answered: bool = False
+    lived: bool = False  # once, for long enough to believe in its settings
     failures: int = 0
 
 
 def _to_stderr(line: str) -> None:
-    print(f"verify-service: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the log may lie on the disk that is full
+        print(f"verify-service: {line}", file=sys.stderr, flush=True)
 
 
 class Supervisor:
     """Keeps `children` running until SIGINT, SIGTERM or SIGHUP.
 
     Each is started when the one before it answers. One that dies is started again at once; if it fails again
-    and again, after a pause that grows to one second; after 20 failures in a row all stop. What a dead child
-    leaves of its process group is killed first. A child that ends before it ever answered stops all: that is
-    a wrong setting, and no crash.
+    and again, after a pause that grows to 30 seconds and is forgotten once it has lived for five: a disk that is
+    full has room again some day. What a dead child leaves of its process group is killed first. A child that ends
+    before it ever answered stops all, and so does one without `answers` that says so soon by its exit status, 2:
+    that is a wrong setting, and no crash.
     """
 
     def __init__(
@@ -149,16 +154,19 @@ class Supervisor:
         if self._status is not None:
             return
         cause = cause_of_end(process.returncode)
-        slot.failures = slot.failures + 1 if time.monotonic() - slot.born < _QUICK else 0
+        healthy = time.monotonic() - slot.born >= _HEALTHY
+        slot.failures = 0 if healthy else slot.failures + 1
+        slot.lived = slot.lived or healthy
+        wrong = process.returncode == _WRONG_SETTING and slot.child.answers is None and not slot.lived
         if not slot.answered and slot.child.answers is not None:
             self._give_up(slot, f"ended with {cause} before it answered")
-        elif not slot.child.restart:
+        elif wrong or not slot.child.restart:
             self._give_up(slot, f"ended with {cause}")
-        elif slot.failures >= _FAILURES:
-            self._give_up(slot, f"ended {slot.failures} times within a second of its start, with {cause}")
         else:
-            pause = 0.0 if slot.failures < 2 else min(1.0, 0.05 * 2 ** (slot.failures - 2))
-            self._say(f"{slot.child.name} (process {process.pid}) ended with {cause}; starting it again")
+            pause = 0.0 if slot.failures < 2 else min(_LONGEST_PAUSE, 0.05 * 2 ** min(slot.failures - 2, 16))
+            why = slot.child.why_ended() if slot.child.why_ended else ""
+            told = f"{slot.child.name} (process {process.pid}) ended with {cause}{why and f' ({why})'}"
+            self._say(f"{told}; starting it again{f' in {pause:.0f} s' if pause >= 1 else ''}")
             slot.due = time.monotonic() + pause
 
     def _give_up(self, slot: _Slot, reason: str) -> None:

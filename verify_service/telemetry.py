@@ -3,12 +3,13 @@
 No code, key, token or full number is ever passed to either: what could carry one is not a label and not a field.
 """
 
+import io
 import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -146,11 +147,27 @@ _COMMON: list[Any] = [
 ]
 
 
+class _Lossy(io.TextIOBase):
+    """A stream whose lines are lost where nobody takes them: a full disk under the log must fail no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logs() -> None:
     """JSON lines with time, level and event, for structlog and for the standard library's loggers alike."""
     structlog.configure(
         processors=[*_COMMON, structlog.processors.format_exc_info, _render],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
