@@ -321,6 +321,13 @@ def test_what_was_signed_for_one_phone_opts_no_other_out(peer: Recorder, own: An
         peer.callbacks().inbound(forged)
 
 
+def test_a_forwarded_call_is_read(peer: Recorder) -> None:
+    """It names another number in a field whose name ends like `From`."""
+    told = {"CallSid": "CA1", "CallStatus": "completed", "From": "+14155550100", "To": "+4915112345678"}
+    call = peer.call("receipts", told | {"ForwardedFrom": "+14155550101", "Caller": "+14155550100"})
+    assert peer.callbacks().receipts(call) == [Receipt("CA1", "delivered")]
+
+
 @pytest.mark.parametrize("twice", ["From=%2B4915112345678", "MessageSid=SM2", "Body=STOP", "To=%2B14155550100"])
 def test_a_field_that_is_read_comes_once(peer: Recorder, twice: str) -> None:
     """Which of two would be the call's is nobody's to guess."""

@@ -23,6 +23,7 @@ _FORMS = {
     "MessageStatus": re.compile(r"[a-z-]{1,32}"),
     "CallStatus": re.compile(r"[a-z-]{1,32}"),
     "ErrorCode": re.compile(r"[0-9]{0,8}"),
+    "ForwardedFrom": _PARTY,
     "From": _PARTY,
     "To": _PARTY,
     "Body": re.compile(r".*", re.DOTALL),
@@ -55,14 +56,15 @@ def read(call: Callback, token: bytes) -> Mapping[str, str]:
 
 
 def _refuse_other_cuts(query: str, posted: Sequence[tuple[str, str]]) -> None:
-    """Raises ValueError where what was signed names a phone as `From` elsewhere than in that field.
+    """Raises ValueError where what was signed names a phone as `From` elsewhere than in that field (or in
+    `ForwardedFrom`, which calls have, and which is in its form).
 
     Who writes `STOPFrom+1…` from a phone of their own gets a signature that fits a STOP from that other number too,
     with what is left over in some further field. No cut hides the phone that wrote it: names begin with a capital
     letter, and no phone number does.
     """
     signed = query + "".join(name + value for name, value in sorted(set(posted)))
-    own = sum(bool(name == "From" and _FROM.match(name + value)) for name, value in posted)
+    own = sum(name in ("ForwardedFrom", "From") and bool(_FROM.search(name + value)) for name, value in posted)
     if len(_FROM.findall(signed)) > own:
         raise ValueError("it could be cut otherwise")
 
