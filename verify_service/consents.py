@@ -17,14 +17,13 @@ from verify_service import phone
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.duration import rfc3339
-from verify_service.errors import InvalidNumber
 from verify_service.messages import is_unclear, keyword, tongue
 from verify_service.model import Clock, Frozen, InboundText, Number
 from verify_service.routing import SenderConfig
 from verify_service.store import Store, partitions
 from verify_service.store.connection import Argument
 from verify_service.store.consents import Said, State
-from verify_service.telemetry import INBOUND
+from verify_service.telemetry import INBOUND, log
 
 ANSWER_LIFE_MS = 600_000
 _MOST_WORDS, _MOST_ADDRESS = 160, 64
@@ -65,6 +64,20 @@ class Consent(NamedTuple):
         return next((entry for entry in reversed(self.trail) if entry.state != "unclear"), None)
 
 
+class Unread(Frozen, frozen=True, rename={"from_": "from"}):
+    """A keyword whose sender cannot be read: when (milliseconds), by which provider, from and to what it said, which
+    keyword, and the words."""
+
+    at: int
+    provider: str
+    from_: str
+    to: str
+    keyword: str
+    words: str
+
+
+_UNREAD = "unread"
+_log = log("consents")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -102,6 +115,11 @@ class Ledger:
         entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
         self._write(tenant, tag, "out", entry)
 
+    def unread(self) -> list[Unread]:
+        """The keywords of the last 90 days whose senders could not be read, the oldest first: the newest thousand."""
+        opened = (self._tagger.unseal(sealed, _UNREAD) for sealed in self._store.consents.unreads())
+        return [msgspec.json.decode(plain, type=Unread) for plain in opened]
+
     def _write(self, tenant: str, tag: str, state: State, entry: Entry) -> None:
         sealed = self._seal(tenant, tag, entry)
         self._store.consents.write(entry.at, tag, tenant, state, entry.source, sealed)
@@ -136,15 +154,18 @@ class Consents(Ledger):
 
         It concerns `tenants`, or those that its sender serves; START to an address that is nobody's sender takes back
         only what STOP to that same address did. One that is unclear stands in the trail and changes nothing. What is no
-        keyword, or from no phone, is passed over.
+        keyword is passed over; a keyword from what cannot be read as a phone is kept, for a person to look at.
         """
         kind = keyword(text.body) or ("unclear" if is_unclear(text.body) else None)
-        number = _phone(text.from_)
-        INBOUND.labels(provider, kind or "other").inc()
-        if kind is None or number is None:
+        name, sender = self._sender(text.to, provider)
+        number = phone.sender(text.from_, _regions(text.to, sender), national=text.national)
+        INBOUND.labels(provider, (kind if number else kind and "unread") or "other").inc()
+        if kind is None:
+            return
+        if number is None:
+            self._unread(text, provider, kind)
             return
         now, tag, state = self._clock.now(), self._tagger.number(number.e164), _STATES.get(kind)
-        name, sender = self._sender(text.to, provider)
         # `default` is whom VERIFY_API_KEY speaks for, which a dispatcher may not have been given.
         served = (sender.tenants if sender else ()) or (*self._config.tenants, "default")
         concerned = sorted(set(tenants or served))
@@ -169,6 +190,16 @@ class Consents(Ledger):
         self._store.consents.heard(now, said)
         for tenant, _ in trails:
             self._adopt(tenant, number.e164)
+
+    def _unread(self, text: InboundText, provider: str, kind: str) -> None:
+        """Keeps a keyword whose sender cannot be read. The log says how long the sender is, and not who."""
+        at, to, words = self._clock.now(), text.to[:_MOST_ADDRESS], text.body[:_MOST_WORDS]
+        unread = Unread(at, provider, text.from_[:_MOST_ADDRESS], to, kind, words)
+        sealed = self._tagger.seal(_encode(unread), _UNREAD)
+        if self._store.consents.unread(self._text_tag(provider, text), sealed):
+            digits = sum(map(str.isdecimal, text.from_))
+            form = f"{len(text.from_)} characters, {digits} of them digits"
+            _log.warning("the sender of a text cannot be read", provider=provider, keyword=kind, sender=form)
 
     def _text_tag(self, provider: str, text: InboundText) -> str:
         """What a repetition is known by; a vendor that gives no ids tells once."""
@@ -225,12 +256,10 @@ def _context(tag: str, tenant: str) -> str:
     return f"consent|{tag}|{tenant}"
 
 
-def _phone(address: str) -> Number | None:
-    """The number that a text came from; None for a short code or a name, which no message of ours can have reached."""
-    try:
-        return phone.parse(address, None)
-    except InvalidNumber:
-        return None
+def _regions(address: str, sender: SenderConfig | None) -> Iterable[str]:
+    """Where the phones are that may write to an address: a number's own country, or those of the sender."""
+    written = phone.sender(address)
+    return [written.country] if written else sender.countries if sender else ()
 
 
 def _without_digits(words: str) -> str:

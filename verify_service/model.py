@@ -164,9 +164,10 @@ class Receipt(Frozen, frozen=True):
 
 
 class InboundText(Frozen, frozen=True, rename={"from_": "from"}):
-    """A text that a person wrote: `from_` in E.164, `to` the address they wrote to, `id` the vendor's own.
+    """A text that a person wrote: `from_` as the vendor spells it, `to` the address they wrote to, `id` the vendor's.
 
-    `answered` says that the vendor has answered it already, as some do to STOP, HELP and START.
+    `answered` says that the vendor has answered it already, as some do to STOP, HELP and START. `national` says that
+    `from_` is as it is dialled in the country of `to`.
     """
 
     id: str
@@ -174,6 +175,7 @@ class InboundText(Frozen, frozen=True, rename={"from_": "from"}):
     to: str
     body: str
     answered: bool = False
+    national: bool = False
 
 
 class Callback(Frozen, frozen=True):

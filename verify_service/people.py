@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from verify_service.codes import Tagger
-from verify_service.consents import Ledger, shown
+from verify_service.consents import Ledger, Unread, shown
 from verify_service.duration import rfc3339
 from verify_service.model import Clock
 from verify_service.store import Store
@@ -63,6 +63,10 @@ class People:
             self._store.people.erase(now, tag, tenant, [*ids, *decisions], by, reason)
             erased += len(ids)
         return erased
+
+    def unread(self) -> list[Unread]:
+        """Keywords whose senders cannot be read, of all tenants: `Ledger.unread`."""
+        return self._ledger.unread()
 
     def _tags(self, number: str) -> tuple[str, ...]:
         """Every pseudonym of the person, that of today first."""

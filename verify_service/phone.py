@@ -1,7 +1,8 @@
 """Phone numbers: the one file that knows phonenumbers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.resources import files
 
@@ -16,6 +17,7 @@ from verify_service.typed import plain
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # What `typed.plain` leaves of a number: one plus, or none, digits and what people set them apart with.
 _WRITTEN = re.compile(r"(?i:tel:)?[ (\[]*(\+?)([0-9 \t()\[\]./-]*)")
+_VENDORS = re.compile(r"^(?i:whatsapp|rcs|sms):")
 _SET_APART = re.compile(r"[^0-9]")
 _TRUNK = re.compile(r"([^(]*)\( *0 *\)")
 _LINE_TYPES = {
@@ -95,6 +97,29 @@ def _begins(plus: str, written: str) -> bool:
     digits = _SET_APART.sub("", written)
     code = digits if plus else digits.removeprefix("00")
     return not digits or ((plus != "" or code != digits) and code in _COUNTRY_CODES)
+
+
+def sender(address: str, regions: Iterable[str] = (), *, national: bool = False) -> Number | None:
+    """Whose phone a text came from, as vendors write it: with `+`, `00` or neither, with `whatsapp:` in front.
+
+    What cannot be international, or is said to be `national`, is read as it is dialled in the one of the regions where
+    it is somebody's number. None for a short code or a name, and where it would be another phone in another region.
+    """
+    found = _WRITTEN.fullmatch(_VENDORS.sub("", plain(address)))
+    digits = _SET_APART.sub("", found[2]) if found else ""
+    if not found or not digits:
+        return None
+    if not national:
+        with suppress(InvalidNumber):
+            return _parse(f"+{digits.removeprefix('00')}", None)
+        if found[1] and not digits.startswith("0"):
+            return None
+    read = {}
+    for region in REGIONS.intersection(regions):
+        with suppress(InvalidNumber):
+            number = parse(digits, region)
+            read[number.e164] = number
+    return read.popitem()[1] if len(read) == 1 else None
 
 
 @lru_cache(maxsize=4096)

@@ -77,7 +77,8 @@ CALLBACKS = Counter(
 )
 INBOUND = Counter(
     "verify_inbound",
-    "Texts from phones, by keyword: stop, start, help, unclear (it holds a stop and is none), other.",
+    "Texts from phones, by keyword: stop, start, help, unclear (it holds a stop and is none), unread (its sender "
+    "cannot be read), other.",
     ["provider", "keyword"],
 )
 PROBLEMS = Counter("verify_problems", "Problems answered, by slug.", ["slug"])

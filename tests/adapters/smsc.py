@@ -55,9 +55,19 @@ class Smsc:
         """Sends a PDU over the newest connection."""
         self.connections[-1].sendall(struct.pack(">LLLL", 16 + len(body), command, status, sequence) + body)
 
-    def tell(self, text: bytes, *, esm_class: int = 0, coding: int = 0, tlvs: bytes = b"", sequence: int = 7) -> None:
+    def tell(
+        self,
+        text: bytes,
+        *,
+        esm_class: int = 0,
+        coding: int = 0,
+        tlvs: bytes = b"",
+        sequence: int = 7,
+        ton: int = 1,
+        source: bytes = b"14155550123",
+    ) -> None:
         """Delivers a text from +14155550123 to 43721."""
-        mandatory = b"\0\x01\x01" + b"14155550123\0" + b"\x03\0" + b"43721\0"
+        mandatory = bytes([0, ton, 1]) + source + b"\0" + b"\x03\0" + b"43721\0"
         flags = bytes([esm_class, 0, 0]) + b"\0\0" + bytes([0, 0, coding, 0])
         self.write(DELIVER, 0, sequence, mandatory + flags + bytes([len(text)]) + text + tlvs)
 

@@ -9,6 +9,7 @@ from verify_service import settings
 from verify_service.commands.inquiry import to_option
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.commands.tenants import tenant_option
+from verify_service.duration import rfc3339
 from verify_service.model import Number
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def erase(number: Number, tenant: str, reason: str, by: str) -> None:
     """Forgets a number for a tenant. An opt-out in force stays, as one bare word."""
     erased = _people().erase(tenant, number.e164, by, reason)
     click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
+
+
+@person.command("unread")
+def unread() -> None:
+    """Prints the keywords that are nobody's. Each is a STOP, START or HELP whose sender cannot be read, of the last 90
+    days, as a line of JSON."""
+    for text in _people().unread():
+        click.echo(msgspec.json.encode(msgspec.to_builtins(text) | {"at": rfc3339(text.at)}).decode())
 
 
 def _people() -> "People":

@@ -22,6 +22,9 @@ from verify_service.providers.smpp_pdu import Delivery
 from verify_service.providers.smpp_text import decode, encode
 from verify_service.providers.tls import trusting
 
+# Types of number (SMPP 3.4, 5.2.5).
+_NATIONAL = 2
+
 Octet = Annotated[int, Meta(ge=0, le=255)]
 
 # What a status says of the message; any other refusal says that it was not sent.
@@ -139,6 +142,7 @@ class SmppProvider:
                 from_=f"+{delivery.source}" if digits else delivery.source,
                 to=delivery.destination,
                 body=body or "",
+                national=delivery.source_ton == _NATIONAL,
             )
         )
 

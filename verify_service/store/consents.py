@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 
+_UNREAD = f"{prefix(0)}unread"
 State = Literal["in", "out"]
 
 
@@ -45,6 +46,15 @@ class ConsentStore:
         keys = [f"{_key(home, number, tenant)}:unclear" for tenant, _ in entries]
         call = Call(home, "unclear", [f"{prefix(home)}heard:{text}", *keys], [sealed for _, sealed in entries])
         return bool(self._link.call(call))
+
+    def unread(self, text: str, sealed: bytes) -> bool:
+        """Keeps a text whose sender cannot be read; False where it was heard before."""
+        return bool(self._link.call(Call(0, "unread", [f"{prefix(0)}heard:{text}", _UNREAD], [sealed])))
+
+    def unreads(self) -> list[bytes]:
+        """What `unread` kept, oldest first: the newest thousand of 90 days."""
+        found: list[bytes] = self._link.command(0, ["LRANGE", _UNREAD, 0, -1])
+        return found
 
     def write(self, now: int, number: str, tenant: str, state: State, source: str, sealed: bytes) -> None:
         """Sets a consent and adds the sealed entry to its trail."""

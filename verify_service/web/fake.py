@@ -7,8 +7,9 @@ from typing import cast
 import msgspec
 from flask import Blueprint, Response, request
 
+from verify_service import phone
 from verify_service.duration import rfc3339
-from verify_service.errors import Forbidden, InvalidRequest
+from verify_service.errors import Forbidden, InvalidNumber, InvalidRequest
 from verify_service.inbox import Inbox, InboxMessage
 from verify_service.model import InboundText
 from verify_service.store.clock import VirtualClock
@@ -100,10 +101,12 @@ def advance(_tenant: str) -> Response:
 def inbound(tenant: str) -> Response:
     """A text from a phone: STOP and its kin opt the number out of the tenant's messages, START and its kin in again."""
     body = bodies.read(_inbound)
-    number = bodies.path_number(body.from_, "from")
-    text = InboundText(id=secrets.token_hex(12), from_=number, to=body.to, body=body.body)
+    number = phone.sender(body.from_)
+    if number is None:
+        raise InvalidNumber("not-a-number", "Write the number as vendors do, such as +14155550123.", "from")
+    text = InboundText(id=secrets.token_hex(12), from_=body.from_, to=body.to, body=body.body)
     parts().consents.heard(text, _first_fake(), [tenant])
-    return json({"from": number, "to": body.to, "body": body.body}, 202)
+    return json({"from": number.e164, "to": body.to, "body": body.body}, 202)
 
 
 def _messages(tenant: str, to: str | None) -> Response:

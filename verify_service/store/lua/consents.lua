@@ -4,7 +4,7 @@
 local HEARD_MS = 259200000
 local ANSWERED_MS = 86400000
 local TRAIL_MOST = 1000
-local UNCLEAR_MS, UNCLEAR_MOST = 7776000000, 20
+local APART_MS, UNCLEAR_MOST, UNREAD_MOST = 7776000000, 20, 1000
 
 local function consent_key(base, number, tenant) return base .. 'consent:' .. number .. ':' .. tenant end
 
@@ -45,6 +45,14 @@ local function heard(KEYS, ARGV)
   return 1
 end
 
+-- Keeps a sealed entry in a list of its own, for a while.
+local function keep_apart(key, sealed, most)
+  of_type('LLEN', key)
+  write('RPUSH', key, sealed)
+  write('LTRIM', key, -most, -1)
+  write('PEXPIRE', key, APART_MS)
+end
+
 -- unclear: a text that holds a stop and is none. It stands beside the trail, which it must not crowd out.
 -- Called by whoever hears texts.
 --   KEYS[1]  heard:<tag of the text>      KEYS[…]  consent:<number>:<tenant>:unclear   ARGV  a sealed entry for each of these
@@ -52,12 +60,17 @@ end
 local function unclear(KEYS, ARGV)
   if get(KEYS[1]) then return 0 end
   put(KEYS[1], '', HEARD_MS)
-  for i = 2, #KEYS do
-    of_type('LLEN', KEYS[i])
-    write('RPUSH', KEYS[i], ARGV[i - 1])
-    write('LTRIM', KEYS[i], -UNCLEAR_MOST, -1)
-    write('PEXPIRE', KEYS[i], UNCLEAR_MS)
-  end
+  for i = 2, #KEYS do keep_apart(KEYS[i], ARGV[i - 1], UNCLEAR_MOST) end
+  return 1
+end
+
+-- unread: a keyword whose sender cannot be read, and so is nobody's. Called by whoever hears texts.
+--   KEYS[1]  heard:<tag of the text>      KEYS[2]  unread   ARGV[1]  the sealed entry
+-- Answers 1, or 0 where the text was heard before.
+local function unread(KEYS, ARGV)
+  if get(KEYS[1]) then return 0 end
+  put(KEYS[1], '', HEARD_MS)
+  keep_apart(KEYS[2], ARGV[1], UNREAD_MOST)
   return 1
 end
 
@@ -94,6 +107,7 @@ end
 
 register('heard', heard)
 register('unclear', unclear)
+register('unread', unread)
 register('consent', consent)
 register('consent_of', consent_of, {'no-writes'})
 register('erase', erase)
