@@ -21,7 +21,7 @@ JSON = {"Content-Type": "application/json"}
 MOST_BYTES = 16_384
 UNKNOWN_PATHS = (
     *("//start", "///start", "/./start", "/start/.", "/start//", "/x/../start", "/%2fstart"),
-    *("/", "/START", "/start/", "/start%2f", "/start%00", "/start;x", "/v1/start", "/verifications", "/verifications/"),
+    *("/START", "/start/", "/start%2f", "/start%00", "/start;x", "/v1/start", "/verifications", "/verifications/"),
     *("/verifications/../healthz", "/%2e%2e/healthz", "/verifications/a%2Fb", "/verifications//x", "/fake/inbox/"),
     *("/problems/..%2f..%2fetc%2fpasswd", "/static/x", "/fake", "/.env", "/%", "/" + "x" * 8000),
 )

@@ -17,11 +17,12 @@ from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
 from verify_service.web.catalogue import PROBLEMS
-from verify_service.web.pages import inbox_page, operations, pages, phrase, prose
+from verify_service.web.pages import inbox_page, pages, phrase, prose
+from verify_service.web.reference import operations
 
 TOP = Path(__file__).parent.parent
 module = importlib.import_module("verify_service.web.pages")  # `web` itself has the blueprint under this name
-PAGES = ("/docs", "/problems/", "/problems/rate-limited", "/fake/inbox")
+PAGES = ("/", "/docs", "/problems/", "/problems/rate-limited", "/fake/inbox")
 
 
 class Links(HTMLParser):
@@ -52,6 +53,8 @@ def client() -> Iterator[FlaskClient]:
     app = Flask(__name__)
     app.register_blueprint(pages)
     app.add_url_rule("/fake/inbox", view_func=inbox_page)
+    for path in ("/healthz", "/readyz"):
+        app.add_url_rule(path, path, view_func=Response)
     with app.test_client() as client:
         yield client
 
@@ -179,6 +182,7 @@ def test_the_inbox_page_handles_messages_as_text_only(client: FlaskClient) -> No
         assert danger not in answer.text
     assert "sessionStorage" in answer.text
     assert "textContent" in answer.text
+    assert 'history.replaceState(null, "", location.pathname)' in answer.text
 
 
 def test_words_are_escaped_before_they_become_html() -> None:

@@ -171,7 +171,7 @@ def wsgi() -> WSGIApplication:
     service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
     return create_app(
         Parts(
-            config=base.config,
+            config=operator.with_inbox_key(base.config, settings.inbox_key()),
             store=base.store,
             service=service,
             live=live,

@@ -145,6 +145,14 @@ def load(path: Path | None, api_key: str | None) -> Config:
     return build(_read(path) if path else _File(providers={"fake-a": {"kind": "fake"}}), api_key)
 
 
+def with_inbox_key(config: Config, digest: str | None) -> Config:
+    """The same, and the key of this digest may read the fake provider's inbox of the tenant `default`, and no more."""
+    if digest is None:
+        return config
+    reader = {digest: Principal("default", frozenset({"inbox"}))}
+    return msgspec.structs.replace(config, principals={**config.principals, **reader})
+
+
 def written(path: Path) -> tuple[list[Written], list[str]]:
     """The texts of a file, usable or not, and the brands of its tenants. Raises ConfigError."""
     file = _read(path)

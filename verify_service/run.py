@@ -11,7 +11,7 @@ from pathlib import Path
 
 from verify_service import config as operator
 from verify_service import settings
-from verify_service.codes import KeyRing, Tagger, new_api_key, new_key
+from verify_service.codes import KeyRing, Tagger, api_key_digest, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
@@ -68,8 +68,11 @@ def run(
     command = [sys.executable, "-m", "verify_service"]
     web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers), "--quiet"]
     web += ["--new-store"] * new_store
+    # Stands in the fragment of a link, which no browser sends. New with each run, and good for the inbox alone.
+    inbox_key = secrets.token_urlsafe(32)
+    web_env = env | {settings.INBOX_KEY: api_key_digest(inbox_key)}
     children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
-    children.append(Child(name="web", argv=web, env=env, answers=lambda: _answers(host, port), answers_within=30))
+    children.append(Child(name="web", argv=web, env=web_env, answers=lambda: _answers(host, port), answers_within=30))
     shown = address(host, port)
     where = (found.api_key is None and f"in {_near(state / 'api-key')}") or "the one in VERIFY_API_KEY"
 
@@ -77,7 +80,7 @@ def run(
         say(f"verify_service   {shown}   (reference: {shown}/docs)")
         say(f"API key          {where}")
         if config.fake:
-            say(f"Inbox            {shown}/fake/inbox")
+            say(f"Inbox            {shown}/fake/inbox#key={inbox_key}")
         say("Ctrl-C stops it all.")
 
     try:

@@ -27,6 +27,7 @@ NAMES = (
     "VERIFY_CLOCK",
 )
 METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+INBOX_KEY: Final = "FAKE_INBOX_KEY_DIGEST"
 ClockKind: TypeAlias = Literal["system", "virtual"]
 
 
@@ -86,6 +87,11 @@ def inherited() -> dict[str, str]:
 def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     """Where the processes of this host share their metrics (prometheus_client's own variable), or None."""
     return environ.get(METRICS_DIR) or None
+
+
+def inbox_key(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The digest of the key in the link to the fake provider's inbox, which `run` makes for its web role, or None."""
+    return environ.get(INBOX_KEY) or None
 
 
 @contextmanager

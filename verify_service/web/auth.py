@@ -15,14 +15,15 @@ P = ParamSpec("P")
 View = Callable[Concatenate[str, P], Response]
 
 
-def guarded(scope: str) -> Callable[[View[P]], Callable[P, Response]]:
-    """Lets a view run for API keys with the scope; it is given the tenant first. `admin` includes `read`."""
+def guarded(scope: str, *also: str) -> Callable[[View[P]], Callable[P, Response]]:
+    """Lets a view run for keys with the scope, or one of `also`; it gets the tenant first. `admin` includes `read`."""
+    enough = {scope, *also, *(["admin"] if scope == "read" else [])}
 
     def decorate(view: View[P]) -> Callable[P, Response]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
             principal = _principal()
-            if scope not in principal.scopes and not (scope == "read" and "admin" in principal.scopes):
+            if not enough & principal.scopes:
                 raise Forbidden(f"This API key lacks the scope `{scope}`.")
             return view(principal.tenant, *args, **kwargs)
 

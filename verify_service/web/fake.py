@@ -37,7 +37,7 @@ def page_or_all() -> Response:
     return answer
 
 
-@guarded("verify")
+@guarded("verify", "inbox")
 def _all(tenant: str) -> Response:
     return _messages(tenant, None)
 
