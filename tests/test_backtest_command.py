@@ -2,10 +2,15 @@
 
 import fcntl
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -65,7 +70,7 @@ def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> N
         "by_rule": {"ip": {"refused": 1, "approved_lost": 1, "spend_saved": 0.01}},
         "approved_lost": 1,
         "spend_saved": 0.01,
-        "observed": {},
+        "observed": {"watched": {"would_refuse": 0, "approved_lost": 0, "spend_saved": 0.0}},
         "policy": new,
     }
     assert msgspec.json.decode(done.stdout) == of_new
@@ -80,8 +85,87 @@ def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> N
         "observed": {},
         "policy": old,
     }
-    changes = {"newly_refused": 1, "newly_admitted": 1, "by_other_rule": 0, "approved_lost": 1, "spend_saved": 0.0}
+    changes: dict[str, Any] = {
+        "newly_refused": 1,
+        "newly_admitted": 1,
+        "by_other_rule": 0,
+        "approved_lost": 1,
+        "spend_saved": 0.0,
+    }
+    one = {"refused": 1, "approved_lost": 1}
+    changes["whom"] = {"country": {"US": one}, "prefix": {"+1415": one}, "hour": {"2026-09-21T14:00Z": one}}
     assert msgspec.json.decode(done.stdout) == {**of_new, "against": of_old, "changed": changes}
+
+
+def test_a_limit_that_never_fired_is_listed_with_nothing(files: tuple[str, str, str]) -> None:
+    """Behind those that did, in the list of its mode; one that is off is in none."""
+    new, _, events = files
+    more = "".join(
+        f'[[limit]]\nname = "{name}"\nof = ["number"]\nallow = "9/day"\nmode = "{mode}"\n'
+        for name, mode in (("quiet", "enforce"), ("asleep", "observe"), ("gone", "off"))
+    )
+    Path(new).write_text(FILE + more + '[[rule]]\nname = "pumping"\nmode = "enforce"\n')
+    figures = msgspec.json.decode(run("policy", "backtest", new, "--events", events, "--json").stdout)
+    nothing = {"approved_lost": 0, "spend_saved": 0.0}
+    assert list(figures["by_rule"]) == ["ip", "pumping", "quiet"]
+    assert figures["by_rule"]["quiet"] == {"refused": 0, **nothing}
+    assert figures["by_rule"]["pumping"] == {"refused": 0, **nothing}
+    assert figures["observed"] == {name: {"would_refuse": 0, **nothing} for name in ("asleep", "watched")}
+    shown = run("policy", "backtest", new, "--events", events).stdout
+    assert re.search(r"│ quiet\s+│\s+0 │\s+0 │\s+\$0.00 │", shown)
+
+
+def test_whom_a_change_refuses(files: tuple[str, str, str]) -> None:
+    """By country, prefix and hour, most first: starts that the other policy admits, and the approvals among them."""
+    new, old, events = files
+    tight = FILE.replace('of = ["ip"]\nallow = "1/hour"', 'of = ["country"]\nallow = "1/day"')
+    Path(new).write_text(tight)
+    Path(old).write_text(FILE.replace("1/hour", "1000/hour"))
+    record = [start(n * 3000, f"v{n}", n % 2, ip="203.0.113.1") for n in range(3)]
+    record += [start(9000 + 100 * n, f"w{n}", 2) for n in range(3)]
+    record += [after(9300, "approved", "v2"), start(9400, "x", to="nobody@example.com")]
+    write(Path(events), record)
+    words = ("policy", "backtest", new, "--events", events, "--against", old)
+    whom = msgspec.json.decode(run(*words, "--json").stdout)["changed"]["whom"]
+    assert list(whom["country"].items()) == [
+        ("GB", {"refused": 2, "approved_lost": 0}),
+        ("US", {"refused": 2, "approved_lost": 1}),
+    ]
+    assert {name: each["refused"] for name, each in whom["prefix"].items()} == {"+1415": 2, "+44740": 2}
+    assert sum(each["refused"] for each in whom["hour"].values()) == 4
+    shown = run(*words).stdout
+    for by in ("country", "prefix", "hour"):
+        assert f"newly refused, by {by}" in shown
+    assert re.search(r"│ US\s+│\s+2 │\s+1 │", shown)
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_progress_is_shown_before_anything_is_read(files: tuple[str, str, str], tmp_path: Path, term: str) -> None:
+    """On any terminal, whatever it can draw: here before a first line of the record, which nobody has written yet."""
+    new, *_ = files
+    events = tmp_path / "pipe"
+    os.mkfifo(events)
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "verify_service", "policy", "backtest", new, "--events", str(events)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": term})
+    os.close(theirs)
+    try:
+        said = b""
+        while b"backtest" not in said or b"0%" not in said:
+            said += os.read(ours, 4096)
+        events.write_bytes(Path(files[2]).read_bytes())
+        # A terminal that nobody reads would stop it.
+        threading.Thread(target=drained, args=(ours,), daemon=True).start()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+
+def drained(terminal: int) -> None:
+    """Reads until the other end is closed."""
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
 
 
 def test_what_only_observes_is_told_as_if_it_had_decided(files: tuple[str, str, str]) -> None:

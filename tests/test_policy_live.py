@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -161,6 +162,37 @@ def test_the_log_says_who_pushed_what_and_why(live: Contract, tmp_path: Path) ->
     assert command(live, "show").stdout == command(live, "show", "--rev", str(first)).stdout == digits(7)
     shown = json.loads(command(live, "show", "--rev", str(second), "--json").stdout)
     assert shown == {**lines[1], "policy": digits(8)}
+
+
+def test_two_revisions_are_compared(live: Contract, tmp_path: Path) -> None:
+    """The keys that changed, limits by name, then the lines as a unified diff; the second is the one in force where it
+    is not named. What is not there says so."""
+    first = pushed(live, tmp_path, BASE, "--by", "ana")
+    text = digits(7).replace('"30/hour"', '"60/hour"') + '[countries]\ndeny = ["KP"]\n'
+    second = pushed(live, tmp_path, text)
+    done = command(live, "diff", str(first))
+    assert (done.returncode, done.stderr) == (0, "")
+    keys, lines = done.stdout.split("\n\n", 1)
+    assert keys.splitlines() == [
+        "code.digits: 6 is now 7",
+        'limit ip, allow: "30/hour" is now "60/hour"',
+        'countries.deny: ["KP"] is new',
+    ]
+    head, *changed = lines.splitlines()
+    assert re.fullmatch(rf"--- revision {first}\t\S+Z ana", head)
+    assert changed[0].startswith(f"+++ revision {second}\t")
+    assert {line for line in changed[1:] if line[0] in "+-"} == {
+        *('-allow = "30/hour"', '+allow = "60/hour"', "-digits = 6", "+digits = 7"),
+        *("+[countries]", '+deny = ["KP"]'),
+    }
+    back = json.loads(command(live, "diff", str(second), str(first), "--json").stdout)
+    assert (back["from"], back["to"]) == (second, first)
+    assert back["changed"][-1] == 'countries.deny: ["KP"] is gone'
+    assert "-digits = 7" in back["diff"]
+    assert command(live, "diff", str(second)).stdout == f"revisions {second} and {second} say the same\n"
+    done = command(live, "diff", "99999")
+    assert done.returncode == 2
+    assert "there is no revision 99999" in done.stderr
 
 
 def test_a_bad_push_is_refused_and_leaves_the_live_policy(live: Contract, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def policy_schema() -> None:
     click.echo(text(), nl=False)
 
 
-for each in (inquiry.explain, policies.push, policies.show, policies.log, policies.rollback, backtest):
+for each in (inquiry.explain, policies.push, policies.show, policies.log, policies.diff, policies.rollback, backtest):
     policy.add_command(each)
 
 

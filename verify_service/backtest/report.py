@@ -8,6 +8,8 @@ from rich.table import Table
 
 from verify_service.backtest.tally import Tally, changed
 
+_ROWS = 10
+
 
 def show(console: Console, new: Tally, old: Tally | None) -> None:
     """Prints the run, and with `old` what `new` does otherwise."""
@@ -26,7 +28,11 @@ def _parts(new: Tally, old: Tally | None) -> Iterator[RenderableType]:
                 yield "Only observed, and would have refused:"
                 yield _observed(figures["observed"])
     if old is not None:
-        yield _change(new, old)
+        moves = changed(new, old)
+        yield _change(new, old, moves)
+        for by, groups in moves["whom"].items():
+            if groups:
+                yield _whom(by, groups)
     told = new.unknown()
     if told:
         yield "\nWhat cannot be known:"
@@ -61,8 +67,22 @@ def _cells(figures: dict[str, Any]) -> tuple[str, str, str]:
     return f"{figures['refused']:,}", f"{figures['approved_lost']:,}", f"${figures['spend_saved']:,.2f}"
 
 
-def _change(new: Tally, old: Tally) -> str:
-    moves = changed(new, old)
+def _whom(by: str, groups: dict[str, dict[str, int]]) -> Table:
+    """The most of those that the change refuses, a row each; the rest together."""
+    table = Table()
+    table.add_column(f"newly refused, by {by}", no_wrap=True)
+    for name in ("starts", "approvals lost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = [(name, each["refused"], each["approved_lost"]) for name, each in groups.items()]
+    rest = rows[_ROWS:]
+    for name, starts, lost in rows[:_ROWS]:
+        table.add_row(name, f"{starts:,}", f"{lost:,}")
+    if rest:
+        table.add_row(f"{len(rest):,} more", f"{sum(row[1] for row in rest):,}", f"{sum(row[2] for row in rest):,}")
+    return table
+
+
+def _change(new: Tally, old: Tally, moves: dict[str, Any]) -> str:
     lost, saved = moves["approved_lost"], moves["spend_saved"]
     return (
         f"Against {old.name}, {new.name} refuses {moves['newly_refused']:,} starts that were admitted, admits "

@@ -28,13 +28,14 @@ _NOT_WAITED_FOR = frozenset({"blocked", "opted-out"})
 
 class Decided(NamedTuple):
     """One start as it was judged: `rule` is what refused it, None where it was admitted; `retry_after` in seconds;
-    `observed` are the rules that only watch and would have refused it; `country` is the number's."""
+    `observed` are the rules that only watch and would have refused it; `country` and `prefix` are the number's."""
 
     event: Event
     rule: str | None
     retry_after: int | None
     observed: tuple[str, ...]
     country: str
+    prefix: str
 
 
 class Followed(NamedTuple):
@@ -140,15 +141,16 @@ def _answers(batch: _Batch, future: Future[list[list[Any]]], ended: _Ended) -> I
                 wanted = b"approved" if event.event == "approved" else b"pending"
                 yield Followed(event, kind != b"unknown", kind == wanted)
         elif asked.rule is not None:
-            yield Decided(event, asked.rule, None, asked.observed, asked.country)
+            yield Decided(event, asked.rule, None, asked.observed, asked.number.country, asked.number.prefix)
         else:
             answer = next(answers)
             outcome = start_outcome(answer)
             observed = observed_of(answer) or asked.observed
+            where = asked.number.country, asked.number.prefix
             if isinstance(outcome, Refused):
                 seconds = None if outcome.kind in _NOT_WAITED_FOR else max(1, -(-outcome.wait // 1000))
-                yield Decided(event, outcome.limit or outcome.kind, seconds, observed, asked.country)
+                yield Decided(event, outcome.limit or outcome.kind, seconds, observed, *where)
             else:
                 if not outcome.resent:
                     ended.born(event.id, outcome.id, outcome.expires_at)
-                yield Decided(event, None, None, observed, asked.country)
+                yield Decided(event, None, None, observed, *where)

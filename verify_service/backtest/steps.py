@@ -22,13 +22,16 @@ _KID, _NONCE, _RIGHT, _WRONG = "k", "n", "right", "wrong"
 _PLACE = "vs:{0}:verification:"
 
 
+_NOBODY = Number("", "ZZ", "", "unknown")
+
+
 class Asked(NamedTuple):
     """A start on its way to the scripts, or, with `rule`, refused before them."""
 
     step: Step | None
     rule: str | None
     observed: tuple[str, ...]
-    country: str
+    number: Number
 
 
 class Steps:
@@ -48,12 +51,12 @@ class Steps:
             try:
                 number = recipient.parse(event.to or "", None)
             except InvalidNumber:
-                return Asked(None, "invalid-number", (), "ZZ")
+                return Asked(None, "invalid-number", (), _NOBODY)
             tag = self._tagger.number(number.e164)
         facts = _facts(event, number)
         judged, hits = self._book.judge(number, tag, facts, None if event.pseudonymous else event.ip)
         if judged.refused:
-            return Asked(None, judged.refused.name, judged.observed, number.country)
+            return Asked(None, judged.refused.name, judged.observed, number)
         serial = f"{next(self._serial):028x}"
         proposal = Proposal(
             id=f"ve_0000{serial}",
@@ -75,7 +78,7 @@ class Steps:
             context=Context(observed=judged.observed),
         )
         call = self._verifications.start_call(event.ms, self._book.code, proposal, hits, "", None)
-        return Asked(Step("start", event.id, call.keys, call.args), None, judged.observed, number.country)
+        return Asked(Step("start", event.id, call.keys, call.args), None, judged.observed, number)
 
     def check(self, event: Event) -> Step:
         """A check with the right code, or with a wrong one; which verification it is about, the script knows."""

@@ -2,6 +2,7 @@
 
 from array import array
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -33,6 +34,13 @@ class Tally:
         self.decisions = array("H")
         """What became of each start, in order: the place of its rule in `rules`, 0 where it was admitted."""
         self._places: dict[str | None, int] = {None: 0}
+        # By mode, each limit and rule from the start: one that never fired is a finding, too.
+        self._named: dict[str, list[str]] = {"enforce": [], "observe": [], "off": []}
+        for each in (*policy.limit, *policy.rule):
+            self._named[each.mode].append(each.name)
+        self._whose: list[tuple[str, str, int]] = []
+        self._whom: dict[tuple[str, str, int], int] = {}
+        self._who = array("I")
         self.policy = policy
         self._refused: list[tuple[str, int, float]] = []
         self._observed: list[tuple[str, int, float]] = []
@@ -54,6 +62,7 @@ class Tally:
         cost = price if event.price is None else event.price
         place = self._place(item.rule)
         self.decisions.append(place)
+        self._who.append(self._group(item))
         if item.rule is not None:
             self._refused.append((event.id, place, cost))
             return
@@ -67,16 +76,53 @@ class Tally:
             self.rules.append(rule)
         return place
 
+    def _group(self, item: Decided) -> int:
+        """The place of a start's country, prefix and hour in `_whose`."""
+        whose = (item.country, item.prefix, int(item.event.at) // 3600)
+        place = self._whom.get(whose)
+        if place is None:
+            place = self._whom[whose] = len(self._whose)
+            self._whose.append(whose)
+        return place
+
+    def whom(self, old: "Tally") -> dict[str, dict[str, dict[str, int]]]:
+        """Whom this policy refuses and the old one admits: starts, and those whose verification was approved in the
+        record, by country, prefix and hour (UTC), most first."""
+        found: dict[str, dict[str, list[int]]] = {
+            by: defaultdict(lambda: [0, 0]) for by in ("country", "prefix", "hour")
+        }
+        refused = iter(self._refused)
+        for was, now, who in zip(old.decisions, self.decisions, self._who, strict=True):
+            if not now:
+                continue
+            recorded = next(refused)[0]
+            if was:
+                continue
+            country, prefix, hour = self._whose[who]
+            at = datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:00Z")
+            for by, name in (("country", country or "none"), ("prefix", prefix or "none"), ("hour", at)):
+                found[by][name][0] += 1
+                found[by][name][1] += recorded in self._approved
+        return {
+            by: {
+                name: {"refused": refused, "approved_lost": lost}
+                for name, (refused, lost) in sorted(groups.items(), key=lambda pair: (-pair[1][0], pair[0]))
+            }
+            for by, groups in found.items()
+        }
+
     def by_rule(self) -> dict[str, RuleTally]:
-        """What each limit and rule refused, most first."""
-        return self._by_rule(self._refused)
+        """What each limit and rule refused, most first; those that enforce and never did, last."""
+        return self._by_rule(self._refused, self._named["enforce"])
 
     def observed(self) -> dict[str, RuleTally]:
         """What each limit and rule that only observes would have refused of what was admitted, most first."""
-        return self._by_rule(self._observed)
+        return self._by_rule(self._observed, self._named["observe"])
 
-    def _by_rule(self, starts: list[tuple[str, int, float]]) -> dict[str, RuleTally]:
+    def _by_rule(self, starts: list[tuple[str, int, float]], named: list[str]) -> dict[str, RuleTally]:
         found: dict[str, RuleTally] = defaultdict(RuleTally)
+        for name in named:
+            found[name] = RuleTally()
         for recorded, place, price in starts:
             rule = found[self.rules[place] or ""]
             rule.refused += 1
@@ -156,4 +202,5 @@ def changed(new: Tally, old: Tally) -> dict[str, Any]:
         ),
         "approved_lost": after["approved_lost"] - before["approved_lost"],
         "spend_saved": round(after["spend_saved"] - before["spend_saved"], 4),
+        "whom": new.whom(old),
     }

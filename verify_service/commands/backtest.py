@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import IO, Any
 
 import click
 import msgspec
+
+_PAUSE_S = 5.0
 
 
 @click.command("backtest")
@@ -114,9 +117,28 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:  # It cannot draw over what stands there, so what is said is short and seldom.
+        yield _in_words(total)
+        return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("backtest"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+def _in_words(total: int) -> Callable[[int], None]:
+    """Says now, and then every few seconds, how much is done."""
+    said = -_PAUSE_S
+
+    def advance(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > _PAUSE_S:
+            said = time.monotonic()
+            click.echo(f"backtest: {done / max(total, 1):.0%} is read", err=True)
+
+    advance(0)
+    return advance

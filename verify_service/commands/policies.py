@@ -1,5 +1,6 @@
-"""The live policy from the command line: push, show, log, roll back."""
+"""The live policy from the command line: push, show, log, compare, roll back."""
 
+import difflib
 import getpass
 import re
 from pathlib import Path
@@ -86,6 +87,33 @@ def log(as_json: bool) -> None:
     width = max((len(str(line["by"])) for line in lines), default=0)
     for line in lines:
         click.echo(f"{line['revision']:>4}  {line['at']}  {line['by']:<{width}}  {line['note']}".rstrip())
+
+
+@click.command("diff")
+@click.argument("rev", callback=_revision)
+@click.argument("other", metavar="[REV]", required=False, callback=_revision)
+@_json
+def diff(rev: int, other: int | None, as_json: bool) -> None:
+    """Shows what changed since a revision. First the keys, then the lines.
+
+    Up to another revision where a second one is named, else up to the one in force.
+    """
+    from verify_service.policy.changes import changes
+
+    live = _remote().policy
+    old, new = live.revision(rev), live.revision(other)
+    keys = list(changes(old.text, new.text))
+    was, now = ((f"revision {each.revision}", f"{rfc3339(each.at)} {each.by}") for each in (old, new))
+    texts = old.text.splitlines(), new.text.splitlines()
+    lines = list(difflib.unified_diff(*texts, was[0], now[0], was[1], now[1], lineterm=""))
+    if as_json:
+        shown = {"from": old.revision, "to": new.revision, "changed": keys, "diff": lines}
+        click.echo(msgspec.json.encode(shown).decode())
+        return
+    if not lines:
+        click.echo(f"revisions {old.revision} and {new.revision} say the same")
+        return
+    click.echo("\n".join([*keys, "", *lines] if keys else lines))
 
 
 @click.command("rollback")
