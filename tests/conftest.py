@@ -85,6 +85,8 @@ def make_bench(store: Store, policy: str | None = None, keys: str | None = None)
     ring = codes.KeyRing(keys or f"k1:{codes.new_key()}")
     tagger = codes.Tagger(codes.new_key())
     clock = ManualClock()
+    # A week of its own: the room for decision records goes by the minute.
+    clock.advance(604_800 * secrets.randbelow(3000))
     rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
     service = Service(
         config.load(None, secrets.token_hex(16)), fixed(rules, tagger), ring, tagger, store.verifications, clock

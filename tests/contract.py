@@ -39,7 +39,7 @@ from verify_service.web.readiness import Readiness
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text("utf-8"))
 METHODS = ("get", "put", "post", "delete", "patch")
-_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*)\Z")
+_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*|decided:.*)\Z")
 _numbers = itertools.count(2000)
 
 

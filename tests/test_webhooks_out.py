@@ -23,6 +23,7 @@ from tests.vendor import Vendor, vendor_at_work
 from verify_service import config
 from verify_service.dispatch import webhooks
 from verify_service.dispatch.webhooks import Webhooks
+from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, RateLimited, StoreUnavailable
 from verify_service.store import Store
 from verify_service.store.webhooks import LEASE_MS, Wanted
@@ -41,11 +42,11 @@ def test_an_endpoint_is_told_what_happened_in_order_and_signed(hooked: Hooked, v
         assert headers["content-type"] == "application/json"
         shown = json.loads(body)
         assert shown["data"]["id"] == found
-        assert shown["timestamp"] == "2027-01-15T08:00:00.000Z"
+        assert shown["timestamp"] == rfc3339(hooked.bench.clock.ms)
         assert TO[1:] not in body.decode()
     assert json.loads(vendor.requests[0][1]) == {
         "type": "verification.started",
-        "timestamp": "2027-01-15T08:00:00.000Z",
+        "timestamp": rfc3339(hooked.bench.clock.ms),
         "data": {"id": found, "purpose": "login", "channel": "sms", "country": "US"},
     }
     assert len({headers["webhook-id"] for headers, _ in vendor.requests}) == 3

@@ -83,7 +83,7 @@ class People:
         return found
 
 
-_TIMES = ("at", "created_at", "expires_at", "resend_at")
+_TIMES = ("at", "last_at", "created_at", "expires_at", "resend_at")
 _HIDDEN = ("number", "sealed_to")
 
 

@@ -17,9 +17,10 @@ from verify_service.policy.statics import StaticVerdict
 from verify_service.store.shapes import Refused
 
 
-def refusal(refused: Refused, decision: str, allows: Mapping[str, str]) -> Problem:
-    """The problem of a refusal; `decision` is the id under which it was recorded, `allows` what each limit allows, in
-    the policy's own words. Seconds are rounded up."""
+def refusal(refused: Refused, allows: Mapping[str, str]) -> Problem:
+    """The problem of a refusal; `allows` is what each limit allows, in the policy's own words. Seconds are rounded
+    up."""
+    decision = refused.decision
     seconds = max(1, -(-refused.wait // 1000))
     match refused.kind:
         case "cooldown":

@@ -89,7 +89,7 @@ class Service:
             what = self._facts(book, tenant, ask, tag, facts)
             context = context._replace(unjudged=[hit.name for hit in hits])
             gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
-            self._verifications.decisions.refuse(now, gone)
+            decision = self._verifications.decisions.refuse(now, gone)
             REFUSED.labels(refused.name).inc()
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
@@ -120,7 +120,7 @@ class Service:
         idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
         outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
-            raise _refusal(book, outcome, proposal.decision)
+            raise _refusal(book, outcome)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, proposal.test)
 
@@ -169,7 +169,7 @@ class Service:
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise VerificationNotFound
-        raise _refusal(book, outcome, decision)
+        raise _refusal(book, outcome)
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -274,8 +274,8 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
     )
 
 
-def _refusal(book: Rulebook, refused: Refused, decision: str) -> Problem:
+def _refusal(book: Rulebook, refused: Refused) -> Problem:
     """The problem of a refusal by the store, counted under what decided; each limit in the policy's own words."""
     if refused.kind != "mismatch":  # An Idempotency-Key that is used wrongly is no decision of the policy.
         REFUSED.labels(refused.limit or refused.kind).inc()
-    return refusal(refused, decision, {limit.name: limit.allow for limit in book.policy.limit})
+    return refusal(refused, {limit.name: limit.allow for limit in book.policy.limit})

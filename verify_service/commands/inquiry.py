@@ -18,6 +18,8 @@ from verify_service.policy.decisions import Decision
 if TYPE_CHECKING:
     from verify_service.inquiry import Inquiry
 
+# What an explanation, which no store keeps, has no use for.
+_OF_A_RECORD = ("count", "last_at")
 _COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
 
 
@@ -61,7 +63,10 @@ def explain(number: Number, ip: str | None, device: str | None, purpose: str, te
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
     found = _inquiry().explain(tenant, number, ip=ip, device=device, purpose=purpose)
     if as_json:
-        click.echo(msgspec.json.encode(msgspec.to_builtins(found) | {"at": rfc3339(found.at)}).decode())
+        told = {**msgspec.to_builtins(found), "at": rfc3339(found.at)}
+        click.echo(
+            msgspec.json.encode({name: each for name, each in told.items() if name not in _OF_A_RECORD}).decode()
+        )
     elif sys.stdout.isatty():
         _table(found)
     else:

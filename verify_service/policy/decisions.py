@@ -39,8 +39,9 @@ class Decision(msgspec.Struct, frozen=True):
     """One decision on a start (or a check): what decided, under which revision of the policy, and everything judged.
 
     `unjudged` are limits and rules that were not asked: what needs no count had refused already, or they decide nothing
-    and their part of the store was silent. `id` is None where nothing was decided but only explained; `at` is
-    milliseconds since the epoch.
+    and their part of the store was silent. `id` is None where nothing was decided but only explained. `count` requests
+    share the record, of which it shows the first; `last_at` is the time of the last. Times are milliseconds since the
+    epoch.
     """
 
     id: str | None
@@ -51,6 +52,8 @@ class Decision(msgspec.Struct, frozen=True):
     sentence: str
     judged: tuple[Verdict, ...]
     unjudged: tuple[str, ...] = ()
+    count: int = 1
+    last_at: int = 0
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -79,8 +82,11 @@ def decision(
     static: Iterable[StaticVerdict],
     judged: Iterable[Judged],
     unjudged: tuple[str, ...] = (),
+    count: int = 1,
+    last_at: int | None = None,
 ) -> Decision:
-    """A decision from what was judged; `by` is the limit, rule or circumstance that refused, `wait` in milliseconds."""
+    """A decision from what was judged; `by` is the limit, rule or circumstance that refused, `wait` in milliseconds.
+    `last_at` is `at` where it is left out."""
     verdicts = [_of_static(each) for each in static]
     if by in REFUSALS:
         verdicts.append(_of_circumstance(by, wait))
@@ -92,7 +98,9 @@ def decision(
         sentence = f"Every limit and rule in force lets this start pass.{watched}"
     else:
         sentence = deciding.sentence if deciding else f"`{by}` refuses."
-    return Decision(id, at, revision, "admit" if by is None else "refuse", by, sentence, tuple(verdicts), unjudged)
+    word: Literal["admit", "refuse"] = "admit" if by is None else "refuse"
+    last = at if last_at is None else last_at
+    return Decision(id, at, revision, word, by, sentence, tuple(verdicts), unjudged, count, last)
 
 
 def _of_static(each: StaticVerdict) -> Verdict:

@@ -43,9 +43,9 @@ class Decisions:
         self._link = link
         self._keep_events = keep_events
 
-    def refuse(self, now: int, refusal: Refusal, hits: Sequence[Hit] = ()) -> None:
+    def refuse(self, now: int, refusal: Refusal, hits: Sequence[Hit] = ()) -> str:
         """Records a refused start and its event; it has counted for nothing. `hits` are judged for the record, as far
-        as they can be. Raises StoreUnavailable."""
+        as they can be. Answers the id of the record, which repeats share. Raises StoreUnavailable."""
         judged: list[bytes] = []
         if hits:
             judged, unjudged = self.judged(now, split(hits, self._link.partitions))
@@ -53,7 +53,8 @@ class Decisions:
         home = partitions.of_id(refusal.decision, self._link.partitions)
         key = f"{prefix(home)}decision:{refusal.decision}"
         args: list[Argument] = [now, self._keep_events, _pack(refusal[1:])]
-        self._link.call(Call(home, "refuse", [key], [*args, *judged]))
+        recorded: bytes = self._link.call(Call(home, "refuse", [key], [*args, *judged]))
+        return recorded.decode()
 
     def add(self, decision_id: str, judged: Sequence[bytes], unjudged: Sequence[str]) -> None:
         """Adds what was judged in other partitions, or could not be, to a record that the start script has made."""
@@ -78,6 +79,8 @@ class Decisions:
             static=_statics.decode(fields["statics"]) if fields["statics"] else (),
             judged=[each for name, packed in fields.items() if name.startswith("judged") for each in unpack(packed)],
             unjudged=tuple(filter(None, fields["unjudged"].decode().split(","))),
+            count=int(fields.get("count", 1)),
+            last_at=int(fields.get("last", fields["at"])),
         )
 
     def explain(self, now: int, hits: Sequence[Hit]) -> list[bytes]:

@@ -16,7 +16,7 @@ _PAGE = 1000
 # before this.
 _LATE_S = 600.0
 _NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
-_WHOLE = frozenset({"revision"})
+_WHOLE = frozenset({"revision", "repeats"})
 _LISTS = frozenset({"observed", "unjudged"})
 _HIDDEN = frozenset({"corrects", "credits", "undo"})
 

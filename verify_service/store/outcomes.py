@@ -13,13 +13,16 @@ def start_outcome(answer: list[Any]) -> Started | Refused:
         return _started(answer)
     if kind == "replayed":
         return _started(answer[1])._replace(replayed=True)
+    if kind == "mismatch":
+        return Refused(kind)
+    decision = answer[-1].decode()
     if kind in ("rate-limited", "blocked"):
-        return Refused(kind, limit=answer[1].decode(), wait=answer[2])
+        return Refused(kind, limit=answer[1].decode(), wait=answer[2], decision=decision)
     if kind == "cooldown":
-        return Refused(kind, answer[1], "cooldown", answer[2].decode(), answer[3], answer[4])
+        return Refused(kind, answer[1], "cooldown", answer[2].decode(), answer[3], answer[4], decision)
     if kind == "sends-exhausted":
-        return Refused(kind, answer[1], id=answer[2].decode(), expires_at=answer[3])
-    return Refused(kind)
+        return Refused(kind, answer[1], id=answer[2].decode(), expires_at=answer[3], decision=decision)
+    return Refused(kind, decision=decision)
 
 
 def observed_of(answer: list[Any]) -> tuple[str, ...]:
@@ -36,7 +39,7 @@ def check_outcome(answer: list[Any]) -> Checked | Refused:
     if kind in ("approved", "pending", "exhausted"):
         return _checked(answer)
     if kind == "rate-limited":
-        return Refused(kind, limit=answer[1].decode(), wait=answer[2])
+        return Refused(kind, limit=answer[1].decode(), wait=answer[2], decision=answer[-1].decode())
     return Refused(kind, wait=answer[1] if kind == "checks-exhausted" else 0)
 
 

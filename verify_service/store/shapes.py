@@ -114,7 +114,8 @@ class Started(NamedTuple):
 class Refused(NamedTuple):
     """A refusal by `kind`: opted-out, mismatch, cooldown, sends-exhausted, rate-limited, absent, checks-exhausted.
 
-    `wait` is milliseconds until a retry can pass, 0 where none will; `limit` is the name of the limit that refused.
+    `wait` is milliseconds until a retry can pass, 0 where none will; `limit` is the name of the limit that refused,
+    `decision` the id of the record that says why.
     """
 
     kind: str
@@ -123,6 +124,7 @@ class Refused(NamedTuple):
     id: str = ""
     resend_at: int = 0
     expires_at: int = 0
+    decision: str = ""
 
 
 class Checked(NamedTuple):

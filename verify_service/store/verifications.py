@@ -61,8 +61,7 @@ class Verifications:
         p = proposal
         if self.decisions.opted_out([tag for tag in p.former if self.partition(tag) != home], p.tenant):
             gone = Refusal(p.decision, p.id, p.tenant, "opted-out", "opted-out", 0, p.context, p.facts)
-            self.decisions.refuse(now, gone)
-            return Refused("opted-out")
+            return Refused("opted-out", decision=self.decisions.refuse(now, gone))
         held = self._holding.take(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
         context = proposal.context
         if held.observed or held.unjudged or held.near:
@@ -71,7 +70,7 @@ class Verifications:
             if refused.kind != "mismatch":
                 by = refused.limit
                 gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, p.facts)
-                self.decisions.refuse(now, gone, hits)
+                refused = refused._replace(decision=self.decisions.refuse(now, gone, hits))
             return refused
         answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
         for name in observed_of(answer):
@@ -79,7 +78,7 @@ class Verifications:
         outcome = start_outcome(answer)
         if isinstance(outcome, Refused) or outcome.replayed:
             self._holding.give_back(now, proposal.request, held.hits)
-        if isinstance(outcome, Refused) and outcome.kind != "mismatch" and elsewhere:
+        if isinstance(outcome, Refused) and outcome.decision == proposal.decision and elsewhere:
             self.decisions.add(proposal.decision, *self.decisions.judged(now, elsewhere))
         return outcome
 
@@ -165,7 +164,7 @@ class Verifications:
         outcome = check_outcome(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
             self._holding.give_back(now, request, held.hits)
-        if isinstance(outcome, Refused) and outcome.kind == "rate-limited" and elsewhere:
+        if isinstance(outcome, Refused) and outcome.decision == decision and elsewhere:
             self.decisions.add(decision, *self.decisions.judged(now, elsewhere))
         return outcome
 

@@ -24,7 +24,7 @@ def decision(tenant: str, decision_id: str) -> Response:
     if not _ID.fullmatch(decision_id):
         raise NotFound("This is not the id of a decision.")
     found = parts().service.inquiry.decision(tenant, decision_id)
-    return json(msgspec.to_builtins(found) | {"at": rfc3339(found.at)})
+    return json(msgspec.to_builtins(found) | {"at": rfc3339(found.at), "last_at": rfc3339(found.last_at)})
 
 
 @inquiry.post("/admin/unlock")

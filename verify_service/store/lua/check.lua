@@ -11,7 +11,8 @@
 -- Answers
 --   {'approved'|'pending'|'exhausted', id, checks_left, observed}
 --   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
---   {'checks-exhausted', wait_ms}, which is until a new start for the number can pass · {'rate-limited', name, wait_ms, observed}, which leaves decision:<id>
+--   {'checks-exhausted', wait_ms}, which is until a new start for the number can pass
+--   {'rate-limited', name, wait_ms, observed, decision}, which has a decision record, decision:<id>, or shares one
 local function limits_of_number(base, number, pairs)
   local found = {}
   for i, pair in ipairs(pairs) do
@@ -75,8 +76,9 @@ local function check(KEYS, ARGV)
   if record.test ~= '1' and elsewhere and elsewhere[2] > longer then other, longer = unpack(elsewhere) end
   if record.wrong > 0 and longer > wait then refused, wait = other, longer end
   if refused then
-    record_decision(base, decision, now, tenant, 'rate-limited', refused, wait, {revision}, verdicts_of(limits, now))
-    return {'rate-limited', refused, wait, observed}
+    decision = record_refusal(base, keep_events, decision, now, tenant, 'rate-limited', refused, wait, {revision},
+      counted_by(refused, limits) or record.number, function() return verdicts_of(limits, now) end)
+    return {'rate-limited', refused, wait, observed, decision}
   end
 
   local right = redis.sha1hex(proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest

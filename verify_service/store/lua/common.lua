@@ -56,9 +56,42 @@ local function record_decision(base, id, now, tenant, refused, by, wait, context
   for i, packed in ipairs(context[5] or {}) do parts[2 * i - 1], parts[2 * i] = 'judged:' .. i, packed end
   of_type('HLEN', key)
   write('HSET', key, 'at', digits(now), 'tenant', tenant, 'refused', refused, 'by', by, 'wait', digits(wait),
-    'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged),
+    'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged), 'count', '1',
     'unjudged', table.concat(context[4] or {}, ','), unpack(parts))
   write('PEXPIRE', key, DECISION_MS)
+end
+
+-- Keeps why a request was refused. Repeats of one cause within a minute share a record, which counts them: `who` is the
+-- number, the address or the count that it is about. Of distinct ones there is room for some a minute, in proportion to the
+-- events that are kept; what comes beyond shares one for each rule and tenant. So a flood of refusals costs no memory.
+-- `judge` answers the verdicts, where the record is new. Returns the record's id, and how many requests it stands for.
+local function record_refusal(base, keep_events, id, now, tenant, refused, by, wait, context, who, judge)
+  if REHEARSAL then return id, 1 end
+  local filed = base .. 'decided:' .. digits(floor(now / 60000))
+  local cause = redis.sha1hex(table.concat({tenant, by, who, context[2] or ''}, '\n'))
+  local shared = redis.call('HGET', filed, cause)
+  if not shared and redis.call('HLEN', filed) >= max(1, keep_events / 1000) then
+    cause = by .. ' ' .. tenant
+    shared = redis.call('HGET', filed, cause)
+  end
+  local count = shared and redis.call('HGET', base .. 'decision:' .. shared, 'count')
+  if count then
+    write('HSET', base .. 'decision:' .. shared, 'count', digits(count + 1), 'last', digits(now))
+    return shared, count + 1
+  end
+  write('HSET', filed, cause, id)
+  write('PEXPIRE', filed, 120000)
+  record_decision(base, id, now, tenant, refused, by, wait, context, judge())
+  return id, 1
+end
+
+-- Whether a refusal becomes an event, by how many its record stands for: the first eight do, then the 16th, 32nd and so on,
+-- which say how many starts they stand for. Returns that number.
+local function told_of(count)
+  if count <= 8 then return 1 end
+  local told = 8
+  while told < count do told = told * 2 end
+  return told == count and count / 2 or nil
 end
 
 -- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events that
@@ -146,6 +179,17 @@ local function emit(base, keep, at, event, id, fields)
   of_type('XLEN', base .. 'events')
   write('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
     unpack(fields))
+end
+
+-- The event of a refused start, where its record says that it becomes one.
+local function emit_refused(base, keep, at, id, facts, by, decision, count, observed)
+  local stands_for = told_of(count)
+  if not stands_for then return end
+  for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
+    facts[#facts + 1] = part
+  end
+  if stands_for > 1 then facts[#facts + 1], facts[#facts + 2] = 'repeats', digits(stands_for) end
+  emit(base, keep, at, 'start', id, facts)
 end
 
 -- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a rehearsal.

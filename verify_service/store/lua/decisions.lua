@@ -1,28 +1,28 @@
--- refuse: records a start or a check that was refused without its script: by a rule that needs no count, or in another
--- partition. A start has facts, and becomes an event. Called by the service.
+-- refuse: records a start that was refused without its script: by a rule that needs no count, or in another partition. It
+-- becomes an event. Called by the service.
 --   KEYS[1]  decision:<id>     ARGV[1]  now     ARGV[2]  keep_events
 --   ARGV[3]  {verification id, tenant, refused, by, wait_ms, context, facts}, msgpack, as `start` takes them
 --   ARGV[…]  verdicts, msgpack, as `explain` answers them
--- Answers 1.
+-- Answers the id of the record, which may be another's.
 local function refuse(KEYS, ARGV)
   local base, decision = KEYS[1]:match('^(.-{%d+}:)decision:(.*)$')
   local now = tonumber(ARGV[1])
   local id, tenant, refused, by, wait, context, facts = unpack(cmsgpack.unpack(ARGV[3]))
-  local judged, observed = {}, {}
+  local judged, observed, who, count = {}, {}, nil, 1
   for i = 4, #ARGV do
     for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
       judged[#judged + 1] = verdict
       if verdict.verdict == 'observe' then observed[#observed + 1] = verdict.name end
+      if verdict.name == by and verdict.kind ~= 'pumping' then who = verdict.key end
     end
   end
   for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
-  record_decision(base, decision, now, tenant, refused, by, wait, context, judged)
-  if #facts == 0 then return 1 end
-  for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
-    facts[#facts + 1] = part
-  end
-  emit(base, ARGV[2], now, 'start', id, facts)
-  return 1
+  who = who or (by ~= 'opted-out' and address_of(facts)) or cmsgpack.unpack(facts[2])[4]
+  decision, count = record_refusal(base, ARGV[2], decision, now, tenant, refused, by, wait, context, who, function()
+    return judged
+  end)
+  emit_refused(base, ARGV[2], now, id, facts, by, decision, count, observed)
+  return decision
 end
 
 -- explain: judges limits as a start would, and writes nothing.

@@ -225,6 +225,13 @@ local function verdict_of(limit, now)
   return shown
 end
 
+-- What the limit of a name counts: a number's tag, an address's, or what else its key ends with. Nil where none is called so.
+local function counted_by(name, limits)
+  for _, limit in ipairs(limits) do
+    if limit.rule.name == name then return limit.key:match('([^:]*)$') end
+  end
+end
+
 local function verdicts_of(limits, now)
   local judged = {}
   for i, limit in ipairs(limits) do judged[i] = verdict_of(limit, now) end

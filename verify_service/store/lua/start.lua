@@ -6,6 +6,12 @@ local function near_of(states)
   return ''
 end
 
+-- The tag of the address in a start's facts, or nil: `FACTS` in store/shapes.py.
+local function address_of(facts)
+  local address = cmsgpack.unpack(facts[2])[10]
+  return address ~= '' and address or nil
+end
+
 local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
 
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
@@ -17,11 +23,11 @@ local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed)
 --   ARGV[…]  a limit's spec, msgpack, for each limit key; a spec that starts with 'p' is peeked at, not held
 -- Answers
 --   {'started'|'resent', id, created_at, expires_at, resend_at, checks_left, sends_left, channel, observed}
---   {'opted-out'} · {'mismatch'} · {'replayed', <the first form>}
---   {'cooldown', wait_ms, id, resend_at, expires_at} · {'sends-exhausted', wait_ms, id, expires_at}
---   {'rate-limited'|'blocked', name, wait_ms, observed}; the name is `unreachable` where a carrier said so
--- A refusal leaves its decision record, decision:<id>; so does what an observed limit or rule would have refused, some a
--- minute.
+--   {'mismatch'} · {'replayed', <the first form>} · {'opted-out', decision}
+--   {'cooldown', wait_ms, id, resend_at, expires_at, decision} · {'sends-exhausted', wait_ms, id, expires_at, decision}
+--   {'rate-limited'|'blocked', name, wait_ms, observed, decision}; the name is `unreachable` where a carrier said so
+-- A refusal has a decision record, decision:<id>, or shares one; so has what an observed limit or rule would have refused,
+-- some a minute.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
   local ask = cmsgpack.unpack(ARGV[3])
@@ -45,8 +51,8 @@ local function start(KEYS, ARGV)
   local out, old_id, unreachable = found[1] == 'out', found[2] and found[2]:sub(1, ID), found[3]
   for i = 1, #former do out = out or found[3 + i] == 'out' end
   if out then
-    record_decision(base, decision, now, tenant, 'opted-out', 'opted-out', 0, context, {})
-    return {'opted-out'}
+    return {'opted-out', (record_refusal(base, keep_events, decision, now, tenant, 'opted-out', 'opted-out', 0, context,
+      number, function() return {} end))}
   end
 
   local old = old_id and record_of(base, old_id)
@@ -104,13 +110,19 @@ local function start(KEYS, ARGV)
   if refusal then
     local by, wait = refusal[1], refusal[2]
     if type(wait) == 'string' then by, wait = wait, refusal[3] end
-    judged = REHEARSAL and {} or verdicts_of(limits, now)
-    for _, state in ipairs(REHEARSAL and {} or states) do judged[#judged + 1] = watch_verdict(state) end
-    record_decision(base, decision, now, tenant, refusal[1], by, wait, context, judged)
-    for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
-      facts[#facts + 1] = part
+    local kind, who, count = refusal[1], number, 1
+    if kind == 'rate-limited' or (kind == 'blocked' and by ~= 'unreachable') then
+      who = counted_by(by, limits) or address_of(facts) or number
     end
-    if not test then emit(base, keep_events, now, 'start', old and old_id or id, facts) end
+    decision, count = record_refusal(base, keep_events, decision, now, tenant, kind, by, wait, context, who, function()
+      local told = verdicts_of(limits, now)
+      for _, state in ipairs(states) do told[#told + 1] = watch_verdict(state) end
+      return told
+    end)
+    if not test then
+      emit_refused(base, keep_events, now, old and old_id or id, facts, by, decision, count, observed)
+    end
+    refusal[#refusal + 1] = decision
     return refusal
   end
 
