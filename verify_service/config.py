@@ -218,6 +218,12 @@ def build(file: _File, api_key: str | None) -> Config:
             f"test_numbers beside the real provider {real[0]}: anybody could sign in with such a number. "
             "Remove them, or set allow_test_numbers = true at the top of the file"
         )
+    for index, numbers in enumerate(file.test_numbers):
+        if not phone.startable(numbers.match):
+            raise ConfigError(
+                f"test_numbers[{index}].match: no start can be for {numbers.match}: no number that exists, nor one "
+                "that a regulator keeps for films, is written so in E.164"
+            )
     tenants = _tenants(file)
     principals: dict[str, Principal] = {}
     for name, entry in file.tenants.items():

@@ -44,23 +44,35 @@ class _Spelling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return re.compile(template.replace("+", r"\+").format(**groups))
 
 
+class _Drama(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers that a regulator keeps for films and books: a line of `phones.toml`."""
+
+    country: str
+    numbers: str
+
+
 class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`phones.toml`."""
 
     spelling: tuple[_Spelling, ...]
+    drama: tuple[_Drama, ...]
 
 
 _FACTS = msgspec.toml.decode(files("verify_service").joinpath("phones.toml").read_bytes(), type=_Facts)
 _SPELLINGS = [(each, each.pattern(each.phone), each.pattern(each.other)) for each in _FACTS.spelling]
 
+# Ends that a number of any plan may have: what tells its kinds apart stands before.
+_ENDS = ("1234567890123", "0" * 13, "5" * 13, "9" * 13)
 
-def parse(to: str, region: str | None) -> Number:
+
+def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
     """A number that exists in its country's plan, read as libphonenumber reads what people write.
 
     `to` is international, with `+`, or as it is dialled in `region`, an ISO 3166 code: national, or `00` and the
     country code. Spaces, dashes, dots, slashes, brackets, a trunk `(0)`, `tel:` and characters that cannot be seen are
     taken away; digits may be of any script. Letters, extensions and a second number are not. Raises InvalidNumber
-    (`not-a-number`, `impossible`) or InvalidRequest for an unknown region.
+    (`not-a-number`, `impossible`) or InvalidRequest for an unknown region. With `drama`, what a regulator keeps for
+    films is a number too: its line type is `unknown`.
     """
     if region is not None and region not in REGIONS:
         raise InvalidRequest("region", "is not an ISO 3166 country code with a numbering plan, such as US")
@@ -72,7 +84,7 @@ def parse(to: str, region: str | None) -> Number:
     refused = None
     for reading in _readings(*found.groups()):
         try:
-            return _parse(reading, None if reading.startswith("+") else region)
+            return _parse(reading, None if reading.startswith("+") else region, drama)
         except InvalidNumber as error:
             if refused is None or error.members["reason"] == "impossible":
                 refused = error
@@ -159,8 +171,31 @@ def prefix_of(e164: str) -> str:
     return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}"
 
 
+def startable(pattern: str) -> bool:
+    """Whether a pattern of test numbers, E.164 with or without a `*` at its end, names any number that a start can be
+    for. Of what follows the pattern three digits are tried out, which is as deep as plans go."""
+    begun, _, _ = pattern.partition("*")
+    if begun == pattern:
+        return _is_written(pattern)
+    return any(
+        _is_written(f"{begun}{middle:0{width}d}{end[:length]}")
+        for width in range(4)
+        for middle in range(10**width)
+        for length in (range(len(_ENDS[0])) if width == 3 else (0,))
+        for end in _ENDS
+        if 7 <= len(begun) - 1 + width + length <= 15
+    )
+
+
+def _is_written(e164: str) -> bool:
+    try:
+        return e164 in spellings(parse(e164, None, drama=True).e164)
+    except InvalidNumber:
+        return False
+
+
 @lru_cache(maxsize=4096)
-def _parse(to: str, region: str | None) -> Number:
+def _parse(to: str, region: str | None, drama: bool = False) -> Number:
     try:
         if region is None and not _E164.fullmatch(to):
             raise phonenumbers.NumberParseException(0, "")
@@ -173,6 +208,8 @@ def _parse(to: str, region: str | None) -> Number:
     if line_type == PhoneNumberType.UNKNOWN:
         if (known := identity(e164)) != e164:
             return _parse(known, None)
+        if drama and (kept := next((each for each in _FACTS.drama if re.fullmatch(each.numbers, e164)), None)):
+            return Number(e164, kept.country, prefix_of(e164), "unknown")
         raise InvalidNumber("impossible", "No such number exists in this country's numbering plan.")
     country = phonenumbers.region_code_for_number(parsed) or "ZZ"
     return Number(

@@ -18,8 +18,8 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES = [
 ]
 
 
-def parse(to: str, region: str | None) -> Number:
-    """The recipient. A number is what `phone.parse` takes.
+def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
+    """The recipient. A number is what `phone.parse` takes, `drama` included.
 
     An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
     comments or IP address, no domain that is set apart for no mail at all (`.invalid`, `.localhost`, `.onion`), and no
@@ -28,7 +28,7 @@ def parse(to: str, region: str | None) -> Number:
     InvalidNumber, or InvalidRequest for a bad region.
     """
     if "@" not in to:
-        return phone.parse(to, region)
+        return phone.parse(to, region, drama=drama)
     if region is not None:
         raise InvalidRequest("region", "goes with a national number, not with an email address")
     return _email(to)

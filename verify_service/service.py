@@ -10,7 +10,7 @@ from verify_service import codes, recipient
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.inquiry import Inquiry
-from verify_service.model import Check, Clock, Start, Verification
+from verify_service.model import Check, Clock, Number, Start, Verification
 from verify_service.policy.budgets import micro
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import facts_of
@@ -145,7 +145,7 @@ class Service:
             if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
             place: str | tuple[str, str] = (
-                self._tagger.number(recipient.parse(where.to, where.region).e164),
+                self._tagger.number(self._recipient(where.to, where.region).e164),
                 where.purpose,
             )
         else:
@@ -205,7 +205,7 @@ class Service:
         if fields.channel is not None and fields.channel not in CHANNELS:
             known = ", ".join(CHANNELS)
             raise InvalidRequest("channel", f"no route carries {fields.channel}; this service has {known}")
-        number = recipient.parse(fields.to, fields.region)
+        number = self._recipient(fields.to, fields.region)
         return Start(
             number=number,
             channel=recipient.channel(number, fields.channel),
@@ -217,6 +217,13 @@ class Service:
             app_hash=fields.app_hash,
             origin=fields.origin,
         )
+
+    def _recipient(self, to: str, region: str | None) -> Number:
+        """Whom a caller means. A number of films is only a test number, and else none. Raises as `recipient.parse`."""
+        number = recipient.parse(to, region, drama=True)
+        if number.line_type == "unknown" and not self.config.test_code(number.e164, self._clock.now()):
+            return recipient.parse(to, region)
+        return number
 
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
         return self._tagger.tag("binding", codes.canonical(binding).decode()) if binding else ""
