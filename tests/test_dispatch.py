@@ -23,13 +23,13 @@ pytestmark = pytest.mark.slow
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
-JOURNEY = "verify_service.dispatch.journey"
+COURSE = "verify_service.dispatch.course"
 
 
 @pytest.fixture
 def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rounds without the seconds between them."""
-    monkeypatch.setattr(f"{JOURNEY}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{COURSE}.BACKOFF_S", (0.01, 0.01))
 
 
 def test_the_first_try_is_drawn_by_weight_and_zero_is_the_last_resort() -> None:
@@ -257,8 +257,8 @@ def test_what_ended_before_the_dispatcher_came_is_withdrawn(post: Post, end: str
 @pytest.mark.parametrize("end", ["canceled", "approved", "opted out"])
 def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first quarter second is over, each try asks whether anybody still waits for the code."""
-    monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
-    monkeypatch.setattr(f"{JOURNEY}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{COURSE}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{COURSE}.BACKOFF_S", (0.01, 0.01))
 
     def end_and_fail(message: Message) -> Receipt:
         _end(post, message.verification_id, end)
@@ -274,7 +274,7 @@ def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, mo
 @pytest.mark.usefixtures("quick_rounds")
 def test_a_code_that_was_replaced_is_not_sent_any_more(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a new code on resend, a try of the old message that is still to come is left out: it could only mislead."""
-    monkeypatch.setattr(f"{JOURNEY}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{COURSE}.FRESH_S", 0.0)
     post.renew(default_text().replace('resend = "same"', 'resend = "new"'))
 
     def fail_after_a_resend(message: Message) -> Receipt:

@@ -140,7 +140,7 @@ def test_a_slow_provider_without_another_is_waited_for(post: Post) -> None:
 
 def test_where_the_slow_and_the_next_both_fail_the_round_is_over(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next round begins when the last open try has failed, and not before."""
-    monkeypatch.setattr("verify_service.dispatch.journey.BACKOFF_S", (0.01,))
+    monkeypatch.setattr("verify_service.dispatch.course.BACKOFF_S", (0.01,))
     a, b = Scripted(), Scripted(raising(Unavailable("down")))
 
     def fail() -> Receipt:
@@ -476,7 +476,7 @@ def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Pos
 def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three providers that take, refuse, fail, are slow, or slow and then fail, at random, for two dispatchers: each
     message is settled once, sent or failed, and nothing is held on to."""
-    monkeypatch.setattr("verify_service.dispatch.journey.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr("verify_service.dispatch.course.BACKOFF_S", (0.01, 0.01))
     dice = random.Random(36)
 
     def act(message: Message) -> Receipt:

@@ -6,7 +6,7 @@ sent twice shows the same code. While its dispatcher lives, nobody else sends it
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -15,19 +15,18 @@ from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.hearing import hearing
-from verify_service.dispatch.job import Job
 from verify_service.dispatch.journey import Journeys
+from verify_service.dispatch.parking import MOST
 from verify_service.dispatch.settling import Settler
+from verify_service.dispatch.waiting import Waiting
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, Receipt
 from verify_service.store import Store
-from verify_service.store.entries import Entry, Settlement
 from verify_service.telemetry import log
 
-# Messages that are held here at once; of those that wait for their sender's turn, so many more.
-IN_FLIGHT = 4096
-IN_LINE = 4 * IN_FLIGHT
 READ_MOST = 64
+# Entries of the dead that are taken over in one step, and of our own that are looked up.
+CLAIM_MOST = 500
 # A round trip and a change of threads cost more than a message's share of them: those right after it are taken at once.
 GATHER_S = 0.002
 BLOCK_MS = 1_000
@@ -65,11 +64,11 @@ class Dispatcher:
         self._clock = clock
         self._providers = providers
         self._name = name
-        self._jobs: dict[tuple[int, str], Job] = {}
-        self._settled = threading.Condition()
-        self._settler = Settler(store.outbox, self._forget)
+        self._settler = Settler(store.outbox, lambda settled: self._held.settled(settled))
         self._pulse = Pulse(store.health, config)
-        self._journeys = Journeys(store, config, keys, clock, providers, self._settler, self._pulse, self._leave)
+        self._journeys = Journeys(store, config, keys, clock, providers, self._settler, self._pulse)
+        self._held = self._journeys.held
+        self._waiting = Waiting(store.outbox, clock, name, self._journeys)
         self._stop = threading.Event()
         self._drained = threading.Event()
         self._next_sweep = 0.0
@@ -90,6 +89,8 @@ class Dispatcher:
             for part in range(self._outbox.partitions)
         ]
         takers.append(self._thread("credit", self._credit, stop, pause=CREDIT_S))
+        takers.append(self._thread("fill", self._waiting.go_on, stop))
+        takers.append(self._thread("look-up", self._look_up, stop, pause=BEAT_S))
         takers.append(self._thread("pulse", self._beat_pulse, stop, pause=PULSE_S))
         if any(route.receipt_within for route in self._config.routes):
             takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
@@ -147,35 +148,41 @@ class Dispatcher:
                 until.wait(AGAIN_S)
 
     def _take(self, part: int) -> None:
-        with self._settled:
-            self._settled.wait_for(lambda: self._room() > 0 or self._stop.is_set(), 1.0)
-            room = self._room()
-        if room > 0 and not self._stop.is_set():
-            taken = self._outbox.take(part, self._name, min(room, READ_MOST), BLOCK_MS)
-            for entry in taken:
-                self._begin(entry, fresh=True)
-            if taken:
-                time.sleep(GATHER_S)
-
-    def _room(self) -> int:
-        """How many more messages can be held here."""
-        return min(IN_FLIGHT + len(self._journeys.in_line), IN_LINE) - len(self._jobs)
+        """Reads on whatever waits: what has no room is put aside, so nothing stands behind it."""
+        try:
+            taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
+        except Exception:
+            self._held.stray(part)  # It may have been given to us all the same.
+            raise
+        for entry in taken:
+            self._journeys.begin(entry, fresh=True)
+        if 0 < len(taken) < READ_MOST:
+            time.sleep(GATHER_S)
 
     def _keep(self) -> None:
         """Keeps what is held here from others, and takes over what the dead have left; the former to the very end."""
         going_on = not self._stop.is_set()
         now = time.monotonic()
         sweep = now > self._next_sweep
-        held = list(self._jobs)
 
         def keep(part: int) -> None:
-            self._outbox.refresh(part, self._name, [entry for where, entry in held if where == part])
-            if going_on and now >= self._claims_from and (room := self._room()) > 0:
-                for entry in self._outbox.claim(part, self._name, IDLE_MS, room):
-                    if (entry.partition, entry.entry) not in self._jobs:
+            self._outbox.refresh(part, self._name, self._held.on_its_way(part))
+            self._outbox.leave(part, left := self._held.take_left(part))
+            if left:
+                self._claims_from = now + 2 * IDLE_MS / 1000  # So that another can.
+            claimed = None
+            while claimed is None or len(claimed) == CLAIM_MOST:
+                most = CLAIM_MOST if going_on and now >= self._claims_from else 0
+                try:
+                    claimed = self._outbox.claim(part, self._name, IDLE_MS, most)
+                except Exception:
+                    self._held.stray(part)
+                    raise
+                for entry in claimed:
+                    if self._journeys.begin(entry, fresh=False):
                         _log.info("claimed what nobody refreshed", verification=entry.id)
-                        self._begin(entry, fresh=False)
             if sweep:
+                self._held.stray(part)  # In case that something was lost sight of.
                 self._outbox.forget_idle_consumers(part, FORGET_MS)
 
         try:
@@ -185,6 +192,28 @@ class Dispatcher:
             self._everywhere(keep)
         if sweep:
             self._next_sweep = now + SWEEP_S
+
+    def _look_up(self) -> None:
+        """Begins what the outbox has given to this dispatcher, and nothing here knows of."""
+
+        def look_up(part: int) -> None:
+            after, page = "", [""] if self._held.take_strayed(part, IDLE_MS / 1000) else []
+            try:
+                while page and len(self._held.parking) < MOST:
+                    page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
+                    unknown = [position for position in page if not self._held.is_known(part, position)]
+                    for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
+                        self._journeys.begin(entry, fresh=False)
+                    after = page[-1] if page else after
+            except Exception:
+                page = [after]
+                raise
+            finally:
+                if page:
+                    self._held.stray(part)
+
+        if len(self._held.parking) < MOST // 2:
+            self._everywhere(look_up)
 
     def _credit(self) -> None:
         def credit(part: int) -> None:
@@ -223,22 +252,3 @@ class Dispatcher:
                 silent = error
         if silent:
             raise silent
-
-    def _begin(self, entry: Entry, *, fresh: bool) -> None:
-        job = self._journeys.job(entry, fresh=fresh)
-        with self._settled:
-            self._jobs[entry.partition, entry.entry] = job
-        self._journeys.begin(job)
-
-    def _leave(self, entry: Entry) -> None:
-        """Forgets what another dispatcher is to take; claims nothing for a while, so that it can."""
-        self._claims_from = time.monotonic() + 2 * IDLE_MS / 1000
-        with self._settled:
-            self._jobs.pop((entry.partition, entry.entry), None)
-
-    def _forget(self, settled: Sequence[Settlement]) -> None:
-        with self._settled:
-            for each in settled:
-                if not each.late:
-                    self._jobs.pop((each.entry.partition, each.entry.entry), None)
-            self._settled.notify_all()

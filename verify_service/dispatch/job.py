@@ -3,12 +3,13 @@
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
 from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.ways import Way, order
+from verify_service.dispatch.ways import Way, ordered
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, TimelineEvent, TimelineName
 from verify_service.store.entries import Entry
@@ -21,7 +22,8 @@ GRID_S = 0.05
 class Job:
     """One entry on its way: `left` are the ways to try yet in this round, `crowded` those whose sender had no room,
     `open` the tries under way, `failed` the last error (provider, None where it is not its fault; reason; channel).
-    Until `fresh_until` (monotonic seconds) it is taken for granted that somebody still waits for the code."""
+    `room` is where it takes a place. Until `fresh_until` (monotonic seconds) it is taken for granted that somebody
+    still waits for the code."""
 
     entry: Entry
     plan: list[list[Way]]
@@ -35,16 +37,20 @@ class Job:
     rounds: int = 0
     tries: int = 0
     done: bool = False
+    room: str = ""
 
-    def set_out(self, pulse: Pulse) -> None:
-        """A round, under the lock: the channel that was asked for alone in the first one, then also those that it falls
+    def round(self) -> list[Way]:
+        """The ways of a round: the channel that was asked for alone in the first one, then also those that it falls
         back on."""
-        groups = self.plan if self.rounds else self.plan[:1]
-        self.left = [way for group in groups for way in order(group, pulse.factor)]
+        return [way for group in (self.plan if self.rounds else self.plan[:1]) for way in group]
+
+    def set_out(self, pulse: Pulse, ways: Sequence[Way], entered: Way | None = None) -> None:
+        """A round by these ways, under the lock; `entered`, where it takes a place already, first."""
+        self.left = ordered(self.plan, ways, pulse.factor)
         self.crowded, self.patient, self.failed = [], len(self.left) == 1, None
-        if probed := pulse.take_probe(self.left):
-            self.left.remove(probed)
-            self.left.insert(0, probed)
+        if first := entered or pulse.take_probe(self.left):
+            self.left.remove(first)
+            self.left.insert(0, first)
 
     def shut(self, channel: str | None) -> None:
         """No further try by a channel, under the lock; None where the person wants none at all."""
@@ -57,13 +63,15 @@ class Job:
 class Try:
     """One way that is being tried; times in monotonic seconds. It stands in its lane `since`, and `began` when the
     provider was asked; `turn` is when its sender may send it, and `waits` that it waits for that. It is `overtaken`
-    once the next way is tried beside it, and the provider is `blamed` for that where it had been asked."""
+    once it should have been answered, and the provider is `blamed` for that where it had been asked; `stuck` is one
+    beside which no other way has room."""
 
     job: Job
     way: Way
     over: bool = False
     overtaken: bool = False
     blamed: bool = False
+    stuck: bool = False
     waits: bool = False
     turn: float | None = None
     since: float = 0.0

@@ -1,12 +1,9 @@
-"""The way of one message, from provider to provider until one has taken it.
-
-A try that fails gives way to the next in line; one that is not answered in time goes on, and the next is tried beside
-it: the first to take the message settles it, and what the others say later is noted. Everything that changes a job
-happens under its lock, where nothing waits but, for the time, a virtual clock.
+"""The way of one message by one provider: whether it is still to go, what it says, its sender's turn, and what comes of
+asking. Which way it goes next is its course (`course.py`).
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -15,29 +12,24 @@ from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.dispatch import outgoing
 from verify_service.dispatch.asking import Broken, ask
+from verify_service.dispatch.course import AGAIN_S, AT_ONCE_S, EXPIRED, Course
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.job import Job, Try, event, site, time_of
-from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.settling import Settler
 from verify_service.dispatch.turns import Turns
-from verify_service.dispatch.ways import Plans
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable
-from verify_service.model import Clock, Message, Receipt, TimelineName
+from verify_service.model import Clock, Message, Receipt
 from verify_service.store import Store
-from verify_service.store.entries import Entry, Sent, Settlement
+from verify_service.store.entries import Sent, Settlement
 from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SENDS, carrier_label, log
 
-FRESH_S = 0.25
-AGAIN_S = 0.2
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # Who misses a sender's turn by so much takes another one.
 MISSED_S = 0.1
-AT_ONCE_S = 0.005
 
 _log = log("dispatch")
 
 
-class Journeys:
+class Journeys(Course):
     """The journeys of one dispatcher's messages."""
 
     def __init__(
@@ -49,102 +41,14 @@ class Journeys:
         providers: Mapping[str, Provider],
         settler: Settler,
         pulse: Pulse,
-        leave: Callable[[Entry], None],
     ) -> None:
-        """`leave` is told of an entry that another dispatcher is to take."""
+        super().__init__(config, clock, settler, pulse)
         self._outbox = store.outbox
         self._deliveries = store.deliveries
         self._turns = Turns(store.senders, config)
         self._config = config
-        self._plans = Plans(config)
         self._keys = keys
-        self._clock = clock
         self._providers = providers
-        self._settler = settler
-        self._pulse = pulse
-        self._leave = leave
-        self.in_line: set[Try] = set()
-        """Those that wait for their sender's turn."""
-        self.lanes: Lanes[Try] = Lanes(config.providers, self._work)
-
-    def job(self, entry: Entry, *, fresh: bool) -> Job:
-        """An entry ready to set out; `fresh`: it was started just now."""
-        return Job(entry, self._plans.of(entry), time.monotonic() + FRESH_S if fresh else 0.0)
-
-    def begin(self, job: Job) -> None:
-        """Sets out."""
-        entry = job.entry
-        with job.lock:
-            if job.plan:
-                job.set_out(self._pulse)
-                self._go_on(job)
-            else:
-                why = "no other way is left" if entry.tried else f"no route carries {entry.channel} to {entry.country}"
-                self._end(job, None, why)
-
-    # Under the job's lock.
-
-    def _go_on(self, job: Job) -> None:
-        """The next in line; or, where no try is open any more, another round, or the end."""
-        if job.done:
-            return
-        if not job.left and not job.open and job.crowded and not job.patient:
-            job.left, job.crowded, job.patient = job.crowded, [], True
-        if job.left:
-            job.open += 1
-            self._submit(Try(job, job.left.pop(0)))
-        elif job.open:
-            return
-        elif not job.failed and job.crowded:
-            self._end(job, None, f"{job.crowded[-1].sender} is exhausted until after the code's end")
-        elif job.failed and (job.entry.kind or not job.plan):
-            self._end(job, *job.failed)
-        elif job.rounds == len(BACKOFF_S):
-            self._end(job, None, "no provider took it")
-        else:
-            self.lanes.later(BACKOFF_S[job.rounds], partial(self._again, job))
-            job.rounds += 1
-
-    def _submit(self, attempt: Try) -> None:
-        """Hands it to the provider's lane, and looks after it when it should have been answered."""
-        attempt.waits, attempt.since = False, time.monotonic()
-        self.in_line.discard(attempt)
-        self.lanes.later(attempt.patience(), partial(self._overtake, attempt))
-        self.lanes.submit(attempt.way.provider, attempt)
-
-    def _end(self, job: Job, provider: str | None, reason: str, channel: str = "") -> None:
-        job.done = True
-        self._settler.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)], channel))
-
-    def _note(self, attempt: Try, name: TimelineName, reason: str, sent: Sent | None = None) -> None:
-        """Into the timeline beside what settles the job."""
-        line = event(time_of(self._clock), name, attempt.way.provider, reason)
-        self._settler.settle(Settlement(attempt.job.entry, [line], attempt.way.channel, sent, late=True))
-
-    # What happens to a job.
-
-    def _again(self, job: Job) -> None:
-        with job.lock:
-            job.set_out(self._pulse)
-            self._go_on(job)
-
-    def _overtake(self, attempt: Try) -> None:
-        """Tries the next in line beside one that has not answered in time."""
-        job = attempt.job
-        with job.lock:
-            if attempt.over or attempt.overtaken or attempt.waits or job.done:
-                return
-            if (patience := attempt.patience()) > AT_ONCE_S:
-                self.lanes.later(patience, partial(self._overtake, attempt))
-                return
-            attempt.overtaken, attempt.blamed = True, attempt.began is not None
-            if attempt.blamed:
-                self._pulse.failed(attempt.way)
-                SENDS.labels(attempt.way.provider, "late").inc()
-            if job.left:
-                what = "no answer" if attempt.blamed else "no room in its lane"
-                self._note(attempt, "failed-over", f"{what} within {attempt.way.answer_within.text}")
-                self._go_on(job)
 
     def _work(self, attempt: Try) -> None:
         job = attempt.job
@@ -166,7 +70,7 @@ class Journeys:
         """Whether it is to be sent now. The first try follows the start at once, so only later ones ask the store."""
         reason = ""
         if job.entry.expires_at and now >= job.entry.expires_at:
-            reason = "expired before it was sent"
+            reason = EXPIRED
         elif time.monotonic() >= job.fresh_until:
             with suppress(StoreUnavailable):  # A message too many does less harm than one too few.
                 reason = "" if self._outbox.is_wanted(job.entry) else "nobody waited for it any more"
@@ -185,7 +89,7 @@ class Journeys:
             _log.error("no such key in the ring", verification=entry.id, kid=entry.kid)
             with attempt.job.lock:
                 attempt.job.done = True
-            self._leave(entry)
+            self.held.leave(entry)
         except ValueError:
             _log.error("undecipherable entry", verification=entry.id, kid=entry.kid)
             self._give_up(attempt.job, "its number cannot be deciphered")
@@ -196,12 +100,6 @@ class Journeys:
                 _log.error("cannot compose", verification=entry.id, error=site(error))
                 self._give_up(attempt.job, f"cannot be composed ({type(error).__name__})")
         return None
-
-    def _give_up(self, job: Job, reason: str) -> None:
-        """Ends it for a reason that no provider has given."""
-        with job.lock:
-            if not job.done:
-                self._end(job, None, reason)
 
     def _has_turn(self, attempt: Try, message: Message, now: int) -> bool:
         """Whether its sender may send it now; if not, it comes back when it is its turn, or goes another way."""
@@ -216,7 +114,7 @@ class Journeys:
                 job.crowded.append(way)
                 if job.left or not job.patient:
                     most = self._turns.most_ms(message, now, patient=job.patient) / 1000
-                    self._note(attempt, "failed-over", f"{way.sender} has no room for {most:g} s")
+                    self._note(job, way, "failed-over", f"{way.sender} has no room for {most:g} s")
                 self._go_on(job)
             return False
         if wait <= AT_ONCE_S:
@@ -224,7 +122,7 @@ class Journeys:
                 time.sleep(wait)
             return True
         attempt.turn, attempt.waits = time.monotonic() + wait, True
-        self.in_line.add(attempt)
+        self.held.rooms.line_up(way, 1)
         self.lanes.later(wait, partial(self._submit, attempt))
         return False
 
@@ -245,7 +143,10 @@ class Journeys:
         finally:
             SEND_SECONDS.labels(way.provider).observe(time.monotonic() - began)
         SENDS.labels(way.provider, type(error).__name__.lower()).inc()
-        _log.warning("a try failed", verification=job.entry.id, provider=way.provider, reason=error.reason)
+        if isinstance(error, Rejected):
+            self._outages.answered(way)
+        elif not isinstance(error, Broken):
+            self._outages.failed(way, job.entry.id, error.reason)
         if not attempt.blamed:
             if isinstance(error, Rejected):
                 self._pulse.answered(way, time.monotonic() - began)
@@ -258,6 +159,7 @@ class Journeys:
 
     def _taken(self, attempt: Try, message: Message, receipt: Receipt, seconds: float) -> None:
         job, way = attempt.job, attempt.way
+        self._outages.answered(way)
         (self._pulse.late if attempt.blamed else self._pulse.answered)(way, seconds)
         self._pulse.sent(way, message.segments, receipt)
         text = outgoing.text_name(job.entry, self._config, message.locale)
@@ -272,7 +174,7 @@ class Journeys:
         if receipt.status == "accepted" and receipt.provider_id:
             sent = Sent(way.provider, receipt.provider_id, way.name, text, receipt.price is not None)
         if not first:
-            self._note(attempt, "sent", f"took it too, after {seconds:.1f} s", sent)
+            self._note(job, way, "sent", f"took it too, after {seconds:.1f} s", sent)
             return
         if sent and way.receipt_within and any(other != way for group in job.plan for other in group):
             sent = sent._replace(due=now + way.receipt_within.ms, within=way.receipt_within.text)
@@ -280,23 +182,3 @@ class Journeys:
         if receipt.status != "accepted":
             events.append(event(now, receipt.status, way.provider, receipt.reason))
         self._settler.settle(Settlement(job.entry, events, way.channel, sent))
-
-    def _failed(self, attempt: Try, error: DeliveryError) -> None:
-        """What a try that failed means for its job: another way, or the end where none is left."""
-        job, way = attempt.job, attempt.way
-        with job.lock:
-            attempt.over = True
-            job.open -= 1
-            if job.done:
-                self._note(attempt, "failed-over", f"{error.reason}, after another had taken it")
-                return
-            job.failed = (None if isinstance(error, Broken) else way.provider, error.reason, way.channel)
-            if isinstance(error, Rejected):
-                job.shut(None if error.opted_out else way.channel)
-            elif isinstance(error, Broken):
-                job.plan = [left for group in job.plan if (left := [other for other in group if other != way])]
-            if job.open or (job.plan and not job.entry.kind):
-                self._note(attempt, "failed-over", error.reason)
-            # The next in line is under way already where this one was overtaken.
-            if not attempt.overtaken or not job.open:
-                self._go_on(job)

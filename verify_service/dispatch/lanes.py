@@ -39,6 +39,10 @@ class _Lane(Generic[T]):
     def busy(self) -> bool:
         return self._awake > 0 or bool(self._queue)
 
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
     def submit(self, item: T) -> bool:
         """Queues the item; True where no thread was called to it, so that somebody has to look again."""
         with self._lock:
@@ -112,6 +116,10 @@ class Lanes(Generic[T]):
     def busy(self) -> bool:
         """Whether anything is queued or at work; what waits for its time does not count."""
         return any(lane.busy for lane in self._lanes.values())
+
+    def queued(self, name: str) -> int:
+        """How much stands in a lane."""
+        return self._lanes[name].queued
 
     def submit(self, name: str, item: T) -> None:
         """Works on the item in the lane as soon as a thread of it can; never, once closed."""

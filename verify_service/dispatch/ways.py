@@ -27,6 +27,11 @@ class Way(NamedTuple):
         return f"{self.provider}/{self.sender or ''}/{self.channel}"
 
     @property
+    def room(self) -> str:
+        """What shares the room for messages on their way."""
+        return f"{self.provider}/{self.sender or ''}"
+
+    @property
     def health(self) -> str:
         """What its health is kept under: it is the same for all senders."""
         return f"{self.provider}/{self.channel}"
@@ -71,11 +76,16 @@ class Plans:
 def order(ways: Sequence[Way], factor: Callable[[Way], int] = lambda _: 100) -> list[Way]:
     """The order to try them in: drawn by weight, one after the other, where `factor` (0 to 100) says how much of its
     weight a way deserves now; then those of weight 0 as written; last, those that deserve nothing."""
-    if len(ways) == 1:
+    if len(ways) < 2:
         return list(ways)
     up = [way for way in ways if factor(way)]
     down = [way for way in ways if not factor(way)]
     return [*_drawn(up, factor), *_drawn(down, lambda _: 100)]
+
+
+def ordered(plan: Sequence[Sequence[Way]], ways: Sequence[Way], factor: Callable[[Way], int]) -> list[Way]:
+    """Some ways of a plan in the order to try them in: channel after channel."""
+    return [way for group in plan for way in order([way for way in group if way in ways], factor)]
 
 
 def _drawn(ways: Sequence[Way], factor: Callable[[Way], int]) -> list[Way]:

@@ -9,7 +9,7 @@ import redis
 # In this order: each may use what stands before it.
 _SOURCES = (
     *("writing", "common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
-    *("start", "hold", "check", "cancel", "decisions", "settle", "senders", "health"),
+    *("start", "hold", "check", "cancel", "decisions", "settle", "leases", "senders", "health"),
     *("inbox", "policy", "rehearse", "consents", "webhooks"),
 )
 _NAMES = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)

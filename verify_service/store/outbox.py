@@ -17,6 +17,7 @@ from verify_service.store.unreadable import passed_over
 from verify_service.telemetry import BLOCKS, SETTLED
 
 GROUP = "dispatch"
+NOBODY = "nobody"
 ALIVE_KEY = "vs:{0}:dispatcher"
 ALIVE_MS = 3_000
 CLAIM_MOST = 500
@@ -47,20 +48,36 @@ class Outbox:
         return self._readable(partition, answer[0][1] if answer else ())
 
     def claim(self, partition: int, consumer: str, idle_ms: int, count: int) -> list[Entry]:
-        """Entries of consumers that have not refreshed them for `idle_ms`: their dispatcher is dead.
+        """Renews this consumer's lease of `idle_ms`; at most `count` entries of consumers whose leases have ended, and
+        that nobody has refreshed for as long: their dispatcher is dead."""
+        args: list[Argument] = [consumer, idle_ms, idle_ms, min(count, CLAIM_MOST)]
+        return self._entries(partition, "inherit", args)
 
-        Looks through all that is pending, however much of it the living hold; about `count` at the most.
-        """
+    def reread(self, partition: int, consumer: str, entries: Sequence[str]) -> list[Entry]:
+        """Those of the entries that are not settled yet and still this consumer's."""
+        return self._entries(partition, "reread", [consumer, *entries])
+
+    def pending(self, partition: int, consumer: str, idle_ms: int, after: str, count: int) -> list[str]:
+        """What this consumer holds and has not refreshed for so long: the next `count` behind `after`, '' at first."""
         stream = f"{prefix(partition)}outbox"
-        found: list[Entry] = []
-        cursor = b"0-0"
-        while len(found) < count:
-            command: list[Any] = ["XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", CLAIM_MOST]
-            cursor, items, *_ = self._link.command(partition, command)
-            found += self._readable(partition, [item for item in items if item[1]])
-            if cursor == b"0-0":
-                break
-        return found
+        start = f"({after}" if after else "-"
+        command: list[Any] = ["XPENDING", stream, GROUP, "IDLE", idle_ms, start, "+", count, consumer]
+        return [each[0].decode() for each in self._link.command(partition, command)]
+
+    def leave(self, partition: int, entries: Sequence[str]) -> None:
+        """Leaves entries of this consumer to others, which claim them as those of a dead one."""
+        if entries:
+            stream = f"{prefix(partition)}outbox"
+            self._link.command(partition, ["XCLAIM", stream, GROUP, NOBODY, 0, *entries, "JUSTID"])
+
+    def resign(self, consumer: str) -> None:
+        """Ends this consumer's leases before their time."""
+        for part in range(self.partitions):
+            self._link.command(part, ["DEL", f"{prefix(part)}dispatcher:{consumer}"])
+
+    def _entries(self, partition: int, function: str, args: Sequence[Argument]) -> list[Entry]:
+        items = self._link.call(Call(partition, function, [f"{prefix(partition)}outbox"], args))
+        return self._readable(partition, items)
 
     def _readable(self, partition: int, items: Sequence[tuple[bytes, list[bytes]]]) -> list[Entry]:
         """Entries as their stream has them, each read by itself. What cannot be read is taken out of it; where it was a
@@ -82,7 +99,7 @@ class Outbox:
             passed_over("message", entry.reason, entry=entry.entry, verification=entry.id)
 
     def refresh(self, partition: int, consumer: str, entries: Sequence[str]) -> None:
-        """Says that this consumer still works on the entries, so nobody claims them."""
+        """Says that this consumer still works on the entries: to dispatchers of a version that knows no leases."""
         if entries:
             stream = f"{prefix(partition)}outbox"
             self._link.command(partition, ["XCLAIM", stream, GROUP, consumer, 0, *entries, "JUSTID"])

@@ -1,0 +1,122 @@
+"""What a dispatcher holds of the outbox: messages on their way, as many as there is room for, and those put aside."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from verify_service.dispatch.job import Job
+from verify_service.dispatch.outages import Outages
+from verify_service.dispatch.parking import Parked, Parking
+from verify_service.dispatch.rooms import Rooms
+from verify_service.dispatch.ways import Way
+from verify_service.store.entries import Entry, Settlement
+
+
+class Held:
+    """Thread-safe. An entry is here once, as a job or put aside, until it is settled, dropped or lost sight of."""
+
+    def __init__(self, outages: Outages, queued: Callable[[str], int]) -> None:
+        """`queued` counts what stands in a provider's lane."""
+        self.rooms = Rooms(outages, queued)
+        self.parking = Parking()
+        self.called = threading.Event()
+        """Set where some of those put aside may go now."""
+        self._lock = threading.Lock()
+        self._jobs: dict[tuple[int, str], Job | None] = {}
+        self._left: list[Entry] = []
+        self._strayed: dict[int, float] = {}
+
+    def on_its_way(self, partition: int) -> list[str]:
+        """The entries that there is a job for."""
+        with self._lock:
+            return [position for (part, position), job in self._jobs.items() if job and part == partition]
+
+    def is_known(self, partition: int, position: str) -> bool:
+        return (partition, position) in self._jobs
+
+    def begin(self, job: Job) -> bool:
+        """Holds a new entry; False where it is held already."""
+        where = job.entry.partition, job.entry.entry
+        with self._lock:
+            if where in self._jobs:
+                return False
+            self._jobs[where] = job
+            return True
+
+    def enter(self, job: Job, way: Way) -> bool:
+        """Moves a job's place to this way, where there is room. Who has none yet goes behind those that wait for it."""
+        if job.room == way.room:
+            return True
+        if (not job.room and self.parking.is_wanted(way)) or not self.rooms.enter(way):
+            return False
+        self._leave_room(job.room)
+        job.room = way.room
+        return True
+
+    def put_aside(self, job: Job, ways: Sequence[Way]) -> Parked | None:
+        """Keeps of a job what it takes to go on by one of `ways`. None where there is no place even for that: it stays
+        in the outbox alone, to be looked up later."""
+        where = job.entry.partition, job.entry.entry
+        parked = self.parking.put_aside(job, ways)
+        with self._lock:
+            if parked:
+                self._jobs[where] = None
+            else:
+                self._jobs.pop(where, None)
+                self._strayed[job.entry.partition] = time.monotonic()
+        self._leave_room(job.room)
+        job.room = ""
+        return parked
+
+    def line_up(self, parked: Parked) -> None:
+        """It may go as soon as there is room."""
+        self.parking.add(parked)
+        self.called.set()
+
+    def resume(self, parked: Parked, job: Job | None) -> None:
+        """What was put aside is a job again, or gone from the outbox."""
+        with self._lock:
+            if job:
+                self._jobs[parked.partition, parked.position] = job
+            else:
+                self._jobs.pop((parked.partition, parked.position), None)
+
+    def settled(self, settled: Sequence[Settlement]) -> None:
+        with self._lock:
+            jobs = [self._jobs.pop((each.entry.partition, each.entry.entry), None) for each in settled if not each.late]
+        for job in jobs:
+            if job:
+                self._leave_room(job.room)
+
+    def leave(self, entry: Entry) -> None:
+        """Lets go of an entry that another dispatcher is to take."""
+        with self._lock:
+            job = self._jobs.pop((entry.partition, entry.entry), None)
+            self._left.append(entry)
+        self._leave_room(job.room if job else "")
+
+    def take_left(self, partition: int) -> list[str]:
+        """The entries that were let go since the last call."""
+        with self._lock:
+            left = [entry.entry for entry in self._left if entry.partition == partition]
+            self._left = [entry for entry in self._left if entry.partition != partition]
+            return left
+
+    def stray(self, partition: int) -> None:
+        """Some of what the outbox has given to this dispatcher may be unknown here."""
+        with self._lock:
+            self._strayed[partition] = time.monotonic()
+
+    def take_strayed(self, partition: int, seconds: float) -> bool:
+        """Whether that was said since the last call, and the last time so many seconds ago."""
+        with self._lock:
+            strayed = self._strayed.get(partition)
+            if strayed is None or time.monotonic() - strayed < seconds:
+                return False
+            del self._strayed[partition]
+            return True
+
+    def _leave_room(self, room: str) -> None:
+        if room:
+            self.rooms.leave(room)
+            self.called.set()
