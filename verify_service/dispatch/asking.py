@@ -2,7 +2,7 @@
 
 from verify_service.adapters import Provider
 from verify_service.dispatch.job import site
-from verify_service.errors import DeliveryError, Rejected, Unavailable, Uncertain
+from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 from verify_service.telemetry import log
 
@@ -24,7 +24,7 @@ def ask(provider: Provider, name: str, message: Message) -> Receipt:
         receipt = provider.send(message)
     except DeliveryError:
         raise
-    except OSError as error:
+    except (OSError, StoreUnavailable) as error:  # The fake provider's inbox is in the store.
         raise Uncertain(f"connection broke ({type(error).__name__})") from None
     except Exception as error:
         _log.error("adapter failed", provider=name, error=site(error))

@@ -27,6 +27,7 @@ from verify_service.telemetry import log
 READ_MOST = 64
 # Entries of the dead that are taken over in one step, and of our own that are looked up.
 CLAIM_MOST = 500
+LOOKED_THROUGH_A_SECOND = 10_000
 # A round trip and a change of threads cost more than a message's share of them: those right after it are taken at once.
 GATHER_S = 0.002
 BLOCK_MS = 1_000
@@ -74,6 +75,7 @@ class Dispatcher:
         self._next_sweep = 0.0
         self._next_credited = 0.0
         self._claims_from = 0.0
+        self._next_look_up = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Dispatches until `stop` is set; then takes nothing new, finishes what is being sent, and settles it.
@@ -149,11 +151,7 @@ class Dispatcher:
 
     def _take(self, part: int) -> None:
         """Reads on whatever waits: what has no room is put aside, so nothing stands behind it."""
-        try:
-            taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
-        except Exception:
-            self._held.stray(part)  # It may have been given to us all the same.
-            raise
+        taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
         for entry in taken:
             self._journeys.begin(entry, fresh=True)
         if 0 < len(taken) < READ_MOST:
@@ -173,16 +171,11 @@ class Dispatcher:
             claimed = None
             while claimed is None or len(claimed) == CLAIM_MOST:
                 most = CLAIM_MOST if going_on and now >= self._claims_from else 0
-                try:
-                    claimed = self._outbox.claim(part, self._name, IDLE_MS, most)
-                except Exception:
-                    self._held.stray(part)
-                    raise
+                claimed = self._outbox.claim(part, self._name, IDLE_MS, most)
                 for entry in claimed:
                     if self._journeys.begin(entry, fresh=False):
                         _log.info("claimed what nobody refreshed", verification=entry.id)
             if sweep:
-                self._held.stray(part)  # In case that something was lost sight of.
                 self._outbox.forget_idle_consumers(part, FORGET_MS)
 
         try:
@@ -194,26 +187,25 @@ class Dispatcher:
             self._next_sweep = now + SWEEP_S
 
     def _look_up(self) -> None:
-        """Begins what the outbox has given to this dispatcher, and nothing here knows of."""
+        """Begins what the outbox has given to this dispatcher and nothing here knows of: because the answer was lost,
+        or there was no place for it. The more there is to look through, the more seldom."""
+        waiting = len(self._held.parking)
+        if waiting > MOST // 2 or time.monotonic() < self._next_look_up:
+            return
+        self._next_look_up = time.monotonic() + waiting / LOOKED_THROUGH_A_SECOND
 
         def look_up(part: int) -> None:
-            after, page = "", [""] if self._held.take_strayed(part, IDLE_MS / 1000) else []
-            try:
-                while page and len(self._held.parking) < MOST:
-                    page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
-                    unknown = [position for position in page if not self._held.is_known(part, position)]
-                    for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
-                        self._journeys.begin(entry, fresh=False)
-                    after = page[-1] if page else after
-            except Exception:
-                page = [after]
-                raise
-            finally:
-                if page:
-                    self._held.stray(part)
+            after = ""
+            while len(self._held.parking) < MOST and not self._stop.is_set():
+                page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
+                unknown = [position for position in page if not self._held.is_known(part, position)]
+                for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
+                    self._journeys.begin(entry, fresh=False)
+                if len(page) < CLAIM_MOST:
+                    break
+                after = page[-1]
 
-        if len(self._held.parking) < MOST // 2:
-            self._everywhere(look_up)
+        self._everywhere(look_up)
 
     def _credit(self) -> None:
         def credit(part: int) -> None:

@@ -1,7 +1,6 @@
 """What a dispatcher holds of the outbox: messages on their way, as many as there is room for, and those put aside."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from verify_service.dispatch.job import Job
@@ -24,7 +23,6 @@ class Held:
         self._lock = threading.Lock()
         self._jobs: dict[tuple[int, str], Job | None] = {}
         self._left: list[Entry] = []
-        self._strayed: dict[int, float] = {}
 
     def on_its_way(self, partition: int) -> list[str]:
         """The entries that there is a job for."""
@@ -63,7 +61,6 @@ class Held:
                 self._jobs[where] = None
             else:
                 self._jobs.pop(where, None)
-                self._strayed[job.entry.partition] = time.monotonic()
         self._leave_room(job.room)
         job.room = ""
         return parked
@@ -101,20 +98,6 @@ class Held:
             left = [entry.entry for entry in self._left if entry.partition == partition]
             self._left = [entry for entry in self._left if entry.partition != partition]
             return left
-
-    def stray(self, partition: int) -> None:
-        """Some of what the outbox has given to this dispatcher may be unknown here."""
-        with self._lock:
-            self._strayed[partition] = time.monotonic()
-
-    def take_strayed(self, partition: int, seconds: float) -> bool:
-        """Whether that was said since the last call, and the last time so many seconds ago."""
-        with self._lock:
-            strayed = self._strayed.get(partition)
-            if strayed is None or time.monotonic() - strayed < seconds:
-                return False
-            del self._strayed[partition]
-            return True
 
     def _leave_room(self, room: str) -> None:
         if room:
