@@ -8,7 +8,6 @@
 --                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent}, msgpack
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
 local EARLY_MS, FATE_MS = 60000, 86400000
-local DAY_MS = 86400000
 local STRAYS_MS = 2 * DAY_MS
 -- A message that is moved with less of its life left would come too late.
 local LEAST_LIFE = 1000

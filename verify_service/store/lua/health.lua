@@ -16,7 +16,7 @@ local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
 local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
 -- What is usual is the mean of an hour. For the first minute it is a guess, and after one that was down nothing is learned:
 -- a message that arrives says so before one that does not, so the share is too good. A look counts for ten seconds at most.
-local SETTLED_MS, LEARN_MS, USUAL_MS = 60000, 10000, 3600000
+local SETTLED_MS, LOOK_MS, USUAL_MS = 60000, 10000, 3600000
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 
 -- A state as it is now; nil where no dispatcher has had it in a route for a day.
@@ -66,7 +66,7 @@ local function add_report(state, report)
   if came + missing > 0 and known >= LEAST and state.factor > 0 then
     local share, learned, weight = state.came / known, state.learned or 0, 0
     if state.at - (state.up or 0) >= SETTLED_MS then
-      local seen = math.min(state.gone, LEARN_MS)
+      local seen = math.min(state.gone, LOOK_MS)
       state.learned = math.min(USUAL_MS, math.max(learned, SETTLED_MS) + seen)
       weight = seen / state.learned
     elseif learned == 0 and share > 0.6 * state.usual then

@@ -57,7 +57,7 @@ end
 -- Called by the dispatcher.
 --   KEYS[1]  outbox   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  entry   ARGV[4]  its verification, or ''   ARGV[5]  why
 -- Answers 1, or 0 where it was gone.
-local function bury(KEYS, ARGV)
+local function bury_entry(KEYS, ARGV)
   local base, entry, id = KEYS[1]:match('^(.-{%d+}:)'), ARGV[3], ARGV[4]
   write('XACK', KEYS[1], 'dispatch', entry)
   if #redis.call('XRANGE', KEYS[1], entry, entry) == 0 then return 0 end
@@ -70,5 +70,5 @@ local function bury(KEYS, ARGV)
 end
 
 register('settle', settle)
-register('bury', bury)
+register('bury', bury_entry)
 register('report', report)
