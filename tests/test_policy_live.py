@@ -26,6 +26,8 @@ pytestmark = pytest.mark.slow
 
 NO_MOBILE = f'{BASE}\n[line_types]\ndeny = ["fixed-line-or-mobile"]\n'
 IN_FORCE_WITHIN_S = 2.0
+WINDOWS = "; ".join(f"{n + 40}/{n + 1} minutes" for n in range(300))
+REST = 'of = ["ip"]\nallow = "1/day"\n'
 
 
 def digits(count: int) -> str:
@@ -270,6 +272,11 @@ def test_a_push_by_http_names_the_revision_that_it_replaces(live: Contract) -> N
         ("[code]\ndigit = 6\n", "application/toml", "*", 400, "code.digit"),
         ("[cod]\ndigits = 6\n", "application/toml", "*", 400, "cod"),
         (BASE.replace('"30/hour"', '"lots"'), "application/toml", "*", 400, "limit[1].allow"),
+        (BASE.replace("30/hour", "18446744073709551616/day"), "text/plain", "*", 400, "limit[1].allow"),
+        (BASE.replace("30/hour", WINDOWS), "text/plain", "*", 400, "limit[1].allow"),
+        (BASE + "".join(f'[[limit]]\nname = "n{n}"\n{REST}' for n in range(9000)), "text/plain", "*", 400, "limit"),
+        (BASE.replace("digits = 6", 'life = "999999 days"'), "text/plain", "*", 400, "code.life"),
+        ("[prices]\nUS = nan\n", "text/plain", "*", 400, "prices.US"),
         ("[code]\nguess_ceiling = 1e-9\n", "text/plain", "*", 400, "code.guess_ceiling"),
         ("[prices]\nGB = 1\nUS = -1\n", "text/plain", "*", 400, "prices.US"),
         ('[countries]\ndeny = ["US", "UK"]\n', "text/plain", "*", 400, "countries.deny[1]"),

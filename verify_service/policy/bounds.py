@@ -62,4 +62,4 @@ def _no_numbers(node: Any, at: str) -> Iterator[str]:
         for index, value in enumerate(node):
             yield from _no_numbers(value, f"{at}[{index}]")
     elif isinstance(node, float) and node != node:
-        yield f"{at}: nan is no number"
+        yield f"nan is no number - at `$.{at}`"
