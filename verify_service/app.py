@@ -158,7 +158,7 @@ def patiently(url: str) -> Store:
             time.sleep(0.1)
 
 
-def wsgi() -> WSGIApplication:
+def wsgi(*, access_log: bool = False) -> WSGIApplication:
     """The web role's app, in each worker process."""
     die_with_parent()
     # Ctrl-C reaches the workers too: one would end before its parent has asked it to, and be taken for dead.
@@ -183,16 +183,18 @@ def wsgi() -> WSGIApplication:
             callbacks=callbacks(base),
             inbox=base.inbox,
             multiprocess=settings.metrics_dir() is not None,
-        )
+        ),
+        access_log=access_log,
     )
 
 
-def judge_web(base: Foundation, *, new_store: bool = False) -> None:
-    """Raises ConfigError for what stops the web role: said once, and not by each worker with a traceback."""
+def judge_web(base: Foundation, *, new_store: bool = False) -> int:
+    """The policy's revision in force, 0 where the store does not answer. Raises ConfigError for what stops the web
+    role: said once, and not by each worker with a traceback."""
     if not base.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     callbacks(base)
-    base.live(new_store=new_store)  # Last: a role that cannot start brings no policy.
+    return base.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
 
 
 def callbacks(base: Foundation) -> dict[str, Callbacks]:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -55,22 +56,28 @@ def run(host: str, port: int, workers: int) -> None:
 @_host
 @_port
 @_workers
+@click.option("--access-log", is_flag=True, help="A line in the log for each request; no number or address in it.")
 @click.option("--quiet", is_flag=True, hidden=True, help="Does not say where it listens: `run` says it.")
 @click.option("--new-store", is_flag=True, hidden=True, help="The store has never been used: `run` has just made it.")
-def web(host: str, port: int, workers: int, quiet: bool, new_store: bool) -> None:
+def web(host: str, port: int, workers: int, access_log: bool, quiet: bool, new_store: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
         from verify_service.app import Foundation, judge_web, wsgi
         from verify_service.serve import address, check_free, serve
-        from verify_service.telemetry import configure_logs
+        from verify_service.store.url import shown
+        from verify_service.telemetry import configure_logs, log
 
         configure_logs()
-        base = Foundation(settings.read())
-        judge_web(base, new_store=new_store)
+        found = settings.read()
+        base = Foundation(found)
+        revision = judge_web(base, new_store=new_store)
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)
-        serve(host, port, workers, wsgi, long_polls=base.config.fake)
+            where = {"address": address(host, port), "workers": workers, "store": shown(found.redis_url or "")}
+            log("web").info("started", version=__version__, revision=revision, **where)
+        load = partial(wsgi, access_log=access_log)
+        serve(host, port, workers, load, long_polls=base.config.fake, quiet=quiet)
 
 
 @commands.command()

@@ -76,11 +76,15 @@ class _Server(MPServer):
     and whose handler of signals takes a lock in the main thread, which may wait for it already."""
 
     _MOST_A_MINUTE = 20
+    drains: Callable[[], object] = staticmethod(lambda: None)
+    """Called once, when it begins to end."""
 
     def signal_handler_interrupt(self, *args: Any, **named: Any) -> None:
         """Leaves it to `stop`."""
 
     def stop(self, _number: signal.Signals) -> None:
+        if not self.interrupt_signal:
+            self.drains()
         self.interrupt_signal = True
         self.main_loop_interrupt.set()
 
@@ -168,7 +172,9 @@ def most_connections() -> int:
     return min(CONNECTIONS, files - _OTHER_FILES)
 
 
-def serve(host: str, port: int, workers: int, load: Callable[[], WSGIApplication], *, long_polls: bool) -> None:
+def serve(
+    host: str, port: int, workers: int, load: Callable[[], WSGIApplication], *, long_polls: bool, quiet: bool
+) -> None:
     """Serves what `load` makes in each worker, until SIGINT or SIGTERM. A worker that dies is started again at once."""
     threads = THREADS_WITH_LONG_POLLS if long_polls else THREADS
     server = _Server(
@@ -189,5 +195,8 @@ def serve(host: str, port: int, workers: int, load: Callable[[], WSGIApplication
         log_level=LogLevels.error,
         log_dictconfig=_LOGS,
     )
+    say = (lambda _words: None) if quiet else _log.info
+    server.drains = lambda: say("drains: what is under way is answered, nothing new is taken")
     with hearing_signals(server.stop, [signal.SIGINT, signal.SIGTERM], ENDS_WITHIN):
         server.serve(_work, load, wrap_loader=False)
+    say("stopped")

@@ -21,6 +21,12 @@ COMMON: dict[str, Any] = {
 }
 
 
+def shown(url: str) -> str:
+    """The URL for a log: without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def parse(url: str) -> tuple[str, Any, dict[str, Any], dict[str, str]]:
     """(kind, hosts or url, connection options, our own query options); kind is single, sentinel or cluster.
 

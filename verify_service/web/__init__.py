@@ -3,7 +3,7 @@
 from flask import Flask, request
 from werkzeug.exceptions import NotFound
 
-from verify_service.web import problems
+from verify_service.web import access, problems
 from verify_service.web.admin import admin
 from verify_service.web.blocks import blocks
 from verify_service.web.consents import consents
@@ -23,7 +23,7 @@ def _exact() -> None:
         raise NotFound
 
 
-def create_app(parts: Parts) -> Flask:
+def create_app(parts: Parts, *, access_log: bool = False) -> Flask:
     """The WSGI app. The fake provider's paths exist only where `parts.inbox` is given."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # A chunked body is cut there, and seen to be too long.
@@ -32,6 +32,8 @@ def create_app(parts: Parts) -> Flask:
     app.extensions[EXTENSION] = parts
     app.before_request(_exact)
     problems.install(app)
+    if access_log:
+        access.install(app)
     for blueprint in (native, operations, pages, admin, inquiry, blocks, consents, providers):
         app.register_blueprint(blueprint)
     if parts.inbox is not None:
