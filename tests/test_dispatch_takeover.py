@@ -1,5 +1,6 @@
 """Several dispatchers, dead ones, slow providers, a store that goes away: nothing is lost, nothing sent needlessly."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,11 +17,12 @@ from tests.conftest import a_start, make_bench
 from tests.dispatching import ACCEPTED, ONE, Post, Scripted
 from tests.live import PATIENCE_S, until
 from tests.vendor import Vendor
-from verify_service import codes
+from verify_service import __version__, codes
 from verify_service.dispatch import dispatcher
 from verify_service.model import Message, Receipt, TimelineEvent
 from verify_service.store.entries import Entry, Settlement
 from verify_service.store.outbox import Outbox
+from verify_service.store.url import shown
 
 pytestmark = pytest.mark.slow
 
@@ -257,7 +259,8 @@ def test_a_store_that_goes_away_and_comes_back_loses_nothing(post: Post) -> None
 
 
 def test_sigterm_drains_a_dispatcher(post: Post, vendor: Vendor) -> None:
-    """A dispatcher that is told to end finishes what it is sending, settles it and exits with 0."""
+    """A dispatcher that is told to end finishes what it is sending, settles it and exits with 0. Its log says when it
+    began, with its version and store, when it drains, and when it stops."""
     asked, answer = threading.Event(), threading.Event()
 
     def in_the_end() -> tuple[int, dict[str, str], bytes]:
@@ -278,7 +281,8 @@ def test_sigterm_drains_a_dispatcher(post: Post, vendor: Vendor) -> None:
         "VERIFY_CONFIG": str(config),
         "HOOK": f"whsec_{codes.new_key()}",
     }
-    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)
+    log = (post.folder / "dispatch.log").open("w+b")
+    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env, stderr=log)
     try:
         started = post.bench.service.start("default", a_start(TO))
         assert asked.wait(PATIENCE_S)
@@ -289,6 +293,14 @@ def test_sigterm_drains_a_dispatcher(post: Post, vendor: Vendor) -> None:
         assert process.wait(PATIENCE_S) == 0
         assert post.settled(started.id) == [("sent", "hook", None)]
         assert len(vendor.requests) == 1
+        log.seek(0)
+        said = {line["event"]: line for line in map(json.loads, log)}
+        first = said["dispatching"]
+        where = {"version": __version__, "store": shown(post.server.url), "providers": ["hook"]}
+        assert {name: first[name] for name in where} == where
+        assert "@" not in first["store"]
+        assert (said["draining"]["sends"], said["draining"]["waiting"], said["stopped"]["left"]) == (1, 0, 0)
     finally:
         process.kill()
         process.wait()
+        log.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
+from verify_service import __version__
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
@@ -22,6 +23,7 @@ from verify_service.dispatch.waiting import Waiting
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, Receipt
 from verify_service.store import Store
+from verify_service.store.url import shown
 from verify_service.telemetry import log
 
 READ_MOST = 64
@@ -58,6 +60,7 @@ class Dispatcher:
         name: str,
     ) -> None:
         """`name` tells this process from all others, now and before."""
+        self._store = shown(store.link.url)
         self._outbox = store.outbox
         self._outbox.clock = clock
         self._deliveries = store.deliveries
@@ -84,6 +87,8 @@ class Dispatcher:
         another dispatcher, which claims it within five seconds.
         """
         self._stop = stop
+        where = {"store": self._store, "partitions": self._outbox.partitions, "consumer": self._name}
+        _log.info("dispatching", version=__version__, **where, providers=sorted(self._config.providers))
         self._settler.start()
         self._journeys.lanes.start()
         takers = [
@@ -98,6 +103,7 @@ class Dispatcher:
             takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
         keeper = self._thread("keep", self._keep, self._drained, pause=BEAT_S)
         stop.wait()
+        _log.info("draining", sends=self._held.on_their_way, waiting=len(self._held.parking))
         deadline = time.monotonic() + DRAIN_S
         for thread in takers:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -111,6 +117,8 @@ class Dispatcher:
         keeper.join(BEAT_S)
         with suppress(StoreUnavailable):
             self._beat_pulse()
+            self._outbox.resign(self._name)
+        _log.info("stopped", left=self._held.on_their_way + len(self._held.parking))
 
     def report(self, provider: str) -> Callable[[Receipt], bool]:
         """What an adapter calls with a receipt that came after `send` had returned."""

@@ -29,6 +29,12 @@ class Held:
         with self._lock:
             return [position for (part, position), job in self._jobs.items() if job and part == partition]
 
+    @property
+    def on_their_way(self) -> int:
+        """How many jobs there are."""
+        with self._lock:
+            return sum(job is not None for job in self._jobs.values())
+
     def is_known(self, partition: int, position: str) -> bool:
         return (partition, position) in self._jobs
 

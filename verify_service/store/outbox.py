@@ -71,7 +71,7 @@ class Outbox:
             self._link.command(partition, ["XCLAIM", stream, GROUP, NOBODY, 0, *entries, "JUSTID"])
 
     def resign(self, consumer: str) -> None:
-        """Ends this consumer's leases before their time."""
+        """Ends this consumer's leases: what it still holds need not wait for that."""
         for part in range(self.partitions):
             self._link.command(part, ["DEL", f"{prefix(part)}dispatcher:{consumer}"])
 
