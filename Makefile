@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery bench-front soak soak-long fuzz lock clean
+.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery bench-rooms bench-front soak soak-long fuzz lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(VENV)/test.stamp ## starts and cycles per second, as ratios to a bare a
 
 bench-fraud: $(VENV)/test.stamp ## what the shipped policy stops and whom it turns away, on simulated attacks
 	@$(BIN)/python -m benchmarks.fraud
+
+bench-rooms: $(VENV)/test.stamp ## what thousands of messages for a dead provider cost the others; three minutes
+	@$(BIN)/python -m benchmarks.rooms 2> /dev/null
 
 bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
 	@$(BIN)/python -m benchmarks.delivery 2> /dev/null

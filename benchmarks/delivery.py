@@ -87,6 +87,8 @@ class Phase:
 class Hour:
     """Two carriers, two dispatchers on one store, and a load."""
 
+    dispatchers: tuple[str, ...] = ("first", "second")
+
     def __init__(self, place: Inside, toml: str) -> None:
         self.place = place
         self.carriers = {name: Carrier(name) for name in "ab"}
@@ -103,7 +105,7 @@ class Hour:
                 f'[providers.{name}]\nkind = "webhook"\nurl = "{url}"\nsecret = "env:X"\n' for name, url in urls.items()
             )
             file.write_text(tables + self._toml)
-            for name in ("first", "second"):
+            for name in self.dispatchers:
                 stack.enter_context(self._dispatching(config.load(file, None), name))
             yield
 
@@ -118,7 +120,7 @@ class Hour:
             at = time.monotonic()
             started[self.place.service.start("default", a_start(self.place.callers.next())).id] = at
         left = time.monotonic() + LEFT_S
-        while time.monotonic() < left and not (self._arrived(started.keys()) and not self.place.store.outbox.depth()):
+        while time.monotonic() < left and not self.is_over(started.keys()):
             time.sleep(0.05)
         phase = Phase(what, len(started), [])
         for verification_id, at in started.items():
@@ -127,7 +129,11 @@ class Hour:
             self._explain(phase, verification_id)
         return phase
 
-    def _arrived(self, ids: Any) -> bool:
+    def is_over(self, ids: Any) -> bool:
+        """Whether nothing more can come of these."""
+        return self.have_arrived(ids) and not self.place.store.outbox.depth()
+
+    def have_arrived(self, ids: Any) -> bool:
         first, second = (carrier.arrived for carrier in self.carriers.values())
         return all(each in first or each in second for each in ids)
 
