@@ -35,7 +35,7 @@ def app() -> Flask:
 
 
 def main() -> None:
-    """Serves with the options that the web role has in `verify_service.serve`, where no fake provider is configured."""
+    """Serves with Granian's own WSGI worker, and as many threads as the web role has."""
     Server(
         "benchmarks.bare:app",
         factory=True,

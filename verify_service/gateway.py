@@ -31,12 +31,13 @@ MOST_PIECES = 2048
 MOST_WAITING_BYTES = 64 * 1_048_576
 """What the bodies that are waited for may come to, by what their heads announce; the oldest go first."""
 AT_ONCE = frozenset({"/healthz", "/readyz"})
-"""These have threads of their own, so that they answer whatever the rest does."""
-SPARE_THREADS = 2
+"""Each of these has a thread of its own, so that it answers whatever the rest does, the other one included."""
+SPARE_THREADS = len(AT_ONCE)
 BEGAN = "verify.began"
 """The key of the WSGI environment under which stands when the head came, in seconds of the monotonic clock."""
 
 _TICK_S = 0.05
+_JUDGES = 2  # threads that let the app decide by the head, and answer 408: neither takes long
 _PIECE = 16_384  # what a body in chunks counts for until it has come to more
 _log = log("web")
 
@@ -125,11 +126,11 @@ class Gateway:
     def __init__(self, app: WSGIApplication, threads: int) -> None:
         self._app = app
         self._room = _Room(threads)
-        self._spare = _Room(SPARE_THREADS)
+        self._spare = {path: _Room(1) for path in AT_ONCE}
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._bodies: dict[_Body, None] = {}  # in the order of their heads
         self._lock = threading.Lock()
-        for _ in range(SPARE_THREADS):
+        for _ in range(_JUDGES):
             threading.Thread(target=self._judge, name="late bodies", daemon=True).start()
         threading.Thread(target=self._watch, name="bodies", daemon=True).start()
 
@@ -139,8 +140,7 @@ class Gateway:
         headers = exchange.scope.headers
         length = headers.get("content-length")
         if length in (None, "0") and "transfer-encoding" not in headers:
-            room = self._spare if exchange.scope.path in AT_ONCE else self._room
-            room.run(partial(self._answer, exchange, BytesIO(), began))
+            self._spare.get(exchange.scope.path, self._room).run(partial(self._answer, exchange, BytesIO(), began))
             return
         body = _Body(exchange, _PIECE if length is None else int(length), began)
         if body.announced > MOST_BYTES:  # Nobody takes it: it is not read.
