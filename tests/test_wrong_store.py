@@ -1,19 +1,14 @@
 """A role that meets another store than its own says so: one of another tag key, or one that has lost what it held."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from tests.live import BASE, PATIENCE_S, until
+from tests.roles import answers, role
 from verify_service import codes
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.store import Store
@@ -34,32 +29,9 @@ def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
         yield made
 
 
-@contextmanager
-def role(folder: Path, env: Mapping[str, str], *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A process of the service, and where its log goes."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    log = folder / f"log-{len(list(folder.glob('log-*')))}"
-    with log.open("wb") as out:
-        words = (sys.executable, "-m", "verify_service", *words)
-        process = subprocess.Popen(words, env=clean | dict(env), stdout=out, stderr=out)
-    try:
-        yield process, log
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE_S)
-
-
 def environment(server: EmbeddedValkey, tag_key: str) -> dict[str, str]:
     keys = {"VERIFY_KEYS": f"k1:{codes.new_key()}", "VERIFY_TAG_KEY": tag_key, "VERIFY_API_KEY": "0" * 32}
     return {"VERIFY_REDIS_URL": server.url, **keys}
-
-
-def ready(process: subprocess.Popen[bytes], port: int) -> bool:
-    assert process.poll() is None
-    try:
-        return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status in (200, 503)
-    except urllib3.exceptions.HTTPError:
-        return False
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
@@ -99,7 +71,7 @@ def test_a_web_role_that_finds_no_policy_warns_once(server: EmbeddedValkey, tmp_
             Store(server.url).link.command(0, ["FLUSHALL"])
         port = free_port()
         with role(tmp_path, env, "web", "--port", str(port), "--workers", "2", "--quiet") as (process, log):
-            until(lambda process=process, port=port: ready(process, port))  # type: ignore[misc]
+            until(lambda process=process, port=port: answers(process, port))  # type: ignore[misc]
         told.append(
             [(line["level"], line["policy"], line["revision"], "opt-outs" in line["hint"]) for line in lines(log)]
         )
@@ -114,7 +86,7 @@ def test_a_run_warns_of_an_empty_store_but_for_its_own_first(tmp_path: Path) -> 
         port = free_port()
         words = ("run", "--port", str(port), "--workers", "1")
         with role(tmp_path, {"VERIFY_STATE_DIR": str(state)}, *words) as (process, log):
-            until(lambda process=process, port=port: ready(process, port))  # type: ignore[misc]
+            until(lambda process=process, port=port: answers(process, port))  # type: ignore[misc]
             if not flush:
                 Store((state / "store-url").read_text()).link.command(0, ["FLUSHALL"])
         levels.append([line["level"] for line in lines(log)])

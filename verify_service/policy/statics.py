@@ -13,7 +13,7 @@ Word = Literal["pass", "refuse", "observe"]
 _HIDDEN_DIGITS = 3
 
 
-class StaticVerdict(NamedTuple):
+class StaticVerdict(msgspec.Struct, array_like=True, frozen=True):
     """One static rule on one start. `evidence` never holds a whole number: it goes into records."""
 
     name: str

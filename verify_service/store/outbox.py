@@ -190,7 +190,7 @@ class Outbox:
         if limit == b"unreadable":
             passed_over("event", "not what credits are read from", position=nonce.decode())
         elif not part and limit == b"receipt":
-            event, permanent, price, corrects = at.decode().split(" ")
+            event, permanent, price, corrects, *_ = at.decode().split(" ")
             came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
         elif not part:
             BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()

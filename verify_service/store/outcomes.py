@@ -56,6 +56,6 @@ def _checked(answer: list[Any]) -> Checked:
 
 
 def timeline_event(line: str, created_at: int) -> TimelineEvent:
-    after, event, provider, reason = line.split("\t")
+    after, event, provider, reason, *_ = line.split("\t")  # Behind them a later version may put more.
     name: TimelineName = event  # type: ignore[assignment]
     return TimelineEvent(at=created_at + int(after), event=name, provider=provider or None, reason=reason or None)

@@ -2,8 +2,9 @@
 -- detector.lua says what they are for.
 --
 -- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the place
--- was ever blocked; the block's fields; the open trials, {slot, sent, converted} each, oldest first; of a prefix, the tags
--- of the last numbers that were used.
+-- was ever blocked (1) and whether more follows that a later version put there (2); the block's fields; the open trials,
+-- {slot, sent, converted} each, oldest first; that more, with its length in two bytes before it, which is kept as it is; of
+-- a prefix, the tags of the last numbers that were used.
 
 local SLOT, SLOTS = 10000, 18
 -- Of those who will enter their code, the share that has, by slots of age, where half of them take 15 seconds.
@@ -35,8 +36,8 @@ local function chart_of(packed, now)
     return {0, 0, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
   end
   local chart = {struct.unpack(LAYOUT, packed)}
-  local slots, from = chart[OPEN], chart[FIELDS + 1]
-  if chart[BLOCKED] == 1 then
+  local slots, follows, from = chart[OPEN], chart[BLOCKED], chart[FIELDS + 1]
+  if follows % 2 == 1 then
     chart.block = {struct.unpack(BLOCK_LAYOUT, packed, from)}
     from = chart.block[BLOCK_FIELDS + 1]
   end
@@ -46,17 +47,21 @@ local function chart_of(packed, now)
     chart.open = {struct.unpack(OPEN_LAYOUT[slots], packed, from)}
     from = table.remove(chart.open)
   end
+  if follows >= 2 then
+    chart.more, from = struct.unpack('<Hc0', packed, from)
+  end
   if from <= #packed then chart.used = packed:sub(from) end
   return chart
 end
 
 local function save_chart(key, kind, chart)
-  local open, block = chart.open, chart.block
+  local open, block, more = chart.open, chart.block, chart.more
   local slots = #open / 3
-  chart[OPEN], chart[BLOCKED] = slots, block and 1 or 0
+  chart[OPEN], chart[BLOCKED] = slots, (block and 1 or 0) + (more and 2 or 0)
   local packed = struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
     .. (block and struct.pack(BLOCK_LAYOUT, unpack(block, 1, BLOCK_FIELDS)) or '')
-    .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '') .. (chart.used or '')
+    .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '')
+    .. (more and struct.pack('<Hc0', #more, more) or '') .. (chart.used or '')
   put(key, packed, LIFE[kind])
 end
 

@@ -1,7 +1,8 @@
 -- counts: what a limit's key holds, packed in one string, so that all that a start is judged by is read at once:
---   how many windows are counted, and whether a budget's past follows
+--   how many windows are counted, and what follows: 1, a budget's past; 2, more, which a later version put there
 --   of each counted window {seconds, bucket, hits in it, hits in the one before}; buckets are aligned
 --   a budget's past {usual, messages, day, over}, as limits.lua has it
+--   how long more is, in two bytes, and more, which is kept as it is
 --   the log, newest hit first: its time and the last 8 letters of its request's nonce, which tell 32 hits apart
 -- A window is known by its length, so that a policy may change what is judged by the same key.
 
@@ -13,7 +14,7 @@ for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
 -- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key; leaves them out where it is empty.
 local function open_counts(limit, found)
   if not found then return end
-  local windows, past = found:byte(1, 2)
+  local windows, follows = found:byte(1, 2)
   local from = 3
   if windows > 0 then
     local counters = {struct.unpack(COUNTED[windows], found, from)}
@@ -21,10 +22,13 @@ local function open_counts(limit, found)
     counters[4 * windows + 1] = nil
     limit.counters = counters
   end
-  if past == 1 then
+  if follows % 2 == 1 then
     local usual, messages, day, over
     usual, messages, day, over, from = struct.unpack(PAST, found, from)
     limit.past = {usual, messages, day, over}
+  end
+  if follows >= 2 then
+    limit.more, from = struct.unpack('<Hc0', found, from)
   end
   if from <= #found then limit.log = found:sub(from) end
 end
@@ -33,9 +37,10 @@ end
 local function save_counts(limit, life)
   local counters, past = limit.counters, limit.past
   local windows = counters and #counters / 4 or 0
-  local packed = string.char(windows, past and 1 or 0)
+  local packed = string.char(windows, (past and 1 or 0) + (limit.more and 2 or 0))
     .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
-    .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.log or '')
+    .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.more and struct.pack('<Hc0', #limit.more, limit.more) or '')
+    .. (limit.log or '')
   put(limit.key, packed, life)
 end
 

@@ -54,7 +54,7 @@ end
 -- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each where
 -- nothing. Values of old name no entry, and hold no more than the word where it is delivered.
 local function fate_of(key, entry)
-  local said, at, priced, of = (get(key) or ''):match('^(%a*) ?(%d*) ?(1?) ?(%S*)$')
+  local said, at, priced, of = (get(key) or ''):match('^(%a*) ?(%d*) ?(1?) ?(%S*)')
   if not said or (of ~= '' and of ~= entry) then return '', '', '' end
   return said, at, priced
 end
@@ -104,7 +104,7 @@ end
 local function mark_unreachable(now, key)
   local found, times = get(key), 1
   if unreachable_for(found, now) > 0 then return end
-  if found then times = tonumber(found:match(' (%d+)$')) + 1 end
+  if found then times = tonumber(found:match('^%d+ (%d+)')) + 1 end
   put(key, digits(now + (times > 1 and DAY_MS or HOUR_MS)) .. ' ' .. digits(times), 2 * DAY_MS)
 end
 

@@ -71,10 +71,13 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
+-- What `credit_of` makes; a later version may put more behind it.
+local CREDIT = '([^,;]+),([^,;]+),([^,;]+),([^,;]+)[^;]*;'
+
 -- Applies what an approval credits in this partition, or what a wrong code does; returns the credits of others.
 local function credit_here(base, credits, now, wrong)
   local here, others = base:match('{(%d+)}'), ''
-  for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+  for part, limit, nonce, at in credits:gmatch(CREDIT) do
     local watch = limit:sub(1, 6) == 'watch:'
     if wrong and not watch then
       -- A wrong code gives no limit its hit back.
@@ -94,7 +97,7 @@ end
 -- Applies what a resend, or a message that did not arrive, takes back in this partition; adds to `others` what it takes
 -- back elsewhere.
 local function take_back(base, credits, others)
-  for part, limit, nonce, at in credits:gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+  for part, limit, nonce, at in credits:gmatch(CREDIT) do
     if part == base:match('{(%d+)}') then
       watch_undo(base .. 'limit:' .. limit, nonce, tonumber(at))
     else
@@ -119,7 +122,7 @@ local function credits(KEYS, ARGV)
   local answer = {#entries == tonumber(ARGV[1]) and 1 or 0}
   local function credit(fields)
     if fields[4] == 'approved' or fields[4] == 'wrong' then
-      for part, limit, nonce, at in (fields[10] or ''):gmatch('([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
+      for part, limit, nonce, at in (fields[10] or ''):gmatch(CREDIT) do
         local watch = limit:sub(1, 6) == 'watch:'
         answer[#answer + 1] = {part, limit, fields[4] == 'wrong' and 'wrong' or watch and fields[2] or nonce, at}
       end
