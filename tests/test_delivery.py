@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.delivery import PER_SECOND, Mode, bad_hour, short_code
 from benchmarks.load import percentile
+from benchmarks.rooms import beside
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +29,15 @@ def test_every_code_arrives_while_a_provider_does_badly(tmp_path: Path) -> None:
         assert len(phase.took) == phase.messages == 60, phase
         assert percentile(phase.took, 0.99) < percentile(well.took, 0.99) + WITHIN_S, phase
         assert (set(phase.reasons), phase.unexplained) == ({reason}, 0), phase
+
+
+@pytest.mark.parametrize("mode", ["hangs", "errs"])
+def test_a_dead_providers_queue_costs_the_others_nothing(tmp_path: Path, mode: Mode) -> None:
+    """Beside 3,000 messages for a provider that hangs or errs at once, another's arrive as soon as they do alone."""
+    found = beside(tmp_path, 3_000, mode, 3)
+    assert len(found.phase.took) == found.phase.messages == 60
+    assert percentile(found.phase.took, 0.5) < 0.5
+    assert (found.phase.reasons, found.phase.unexplained) == ({}, 0)
 
 
 def test_a_short_code_that_gets_twice_its_rate(tmp_path: Path) -> None:

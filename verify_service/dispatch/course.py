@@ -95,7 +95,7 @@ class Course(ABC):
             if way:
                 self._pass_over(job, way)
                 job.open += 1
-                self._submit(Try(job, way))
+                self._submit(Try(job, way, probes=self._outages.spares(way)))
             elif not job.open:
                 self._put_aside(job, job.left)
             return way is not None
@@ -167,6 +167,16 @@ class Course(ABC):
             attempt.stuck = bool(job.left) and not self._go_on(job)
             if attempt.stuck:
                 self.lanes.later(AGAIN_S, partial(self._overtake, attempt))
+
+    def _step_back(self, attempt: Try) -> None:
+        """Puts aside what had entered before its provider was known to fail whatever it is asked."""
+        job = attempt.job
+        with job.lock:
+            attempt.over = True
+            job.open -= 1
+            job.left.insert(0, attempt.way)
+            if not job.done and not job.open:
+                self._put_aside(job, job.left)
 
     def _give_up(self, job: Job, reason: str) -> None:
         """Ends it for a reason that no provider has given."""

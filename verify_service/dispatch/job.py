@@ -64,7 +64,7 @@ class Try:
     """One way that is being tried; times in monotonic seconds. It stands in its lane `since`, and `began` when the
     provider was asked; `turn` is when its sender may send it, and `waits` that it waits for that. It is `overtaken`
     once it should have been answered, and the provider is `blamed` for that where it had been asked; `stuck` is one
-    beside which no other way has room."""
+    beside which no other way has room. `probes`: it is to show whether a provider that is spared is back."""
 
     job: Job
     way: Way
@@ -72,6 +72,7 @@ class Try:
     overtaken: bool = False
     blamed: bool = False
     stuck: bool = False
+    probes: bool = False
     waits: bool = False
     turn: float | None = None
     since: float = 0.0

@@ -55,6 +55,9 @@ class Journeys(Course):
         try:
             if attempt.is_left():
                 return
+            if self._outages.spares(attempt.way) and not attempt.probes:
+                self._step_back(attempt)
+                return
             now = self._clock.now()
             if not self._is_due(job, now) or not (message := self._message(attempt, now)):
                 attempt.is_left()

@@ -55,6 +55,11 @@ class Outages:
             about = {"failures": outage.failures, "seconds": seconds}
             _log.info("provider is back", provider=way.provider, channel=way.channel, **about)
 
+    def spares(self, way: Way) -> bool:
+        """Whether the provider fails whatever it is asked."""
+        outage = self._down.get(way.health)
+        return outage is not None and outage.failures >= SPARED
+
     def may_be_asked(self, way: Way) -> bool:
         """Whether another message may try it now; one that fails all is tried by one now and then."""
         if not self._down:
