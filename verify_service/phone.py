@@ -168,6 +168,10 @@ def prefix_of(e164: str) -> str:
         parsed = phonenumbers.parse(identity(e164), None)
     except phonenumbers.NumberParseException:
         return e164[:6]
+    return _prefix(parsed)
+
+
+def _prefix(parsed: phonenumbers.PhoneNumber) -> str:
     return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}"
 
 
@@ -215,6 +219,6 @@ def _parse(to: str, region: str | None, drama: bool = False) -> Number:
     return Number(
         e164=e164,
         country="ZZ" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country,
-        prefix=prefix_of(e164),
+        prefix=_prefix(parsed) if identity(e164) == e164 else prefix_of(e164),
         line_type=_LINE_TYPES[line_type],
     )
