@@ -171,9 +171,11 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
     checked = run("policy", "check", str(file))
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.splitlines() == [
-        f"{file}: 5 limits, 3 rules",
+        f"{file}: 7 limits, 3 rules",
         "  number: starts of number: 5/10 minutes; 10/day (enforce)",
         "  number-wrong-codes: wrong-codes of number: 10/hour; 20/day (enforce)",
+        "  mailbox: starts of mailbox: 5/10 minutes; 10/day (enforce)",
+        "  mail-domain: starts of mail_domain: 100/hour; 500/day, net of approved (enforce)",
         "  ip: starts of ip: 100/hour; 500/day, net of approved (enforce)",
         "  network: starts of network: 200/hour; 1000/day, net of approved (enforce)",
         "  ip-wrong-codes: wrong-codes of ip: 60/hour; 200/day (enforce)",

@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 # Lowest first. A room may import from itself and from what stands before it.
 ROOMS = [
     ["model", "errors"],
-    ["adapters", "addresses", "codes", "duration", "hints", "messages", "phone", "recipient", "signing", "typed"],
+    [
+        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "phone", "recipient"),
+        *("signing", "typed"),
+    ],
     ["routing"],
     ["settings", "config"],
     ["simulate"],

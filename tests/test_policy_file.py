@@ -22,6 +22,8 @@ def test_the_shipped_policy_is_the_promised_one() -> None:
     assert [(limit.name, limit.of, limit.counts, limit.windows, limit.net_of_approved) for limit in policy.limit] == [
         ("number", ("number",), "starts", ((5, 10 * minute), (10, day)), False),
         ("number-wrong-codes", ("number",), "wrong-codes", ((10, hour), (20, day)), False),
+        ("mailbox", ("mailbox",), "starts", ((5, 10 * minute), (10, day)), False),
+        ("mail-domain", ("mail_domain",), "starts", ((100, hour), (500, day)), True),
         ("ip", ("ip",), "starts", ((100, hour), (500, day)), True),
         ("network", ("network",), "starts", ((200, hour), (1000, day)), True),
         ("ip-wrong-codes", ("ip",), "wrong-codes", ((60, hour), (200, day)), False),

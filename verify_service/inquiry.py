@@ -55,5 +55,6 @@ class Inquiry:
     def unlock(self, e164: str, by: str, reason: str) -> int:
         """Forgets what limits have counted of a number; answers how many counts. In force at once, attributed in the
         events. Raises InvalidNumber."""
-        tag = self._tagger.number(recipient.parse(e164, None).e164)
-        return self._decisions.unlock(self._clock.now(), tag, by, reason)
+        number = recipient.parse(e164, None)
+        mailbox = [(hit.owner, hit.key) for hit in self._rules().limits.of_mailbox(number)]
+        return self._decisions.unlock(self._clock.now(), self._tagger.number(number.e164), by, reason, mailbox)

@@ -5,7 +5,7 @@ from functools import lru_cache
 import email_validator
 from email_validator import EmailNotValidError, validate_email
 
-from verify_service import phone
+from verify_service import mailbox, phone
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.model import Number
 
@@ -24,8 +24,8 @@ def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
     An email address is the mailbox and its domain, the latter in lower case and in ASCII (IDNA 2008); no name, quotes,
     comments or IP address, no domain that is set apart for no mail at all (`.invalid`, `.localhost`, `.onion`), and no
     beginning of an encoded word (RFC 2047), which would be read as other addresses. The mailbox must be ASCII and stays
-    as it was written, though upper and lower case make no difference to whose it is (`codes.Tagger.number`). Raises
-    InvalidNumber, or InvalidRequest for a bad region.
+    as it was written, and gets the message so, whatever else it is known by (`identity`). Raises InvalidNumber, or
+    InvalidRequest for a bad region.
     """
     if "@" not in to:
         return phone.parse(to, region, drama=drama)
@@ -45,12 +45,14 @@ def channel(number: Number, asked: str | None) -> str:
 
 def identity(to: str) -> str:
     """What whoever has the number or email address is known by, however it was written."""
-    return to.lower() if "@" in to else phone.identity(to)
+    return mailbox.identity(to) if "@" in to else phone.identity(to)
 
 
 def formerly(to: str) -> tuple[str, ...]:
     """What they were known by to earlier versions, beside it: an opt-out under such a name is in force still."""
-    return () if "@" in to else phone.formerly(to)
+    if "@" not in to:
+        return phone.formerly(to)
+    return (to.lower(),) if identity(to) != to.lower() else ()
 
 
 @lru_cache(maxsize=4096)

@@ -111,6 +111,8 @@ def _facts(event: Event, number: Number | None) -> dict[str, str | None]:
     facts = facts_of(event.tenant, None if event.pseudonymous else event.ip, number, event.device, event.purpose)
     if event.pseudonymous:
         facts |= {"ip": event.ip, "network": event.network, "near": event.near}
+        # Of a mailbox an export knows the number's pseudonym; addresses with a + are one there only where it is known.
+        facts["mailbox"] = event.number if number and number.is_email else None
     return facts
 
 

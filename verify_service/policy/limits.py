@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from verify_service import addresses
+from verify_service import addresses, mailbox
 from verify_service.codes import Tagger
 from verify_service.model import Number
 from verify_service.policy.budgets import Budget, micro
 from verify_service.policy.file import Counts, LimitConfig, Policy
 
 # Given the number, these say nothing more, so they do not take part in its key.
-_FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type"})
+_FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
 
 
 Spec = tuple[str, bool, bool, tuple[tuple[int, int], ...]]
@@ -73,6 +73,12 @@ class Limits:
             cost = micro(self._price(country))
             hits += [budget.hit(self._tagger, facts, country, cost) for budget in self._budgets if cost]
         return hits
+
+    def of_mailbox(self, number: Number) -> list[Hit]:
+        """What counts the starts of an email address by its mailbox alone, and so is the owner's as `number` is."""
+        facts: dict[str, str | None] = {"mailbox": mailbox.counted(number.e164) if number.is_email else None}
+        mine = [limit for limit in self._limits if limit.dimensions == ("mailbox",)]
+        return [hit for limit in mine if (hit := limit.hit(self._tagger, "", facts, peek=False))]
 
     def of_check(self, facts: Mapping[str, str | None]) -> list[Hit]:
         """The limits on wrong codes by other keys than the number; they never refuse the first code of a
@@ -174,10 +180,13 @@ def facts_of(
     `ip` and `network` are what `addresses.counted` makes of the address.
     """
     counted, network = addresses.counted(ip) if ip is not None else (None, None)
+    email = number.e164 if number and number.is_email else None
     return {
         "tenant": tenant,
         "purpose": purpose,
         "device": device,
+        "mailbox": mailbox.counted(email) if email else None,
+        "mail_domain": mailbox.shared_domain(email) if email else None,
         "ip": counted,
         "network": network,
         "prefix": (number.prefix or None) if number else None,

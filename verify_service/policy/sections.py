@@ -19,7 +19,19 @@ from verify_service.policy.bounds import (
 from verify_service.policy.budgets import Budget
 from verify_service.policy.rules import Pumping
 
-Dimension = Literal["number", "ip", "network", "device", "prefix", "country", "line_type", "tenant", "purpose"]
+Dimension = Literal[
+    "number",
+    "mailbox",
+    "mail_domain",
+    "ip",
+    "network",
+    "device",
+    "prefix",
+    "country",
+    "line_type",
+    "tenant",
+    "purpose",
+]
 Counts = Literal["starts", "wrong-codes"]
 Rule = Pumping | Budget
 DEFAULT_PRICE = 0.05

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from verify_service import addresses, phone
+from verify_service import addresses, phone, recipient
 from verify_service.model import Number
 from verify_service.policy.sections import Entries, Policy
 
@@ -101,7 +101,7 @@ class _List:
     """An allow- or block-list, ready to be asked."""
 
     def __init__(self, entries: Entries) -> None:
-        self._numbers = frozenset(map(phone.identity, entries.numbers))
+        self._numbers = frozenset(map(_known_by, entries.numbers))
         self._prefixes = tuple(sorted(entries.prefixes))
         # By length, so that a look-up costs as many steps as there are lengths, however long the list.
         self._networks: dict[tuple[int, int], dict[int, str]] = {}
@@ -117,7 +117,7 @@ class _List:
     def match(self, e164: str, ip: str | None) -> str | None:
         """Which entry names the start: what of it may stand in a record."""
         if self._numbers and "@" in e164:
-            entry = self._email(e164.lower())
+            entry = self._email(e164)
         else:
             entry = "the number" if phone.identity(e164) in self._numbers else None
         if entry:
@@ -133,13 +133,20 @@ class _List:
 
     def _email(self, address: str) -> str | None:
         domain = address[address.rindex("@") :]
-        return domain if domain in self._numbers else "the email address" if address in self._numbers else None
+        if domain in self._numbers:
+            return domain
+        return "the email address" if recipient.identity(address) in self._numbers else None
 
     def _network(self, address: addresses.Address) -> str | None:
         for (version, shift), starts in self._networks.items():
             if version == address.version and (found := starts.get(int(address) >> shift)):
                 return found if shift else "the address"
         return None
+
+
+def _known_by(entry: str) -> str:
+    """A domain alone stands for all of its addresses, as it is written."""
+    return entry if entry.startswith("@") else recipient.identity(entry)
 
 
 def sentence(name: str, verdict: Word, evidence: dict[str, str]) -> str:

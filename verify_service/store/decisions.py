@@ -118,12 +118,13 @@ class Decisions:
         kind, wait = self._link.call(Call(home, "explain_pending", keys, [now]))
         return kind.decode(), wait
 
-    def unlock(self, now: int, number: str, by: str, reason: str) -> int:
+    def unlock(self, now: int, number: str, by: str, reason: str, others: Sequence[tuple[str, str]] = ()) -> int:
         """Forgets what limits have counted of a number, wrong codes included, and what carriers said of it; and says so
         in the events.
 
-        Answers how many counts there were. Looks through the keys of the number's partition, since a limit may count
-        the number together with what is not known here. Raises StoreUnavailable.
+        Answers how many counts there were; `others` are owners and keys of further ones. Looks through the keys of the
+        number's partition, since a limit may count the number together with what is not known here. Raises
+        StoreUnavailable.
         """
         home = partitions.of_tag(number, self._link.partitions)
         base = prefix(home)
@@ -141,6 +142,9 @@ class Decisions:
         forgotten = self._link.call(
             Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], [now, self._keep_events, number, *fields])
         )
+        for owner, key in others:
+            part = partitions.of_tag(owner, self._link.partitions)
+            forgotten += self._link.command(part, ["DEL", prefix(part) + key])
         return int(forgotten)
 
 
