@@ -8,6 +8,7 @@ end
 
 -- The tag of the address in a start's facts, or nil: `FACTS` in store/shapes.py.
 local function address_of(facts)
+  if facts[1] ~= 'facts' then return nil end  -- A rehearsal has none.
   local address = cmsgpack.unpack(facts[2])[10]
   return address ~= '' and address or nil
 end
