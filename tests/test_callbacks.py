@@ -19,6 +19,7 @@ from tests.test_policy_live import clean
 from tests.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
+from verify_service.dispatch.hearing import straying
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Callback, InboundText, Receipt
@@ -119,6 +120,20 @@ def test_a_price_that_no_message_has_is_a_bad_request(store: Store, price: float
     assert called(store, WebhookCallbacks(SECRET), body, headers)[0] == 400
 
 
+@pytest.mark.parametrize("unread", [None, {"id": "7"}, STOP | {"body": None}])
+def test_an_entry_that_cannot_be_read_takes_no_other_with_it(store: Store, unread: object) -> None:
+    """The STOP beside it is recorded and the next start refused; what is not read is counted, all of it at once."""
+    name = secrets.token_hex(4)
+    callbacks = WebhookCallbacks(SECRET, straying(store.deliveries.strays, ManualClock(), name))
+    body, headers = signed([unread, STOP, unread])
+    status, _, client = called(store, callbacks, body, headers, "/providers/hook/inbound")
+    assert status == 200
+    assert client.refused("POST", "/start", {"to": TO})["type"] == "/problems/opted-out"
+    body, headers = signed([unread, {"id": "m1", "status": "vanished"}, {"id": "m1", "status": "delivered"}])
+    assert called(store, callbacks, body, headers)[0] == 200
+    assert store.deliveries.strays.today(ManualClock().now())[name] == {"entry": 4}
+
+
 def test_an_empty_list_is_nothing_new(store: Store) -> None:
     """A vendor that has nothing to tell may say so."""
     body, headers = signed([])
@@ -201,12 +216,14 @@ def vendor_told(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_receipt_and_a_stop_reach_a_live_service(vendor_told: Any) -> None:
-    """The timeline says delivered; STOP refuses the next start and is answered once, START admits it again."""
+    """The timeline says delivered, and the metric what was not read. STOP refuses the next start and is answered once,
+    START admits it again."""
     live, vendor = vendor_told
     started = live.default.start(TO)
     until(lambda: [e["event"] for e in live.default.status(started["id"])["timeline"]][-1:] == ["sent"])
-    _tell(live.url, "receipts", [{"id": "m-1", "status": "delivered"}])
+    _tell(live.url, "receipts", [None, {"id": "m-1", "status": "delivered"}])
     until(lambda: [e["event"] for e in live.default.status(started["id"])["timeline"]][-1:] == ["delivered"])
+    assert 'verify_strays_total{provider="hook",why="entry"} 1.0' in live.default.request("GET", "/metrics")[2]
     for _ in range(2):
         _tell(live.url, "inbound", [STOP])
     assert live.default.refused("POST", "/start", {"to": TO, "purpose": "pay"})["type"] == "/problems/opted-out"

@@ -175,20 +175,24 @@ def test_what_nobody_could_use_is_counted_and_shown(post: Post) -> None:
     deliveries, now = post.bench.store.deliveries, post.bench.clock.now()
     deliveries.all_received(now, "a", [Receipt(provider_id=f"x{n}", status="delivered") for n in range(3)])
     stray = straying(deliveries.strays, post.bench.clock, "a")
-    for why, words in (("word", "VANISHED"), ("word", "LOST"), ("nameless", "DELIVRD"), ("text", "data_coding 32")):
-        stray(why, words)
+    stray("word", "VANISHED")
+    stray("word", "LOST")
+    stray("nameless", "DELIVRD")
+    stray("text", "data_coding 32")
+    stray("entry", "in no form that is known", 7)
     file = post.folder / "verify.toml"
     file.write_text(SENDERS)
     env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
     run = [sys.executable, "-m", "verify_service", "providers"]
     text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert (
-        "    today by all channels, told and not used: 1 receipts that name no message, 1 texts that could not be "
-        "read, 3 receipts whose id matched no message, 2 receipts with a word that is not known\n"
+        "    today by all channels, told and not used: 7 entries of lists that could not be read, 1 receipts that "
+        "name no message, 1 texts that could not be read, "
+        "3 receipts whose id matched no message, 2 receipts with a word that is not known\n"
     ) in text
     shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
     assert [each["strays"] for each in json.loads(shown)] == [
-        {"nameless": 1, "text": 1, "unmatched": 3, "word": 2},
+        {"entry": 7, "nameless": 1, "text": 1, "unmatched": 3, "word": 2},
         {},
     ]
     assert deliveries.strays.today(now + 86_400_000) == {}

@@ -11,8 +11,8 @@ from tests.conftest import Bench, ManualClock, a_start, make_bench, wrong
 from tests.contract import LocalClient
 from verify_service import codes, config, phone, recipient
 from verify_service.consents import Consents
-from verify_service.errors import Blocked, OptedOut, RateLimited
-from verify_service.inbox import Inbox, InboxMessage
+from verify_service.errors import Blocked, IdempotencyMismatch, OptedOut, RateLimited
+from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import InboundText
 from verify_service.people import People
 from verify_service.policy.file import default_text
@@ -155,6 +155,28 @@ def test_the_inbox_is_of_the_phone(bench: Bench, one: str, other: str) -> None:
     sent = InboxMessage("", one, "Verify", "text", "123456", "sms", "GSM-7", 1, "ve_" + "0" * 32, 0)
     inbox.put(TENANT, sent, 1, consulted=True)
     assert [each.to for each in inbox.messages(TENANT, other, None, 0)] == [one]
+
+
+@TWO_WAYS
+def test_the_fake_provider_behaves_to_the_phone(bench: Bench, one: str, other: str) -> None:
+    """A rule for one spelling, or for what it begins with, acts on a message to the other, and on no other phone."""
+    inbox = Inbox(bench.store, bench.keys, bench.tagger)
+    for to in (one, f"{one[:-4]}*", one[:3] + "*"):
+        rule = Rule(to=to, do="reject")
+        assert inbox.rule_for((rule,), "fake", other) == rule
+        assert inbox.rule_for((rule,), "fake", "+14155550123") is None
+    assert inbox.rule_for((Rule(to=one, do="reject"),), "fake", other[:-1] + "0") is None
+
+
+@TWO_WAYS
+def test_a_start_is_retried_in_either_spelling(bench: Bench, one: str, other: str) -> None:
+    """One `Idempotency-Key` and the same phone: what the first start was answered, and no second message."""
+    first = bench.service.start(TENANT, a_start(one), "key")
+    assert bench.service.start(TENANT, a_start(other), "key").id == first.id
+    with pytest.raises(IdempotencyMismatch):
+        bench.service.start(TENANT, a_start("+14155550123"), "key")
+    free = phone.parse("+548001234567", None)  # With a 9 it is no number.
+    assert recipient.known(free) == free
 
 
 @pytest.mark.parametrize(

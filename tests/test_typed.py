@@ -18,8 +18,8 @@ from verify_service.store import Store
 
 NUMBERS = ["+14155550123", "+442079460018", "+4915112345678", "+393471234567", "+390669812345", "+2250707070707"]
 ZEROS = [chr(code) for code in range(0x110000) if unicodedata.decimal(chr(code), None) == 0]
-INVISIBLE = ["", *"\u200b\u200e\u200f\u202a\u202c\u2060\u2066\u2069\ufeff\u00ad"]
-SPACES = [chr(code) for code in range(0x3001) if unicodedata.category(chr(code)) == "Zs"]
+INVISIBLE = ["", *"\u200b\u200e\u200f\u202a\u202c\u2060\u2066\u2069\ufeff\u00ad\ufe00\ufe0f\U000e0100"]
+SPACES = ["\x85", *(chr(code) for code in range(0x3001) if unicodedata.category(chr(code)) == "Zs")]
 DASHES = ["-", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\u30fc", "\uff0d"]
 BETWEEN = [
     "",
@@ -89,7 +89,7 @@ def test_a_number_is_read_as_it_is_written(written: str, region: str | None, e16
 @given(
     st.sampled_from(NUMBERS),
     st.integers(0, 20),
-    st.sampled_from(f"{string.ascii_letters}*#,;:~\x00\x07\x1b\x7f\x85①²½x"),
+    st.sampled_from(f"{string.ascii_letters}*#,;:~\x00\x07\x1b\x7f\x80\x84\x86①²½x"),
 )
 def test_a_number_with_anything_else_in_it_is_refused(number: str, place: int, foreign: str) -> None:
     """Letters are not dialled, an extension is not cut off, and a control character is no space."""
@@ -134,6 +134,8 @@ def code_of(client: LocalClient, store: Store, started: dict[str, Any]) -> str:
         " {0}\t{1}\r\n",
         "{0}\u2011\u202f{1}",
         "\u2066{0}\u3000{1}\u2069",
+        "{0}\x85{1}\x85",
+        "{0}\ufe0f{1}\ufe0f",
     ],
 )
 @pytest.mark.parametrize("zero", ["0", "\u0660", "\u06f0", "\u0966", "\uff10"])
@@ -149,7 +151,7 @@ def test_a_code_is_right_however_it_is_written(client: LocalClient, store: Store
 
 
 @pytest.mark.parametrize(
-    "code", ["12345a", "", "123", "1234 5678 901", "12.3456", "1\x002345", "1" * 65, 123456, None, ["1234"]]
+    "code", ["12345a", "", "123", "1234 5678 901", "12.3456", "1\x002345", "1\x842", "1" * 65, 123456, None, ["1234"]]
 )
 def test_what_is_no_code_spends_nothing(client: LocalClient, store: Store, code: Any) -> None:
     """400 that names the field, as often as one likes; the right code is still right, and all tries are left."""

@@ -25,8 +25,15 @@ Entry = TypeVar("Entry")
 Secret = Annotated[str, Meta(pattern=r"^(env|file):.", description="write env:NAME or file:PATH, never in clear")]
 
 # What a vendor told and nobody could use: a receipt whose word for what became of the message is not known, which names
-# no message, or whose id matches none; a text in no alphabet that can be read.
-Stray = Literal["word", "nameless", "unmatched", "text"]
+# no message, or whose id matches none; a text in no alphabet that can be read; an entry of a list in no form
+# that is known.
+Stray = Literal["word", "nameless", "unmatched", "text", "entry"]
+
+
+class Straying(Protocol):
+    """What an adapter calls with what it could not use, so many `times`, in words for the log that quote no person."""
+
+    def __call__(self, why: Stray, words: str, times: int = 1, /) -> None: ...
 
 
 class Provider(Protocol):
@@ -63,8 +70,8 @@ class Surroundings:
     `<callbacks>/receipts` and `<callbacks>/inbound`; None where verify.toml has no `public_url`. A vendor that tells
     over a connection of its own is heard by `report` (a receipt with its `provider_id`) and `heard` (a text). Both
     answer once it is written down, and False where it cannot be: then the vendor is to tell it again. They may take
-    seconds, and never raise. `stray` counts what the vendor told and nobody could use, with a few words for the log
-    that quote no person. `inbox` is the fake provider's, for it alone.
+    seconds, and never raise. `stray` counts what the vendor told and nobody could use, by either way. `inbox` is the
+    fake provider's, for it alone.
     """
 
     name: str
@@ -73,7 +80,7 @@ class Surroundings:
     callbacks: str | None = None
     report: Callable[[Receipt], bool] = lambda _receipt: True
     heard: Callable[[InboundText], bool] = lambda _text: True
-    stray: Callable[[Stray, str], None] = lambda _why, _words: None
+    stray: Straying = lambda _why, _words, _times=1: None
     inbox: Any = None
 
 

@@ -203,7 +203,8 @@ def callbacks(base: Foundation) -> dict[str, Callbacks]:
     for name, (_, adapter, table) in base.config.providers.items():
         if adapter.callbacks:
             where = base.config.callbacks(name)
-            around = Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=where)
+            stray = straying(base.store.deliveries.strays, base.clock, name)
+            around = Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=where, stray=stray)
             try:
                 made[name] = adapter.callbacks(table, around)
             except ConfigError as error:

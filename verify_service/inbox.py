@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from verify_service import phone
 from verify_service.codes import KeyRing, Tagger
 from verify_service.model import Frozen
 from verify_service.store import Store
@@ -100,9 +101,10 @@ class Inbox:
         self._store.inbox.set_behaviour(sealed, [rule.times for rule in rules])
 
     def rule_for(self, rules: tuple[Rule, ...], provider: str, to: str) -> Rule | None:
-        """The first rule that fits and has a use left, which this takes."""
+        """The first rule that fits, in any spelling of the phone, and has a use left, which this takes."""
         for index, rule in enumerate(rules):
-            fits = rule.provider in (None, provider) and fnmatch.fnmatchcase(to.lower(), rule.to.lower())
+            names = any(fnmatch.fnmatchcase(each.lower(), rule.to.lower()) for each in phone.spellings(to))
+            fits = names and rule.provider in (None, provider)
             if fits and (rule.times is None or self._store.inbox.take(index)):
                 return rule
         return None

@@ -1,5 +1,6 @@
 """Whom a code is for, as a caller writes it: a phone number, or an email address, where there is an @ in it."""
 
+from contextlib import suppress
 from functools import lru_cache
 
 import email_validator
@@ -46,6 +47,14 @@ def channel(number: Number, asked: str | None) -> str:
 def identity(to: str) -> str:
     """What whoever has the number or email address is known by, however it was written."""
     return mailbox.identity(to) if "@" in to else phone.identity(to)
+
+
+def known(number: Number) -> Number:
+    """The phone's number in the spelling that it is known by; an email address stays as it was written."""
+    same = phone.identity(number.e164)
+    with suppress(InvalidNumber):  # A plan may have the one spelling and not the other.
+        return number if same == number.e164 else phone.parse(same, None)
+    return number
 
 
 def formerly(to: str) -> tuple[str, ...]:

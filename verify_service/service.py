@@ -117,7 +117,8 @@ class Service:
             context=context,
             former=self._tagger.former(number.e164),
         )
-        idempotency = self._idempotency(tenant, "start", idempotency_key, ask)
+        known = msgspec.structs.replace(ask, number=recipient.known(number))
+        idempotency = self._idempotency(tenant, "start", idempotency_key, known)
         outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
             raise _refusal(book, outcome)

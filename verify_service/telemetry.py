@@ -49,7 +49,8 @@ RECEIPTS = Counter(
 STRAYS = Counter(
     "verify_strays",
     "What a vendor told and nobody could use: word (a receipt's is not known), nameless (it names no message), "
-    "unmatched (its id matches none, or not yet), text (in no alphabet that can be read).",
+    "unmatched (its id matches none, or not yet), text (in no alphabet that can be read), "
+    "entry (of a list, in no form that is known).",
     ["provider", "why"],
 )
 SHIFTS = Counter("verify_shifts", "Shifts of a provider's weight, down or up.", ["provider", "channel", "way"])

@@ -1,7 +1,9 @@
 """What is Infobip's alone: reports in batches, and a secret of ours in place of a signature."""
 
 import base64
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.adapters.contract import OUTCOMES, PUBLIC_URL
 from tests.adapters.infobip_peer import InfobipPeer
 from verify_service.errors import ConfigError, Forged
 from verify_service.model import Callback, InboundText, Receipt
+from verify_service.providers.infobip import InfobipCallbacks
 
 
 @pytest.fixture
@@ -22,6 +25,27 @@ def test_a_batch_of_reports_is_as_many_receipts(peer: InfobipPeer) -> None:
     reports = [peer.report(f"m{count}", outcome) for count in range(100) for outcome in OUTCOMES]
     told = peer.callbacks().receipts(peer.call("receipts", reports))
     assert list(told) == [peer.told(f"m{count}", outcome) for count in range(100) for outcome in OUTCOMES]
+
+
+@pytest.mark.parametrize("unread", [{"messageId": "7"}, {"text": None}, None, "STOP", [], 7])
+def test_an_entry_that_cannot_be_read_takes_no_other_with_it(peer: InfobipPeer, unread: object) -> None:
+    """A STOP beside it is heard, and a report taken; what is not read is counted, and nothing of it told."""
+    strays: list[tuple[str, str, int]] = []
+    counting = replace(peer.surroundings(), stray=lambda why, words, times=1: strays.append((why, words, times)))
+    callbacks = InfobipCallbacks(peer.settings(), counting)
+    stop = InboundText("in-1", "+4915112345678", "+14155550100", "STOP")
+    [good] = json.loads(peer.text(stop).body)["results"]
+    broken = {**good, **unread} if unread == {"text": None} else unread
+    assert callbacks.inbound(peer.call("inbound", [broken, good, broken])) == [stop]
+    report = peer.report("m1", "delivered")
+    assert callbacks.receipts(peer.call("receipts", [unread, report])) == [peer.told("m1", "delivered")]
+    assert strays == [("entry", "not what is expected in a list", times) for times in (2, 1)]
+    for call in (callbacks.inbound, callbacks.receipts):
+        with pytest.raises(ValueError, match="no entry that can be read"):
+            call(peer.call("inbound", [broken, broken]))
+        with pytest.raises(Forged):
+            call(peer.call("inbound", [broken, good], token="another secret, as long"))
+    assert len(strays) == 2
 
 
 def test_an_empty_batch_is_none(peer: InfobipPeer) -> None:

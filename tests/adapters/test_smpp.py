@@ -94,7 +94,7 @@ def bound(smsc: Smsc, heard: Heard | None = None, **table: Any) -> Iterator[Smpp
         clock=CLOCK,
         report=heard.report,
         heard=heard.hear,
-        stray=lambda why, words: heard.strays.append((why, words)),
+        stray=lambda why, words, times=1: heard.strays.extend([(why, words)] * times),
     )
     provider = SmppProvider(settings, around)
     try:

@@ -20,6 +20,7 @@ _STRAYS = {
     "nameless": "receipts that name no message",
     "unmatched": "receipts whose id matched no message",
     "text": "texts that could not be read",
+    "entry": "entries of lists that could not be read",
 }
 _SUMS = ("messages", "segments", "delivered", "failed")
 

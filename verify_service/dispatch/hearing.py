@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from verify_service.adapters import Straying
 from verify_service.dispatch.job import site
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock
@@ -12,17 +13,17 @@ from verify_service.telemetry import log
 
 _MOST_LOGGED = 64
 
-_log = log("dispatch")
+_log = log("hearing")
 Told = TypeVar("Told")
 
 
-def straying(strays: Strays, clock: Clock, provider: str) -> Callable[[str, str], None]:
+def straying(strays: Strays, clock: Clock, provider: str) -> Straying:
     """What an adapter calls with what it could not use: it is counted, and each kind of it logged once."""
     logged: set[tuple[str, str]] = set()
 
-    def stray(why: str, words: str) -> None:
+    def stray(why: str, words: str, times: int = 1) -> None:
         with suppress(StoreUnavailable):
-            strays.count(clock.now(), provider, why)
+            strays.count(clock.now(), provider, why, times)
         if (why, words) not in logged and len(logged) < _MOST_LOGGED:
             logged.add((why, words))
             _log.warning("a vendor told what cannot be used", provider=provider, why=why, words=words)

@@ -10,7 +10,8 @@ import io
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +19,7 @@ import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from verify_service.adapters import Straying
 from verify_service.errors import ConfigError, DeliveryError, Unavailable, Uncertain
 from verify_service.model import Callback
 
@@ -107,12 +109,26 @@ def failure(status: int, reason: str | None = None) -> DeliveryError:
     return Uncertain(reason) if status == 409 or (status >= 500 and status != 503) else Unavailable(reason)
 
 
-def json(data: bytes, kind: type[Decoded]) -> Decoded:
+def json(data: bytes | msgspec.Raw, kind: type[Decoded]) -> Decoded:
     """A body as what it is expected to be. Raises ValueError, and nothing else, where it is something else."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not the JSON that was expected ({type(error).__name__})") from None
+
+
+def entries(listed: Sequence[msgspec.Raw], kind: type[Decoded], stray: Straying) -> list[Decoded]:
+    """The entries of a list that one call brings, each read by itself: one that is something else takes no other with
+    it, and is a stray. Raises ValueError where that is all of them."""
+    found = []
+    for entry in listed:
+        with suppress(ValueError):
+            found.append(json(entry, kind))
+    if listed and not found:
+        raise ValueError("no entry that can be read")
+    if unread := len(listed) - len(found):
+        stray("entry", "not what is expected in a list", unread)
+    return found
 
 
 def told(answer: Answer, kind: type[Decoded]) -> Decoded:

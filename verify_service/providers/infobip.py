@@ -97,15 +97,19 @@ class InfobipCallbacks:
 
     def __init__(self, settings: InfobipSettings, around: Surroundings) -> None:
         self._secret = _secret(settings, around)
+        self._stray = around.stray
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         self._check(call)
-        return [_receipt(report) for report in http.json(call.body, _Reports).results]
+        return [_receipt(report) for report in self._results(call, _Report)]
 
     def inbound(self, call: Callback) -> Sequence[InboundText]:
         self._check(call)
-        texts = http.json(call.body, _Texts).results
+        texts = self._results(call, _Text)
         return [InboundText(text.id, http.address(text.from_), http.address(text.to), text.text) for text in texts]
+
+    def _results(self, call: Callback, kind: type[http.Decoded]) -> list[http.Decoded]:
+        return http.entries(http.json(call.body, _Results).results, kind, self._stray)
 
     def _check(self, call: Callback) -> None:
         scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
@@ -156,10 +160,6 @@ class _Report(msgspec.Struct, rename={"id": "messageId", "segments": "messageCou
     price: _Price | None = None
 
 
-class _Reports(msgspec.Struct):
-    results: list[_Report]
-
-
 class _Text(msgspec.Struct, rename={"id": "messageId", "from_": "from"}):
     id: str
     from_: str
@@ -167,8 +167,8 @@ class _Text(msgspec.Struct, rename={"id": "messageId", "from_": "from"}):
     text: str
 
 
-class _Texts(msgspec.Struct):
-    results: list[_Text]
+class _Results(msgspec.Struct):
+    results: list[msgspec.Raw]
 
 
 def _refusal(name: str) -> DeliveryError:

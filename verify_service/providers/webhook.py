@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, Secret, Settings, Straying, Surroundings
 from verify_service.duration import Duration
 from verify_service.errors import Rejected
 from verify_service.model import Callback, InboundText, Message, Receipt
-from verify_service.providers.http import Answer, Endpoint, failure, json
+from verify_service.providers.http import Answer, Decoded, Endpoint, entries, failure, json
 from verify_service.signing import Signer
 
 # A 4xx rejects the number, but for these: they say that something is wrong with us, or with them.
@@ -66,12 +66,12 @@ class WebhookProvider:
 class WebhookCallbacks:
     """What the operator tells: a JSON list of receipts, or of texts, signed as our messages to them are."""
 
-    def __init__(self, secret: str) -> None:
-        """Raises ConfigError for a bad secret."""
+    def __init__(self, secret: str, stray: Straying = lambda _why, _words, _times=1: None) -> None:
+        """`stray` is told of entries that cannot be read. Raises ConfigError for a bad secret."""
         self._signer = Signer(secret)
+        self._stray = stray
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
-        self._signer.verify(call.headers, call.body)
         return [
             Receipt(
                 provider_id=told.id,
@@ -83,12 +83,15 @@ class WebhookCallbacks:
                 price=told.price,
                 carrier=told.carrier,
             )
-            for told in json(call.body, list[_Told])
+            for told in self._entries(call, _Told)
         ]
 
     def inbound(self, call: Callback) -> Sequence[InboundText]:
+        return self._entries(call, InboundText)
+
+    def _entries(self, call: Callback, kind: type[Decoded]) -> list[Decoded]:
         self._signer.verify(call.headers, call.body)
-        return json(call.body, list[InboundText])
+        return entries(json(call.body, list[msgspec.Raw]), kind, self._stray)
 
 
 def _judge(answer: Answer) -> Receipt:
@@ -127,7 +130,7 @@ def _provider(settings: WebhookSettings, around: Surroundings) -> WebhookProvide
 
 
 def _callbacks(settings: WebhookSettings, around: Surroundings) -> WebhookCallbacks:
-    return WebhookCallbacks(around.secret(settings.secret))
+    return WebhookCallbacks(around.secret(settings.secret), around.stray)
 
 
 ADAPTER = Adapter(

@@ -12,10 +12,10 @@ class Strays:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def count(self, now: int, provider: str, why: str) -> None:
-        """Counts one more of a provider's. `why` is one of `adapters.Stray`."""
-        STRAYS.labels(provider, why).inc()
-        self._link.call(Call(0, "stray", [strays_key(0, now)], [f"{provider}:{why}"]))
+    def count(self, now: int, provider: str, why: str, times: int = 1) -> None:
+        """Counts so many more of a provider's. `why` is one of `adapters.Stray`."""
+        STRAYS.labels(provider, why).inc(times)
+        self._link.call(Call(0, "stray", [strays_key(0, now)], [f"{provider}:{why}", times]))
 
     def today(self, now: int) -> dict[str, dict[str, int]]:
         """The day's counts by provider and why."""

@@ -5,6 +5,7 @@ import re
 import msgspec
 from flask import Blueprint, Response
 
+from verify_service import recipient
 from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
 from verify_service.web import bodies
@@ -31,5 +32,5 @@ def decision(tenant: str, decision_id: str) -> Response:
 @guarded("admin")
 def unlock(tenant: str) -> Response:
     body = bodies.read(_unlock)
-    forgotten = parts().service.inquiry.unlock(body.to, f"api:{tenant}", body.reason)
-    return json({"to": body.to, "forgotten": forgotten})
+    to = recipient.parse(body.to, None).e164
+    return json({"to": to, "forgotten": parts().service.inquiry.unlock(to, f"api:{tenant}", body.reason)})

@@ -109,9 +109,9 @@ local function mark_unreachable(now, key)
 end
 
 -- Counts what a vendor told and nobody could use, by `<provider>:<why>`.
-local function count_stray(key, name)
+local function count_stray(key, name, times)
   of_type('HLEN', key)
-  write('HINCRBY', key, name, 1)
+  write('HINCRBY', key, name, times)
   write('PEXPIRE', key, STRAYS_MS)
 end
 
@@ -130,7 +130,7 @@ end
 local function delivery(KEYS, ARGV)
   local found = get(KEYS[1])
   if found then return found end
-  if ARGV[1] ~= 'accepted' then count_stray(KEYS[3], ARGV[3]) end
+  if ARGV[1] ~= 'accepted' then count_stray(KEYS[3], ARGV[3], 1) end
   if ARGV[1] == 'delivered' or ARGV[1] == 'failed' and not get(KEYS[2]) then put(KEYS[2], ARGV[2], EARLY_MS) end
   return false
 end
@@ -198,11 +198,11 @@ local function unreachable(KEYS, ARGV)
   return 1
 end
 
--- stray: counts one more. Called by whoever hears it.
---   KEYS[1]  strays:<day>   ARGV[1]  <provider>:<why>
+-- stray: counts more. Called by whoever hears it.
+--   KEYS[1]  strays:<day>   ARGV[1]  <provider>:<why>   ARGV[2]  how many
 -- Answers 1.
 local function stray(KEYS, ARGV)
-  count_stray(KEYS[1], ARGV[1])
+  count_stray(KEYS[1], ARGV[1], ARGV[2])
   return 1
 end
 
