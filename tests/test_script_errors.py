@@ -86,12 +86,12 @@ TYPED = {
     "XADD": {"XLEN", "XRANGE"},
     "XACK": {"XRANGE"},
     "XDEL": {"XRANGE"},
-    "HSET": {"HLEN", "HMGET"},
+    "HSET": {"HLEN", "HGET", "HMGET"},
     "ZADD": {"ZCARD"},
     "ZREM": {"ZCARD", "ZSCORE"},
     "ZREMRANGEBYSCORE": {"ZCARD"},
 }
-READS = {"GET", "MGET", "HMGET", "HLEN", "XLEN", "XRANGE", "XPENDING", "ZCARD", "ZSCORE", "TIME"}
+READS = {"GET", "MGET", "HGET", "HMGET", "HLEN", "XLEN", "XRANGE", "XPENDING", "ZCARD", "ZSCORE", "TIME"}
 
 
 class Watched:

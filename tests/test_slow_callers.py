@@ -16,7 +16,7 @@ from tests.dispatching import Post
 from tests.live import PATIENCE_S, until
 from tests.web_role import AUTHORIZED, BODY, JSON, Web, answer, request, web_role
 from verify_service.gateway import DEADLINE_S
-from verify_service.serve import IDLE_S, THREADS
+from verify_service.serve import IDLE_S, THREADS, UNREAD_S
 
 
 @pytest.fixture
@@ -80,6 +80,30 @@ def test_slow_bodies_take_no_thread(web: Web, data: bytes) -> None:
             assert answer(connection)[0] == 0
         assert time.monotonic() - began > DEADLINE_S / 2
     assert web.ask(start)[0] == 429  # The number's cooldown: one start, and only that one.
+
+
+@pytest.mark.parametrize("path", ["GET /verifications/ve_0", "DELETE /consents/14155550123"])
+def test_no_view_is_run_for_a_caller_whose_body_is_on_its_way(web: Web, path: str) -> None:
+    """Also one that reads no body: else two callers with a key could hold the threads that judge by the head."""
+    assert web.ask(request(path, AUTHORIZED, "Content-Length: 10", body=b"{"))[0] == 408
+
+
+def test_a_policy_that_may_have_broken_off_is_not_put_in_force(web: Web) -> None:
+    """A body in chunks looks the same where it breaks off, and half a policy may be one: it needs a length."""
+    toml = b"[code]\ndigits = 8\n"
+    head = request(
+        "PUT /admin/policy", AUTHORIZED, "Content-Type: application/toml", "If-Match: *", "Transfer-Encoding: chunked"
+    )
+    status, _, body = web.ask(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(toml), toml))
+    assert (status, json.loads(body)["type"]) == (400, "/problems/invalid-request")
+    assert json.loads(web.ask(request("GET /admin/policy", AUTHORIZED))[2])["revision"] == 1
+
+
+def test_healthz_waits_for_no_body(web: Web) -> None:
+    """Whatever its head announces."""
+    began = time.monotonic()
+    assert web.ask(request("GET /healthz", "Content-Length: 10"))[0] == 200
+    assert time.monotonic() - began < DEADLINE_S / 2
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.7])
@@ -156,3 +180,13 @@ def test_idle_connections_are_bounded_and_sent_away(post: Post) -> None:
             until(lambda: ended([used]) == 1 and ended(silent[:30]) == 30)
         (line,) = web.said("connections are at their limit")
         assert (line["most"], line["idle_s"]) == (40, IDLE_S)
+
+
+def test_who_reads_no_answer_is_sent_away(post: Post) -> None:
+    """With room for 40: as many that ask again and again and read nothing hold up the next caller for seconds only."""
+    with web_role(post, files=512 + 40) as web:
+        began = time.monotonic()
+        with slow(web, 60, 60 * request("GET /openapi.yaml")):
+            until(lambda: bool(web.said("connections are at their limit")), "the line in the log")
+            assert web.healthz() == 200
+            assert time.monotonic() - began > UNREAD_S / 2

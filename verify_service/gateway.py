@@ -111,13 +111,23 @@ class _Body:
 
 
 class _Missing:
-    """A WSGI input that has no body: raises what its reader is to know."""
+    """A WSGI input that has no body: raises what its reader is to know, even who reads nothing of it."""
 
     def __init__(self, error: type[BaseException]) -> None:
         self._error = error
 
     def read(self, _size: int = -1) -> bytes:
         raise self._error
+
+
+class _Unread(_Missing):
+    """A body that nobody waits for; who reads nothing of it does not miss it."""
+
+    def __init__(self) -> None:
+        super().__init__(TooSlow)
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(size) if size else b""
 
 
 class Gateway:
@@ -144,7 +154,7 @@ class Gateway:
             return
         body = _Body(exchange, _PIECE if length is None else int(length), began)
         if body.announced > MOST_BYTES:  # Nobody takes it: it is not read.
-            self._room.run(partial(self._answer, exchange, _Missing(TooSlow), began))
+            self._room.run(partial(self._answer, exchange, _Unread(), began))
             return
         with self._lock:
             self._bodies[body] = None

@@ -92,11 +92,11 @@ def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
 
 
 def _readings(plus: str, written: str) -> Iterator[str]:
-    """What a number may mean, likeliest first. A zero in brackets is not dialled from abroad, but in a country whose
-    numbers begin with one."""
+    """What a number may mean: first as it stands, where libphonenumber takes a trunk zero away and keeps one that is
+    the number's (Italy's); then without a zero in brackets."""
     trunk = _TRUNK.match(written)
     rest = [written[: trunk.end(1)] + written[trunk.end() :]] if trunk and _begins(plus, trunk[1]) else []
-    for text in (*rest, written):
+    for text in (written, *rest):
         digits = _SET_APART.sub("", text)
         if digits:
             yield plus + digits

@@ -32,6 +32,8 @@ _MORE_THREADS = SPARE_THREADS + 2  # for /healthz and /readyz, and to take heads
 
 IDLE_S = 10
 """A connection ends where no head has come for so long, be it the first or the next. A proxy must give up sooner."""
+UNREAD_S = 10
+"""A connection ends where its peer has taken nothing of an answer for so long (RFC 5482, TCP_USER_TIMEOUT of Linux)."""
 CONNECTIONS = 4096
 """Of each worker. An idle one costs 10 KB, so this many cost 40 MB; a proxy keeps a few hundred at the most."""
 _OTHER_FILES = 512  # of the files that a process may open: connections to the store, listeners, logs
@@ -135,6 +137,9 @@ def _work(
     end. Its RSGI worker takes every step through asyncio: three more turns for the interpreter's lock, and two thirds
     more CPU for a small request. This one calls the gateway in the thread that has the head, or the body.
     """
+    spec, shared = sock  # Where workers can share a port, each makes a listener of its own.
+    listener = shared or spec.build()
+    _drop_those_who_do_not_read(listener.get_fd())
     gateway = Gateway(app, threads - _MORE_THREADS)
     scheduler = _inside.CallbackScheduler(_Now(), None, None, None, None)
     scheduler._schedule_fn = gateway.arrive
@@ -142,12 +147,19 @@ def _work(
     asked = _signals.set_sync_signals()  # type: ignore[no-untyped-call]
     asked.add_cb(stopped.set)
     granian = _inside.RSGIWorker(
-        worker, sock, ipc, rust_threads, rust_blocking_threads, threads, threads_idle_timeout, connections,
+        worker, (None, listener), ipc, rust_threads, rust_blocking_threads, threads, threads_idle_timeout, connections,
         http, http1, http2, websockets, static, *tls, metrics,
     )  # fmt: skip
     threading.Thread(target=_watch, args=(connections,), name="connections", daemon=True).start()
     getattr(granian, WORKERS_METHODS[mode][False])(scheduler, _Now(), asked)
     stopped.wait()
+
+
+def _drop_those_who_do_not_read(listener: int) -> None:
+    """What a listener is told holds for the connections that it takes. Only Linux has a word for it."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        with socket.socket(fileno=os.dup(listener)) as made:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * UNREAD_S)
 
 
 def _watch(most: int) -> None:

@@ -68,8 +68,8 @@ class Verifications:
             proposal = proposal.knowing(held.observed, held.judged, held.unjudged, held.near)
         if refused := held.refused:
             if refused.kind != "mismatch":
-                by = refused.limit
-                gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, p.facts)
+                by, facts = refused.limit, proposal.facts
+                gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, facts)
                 refused = refused._replace(decision=self.decisions.refuse(now, gone, hits))
             return refused
         answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))

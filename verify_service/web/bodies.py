@@ -148,9 +148,12 @@ def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
 
 
 def text(kinds: Sequence[str], most: int) -> str:
-    """The request's body, of one of these media types, as it is. Raises as `read` does."""
+    """The request's body, of one of these media types, as it is. Raises as `read` does, and InvalidRequest where no
+    Content-Length says how long it is: a text that breaks off may still be read, and mean something else."""
     if media_type() not in kinds:
         raise UnsupportedMediaType(f"Send the header `Content-Type: {kinds[0]}`, or JSON as `application/json`.")
+    if request.content_length is None:
+        raise InvalidRequest("", "comes without the header `Content-Length`; send it, or JSON")
     try:
         return raw(most).decode()
     except UnicodeDecodeError as error:
