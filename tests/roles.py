@@ -52,3 +52,15 @@ def answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
         return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status in (200, 503)
     except urllib3.exceptions.HTTPError:
         return False
+
+
+def children(pid: int) -> dict[int, str]:
+    """The child processes of a process, and their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"\nPPid:\t{pid}\n" in (entry / "status").read_text():
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    return found

@@ -15,6 +15,7 @@ import urllib3
 from tests.conftest import wrong
 from tests.contract import Contract, ContractClient, a_number, contract
 from tests.live import PATIENCE_S, until
+from tests.roles import children
 from verify_service import codes
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.testing import VerifyServer
@@ -41,18 +42,6 @@ def figures(client: ContractClient) -> Mapping[str, float]:
 
 def grown(after: Mapping[str, float], before: Mapping[str, float], name: str) -> float:
     return after.get(name, 0.0) - before.get(name, 0.0)
-
-
-def children(pid: int) -> dict[int, str]:
-    """The child processes of a process, and their command lines."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and f"\nPPid:\t{pid}\n" in (entry / "status").read_text():
-                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-    return found
 
 
 def test_a_live_process_says_so_without_a_key(live: Contract) -> None:

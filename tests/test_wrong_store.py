@@ -1,6 +1,8 @@
 """A role that meets another store than its own says so: one of another tag key, or one that has lost what it held."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.live import BASE, PATIENCE_S, until
-from tests.roles import answers, role
+from tests.roles import answers, children, role
 from verify_service import codes
+from verify_service.app import LOST
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.store import Store
 from verify_service.store.policies import Policies
@@ -76,6 +79,7 @@ def test_a_web_role_that_finds_no_policy_warns_once(server: EmbeddedValkey, tmp_
             [(line["level"], line["policy"], line["revision"], "opt-outs" in line["hint"]) for line in lines(log)]
         )
     first = ("warning", "the shipped default", 1, True)
+    assert LOST.startswith("right for a new store; one that was in use has lost its data")
     assert told == [[first], [first], []]
 
 
@@ -91,3 +95,16 @@ def test_a_run_warns_of_an_empty_store_but_for_its_own_first(tmp_path: Path) -> 
                 Store((state / "store-url").read_text()).link.command(0, ["FLUSHALL"])
         levels.append([line["level"] for line in lines(log)])
     assert levels == [["info"], ["warning"]]
+
+
+def test_a_run_warns_where_its_web_role_comes_back_to_an_empty_store(tmp_path: Path) -> None:
+    """Only the first start of the web role may take an empty store for a new one."""
+    state, port = tmp_path / "state", free_port()
+    words = ("run", "--port", str(port), "--workers", "1")
+    with role(tmp_path, {"VERIFY_STATE_DIR": str(state)}, *words) as (process, log):
+        until(lambda: "Ctrl-C stops it all." in log.read_text())
+        Store((state / "store-url").read_text()).link.command(0, ["FLUSHALL"])
+        (web,) = (pid for pid, words in children(process.pid).items() if " web " in words)
+        os.kill(web, signal.SIGKILL)
+        until(lambda: len(lines(log)) == 2)
+    assert [line["level"] for line in lines(log)] == ["info", "warning"]

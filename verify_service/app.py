@@ -41,7 +41,10 @@ from verify_service.web.parts import Parts
 from verify_service.web.readiness import Readiness
 
 PATIENCE_AT_START = 10.0
-LOST = "a store that was in use has lost its data: opt-outs, limits, pending codes, policies that were pushed"
+LOST = (
+    "right for a new store; one that was in use has lost its data: opt-outs, limits, pending codes, policies that were "
+    "pushed"
+)
 
 _log = log("app")
 
@@ -68,7 +71,8 @@ class Foundation:
 
     def live(self, *, new_store: bool = False) -> LivePolicy:
         """The live policy; where the store has none, VERIFY_POLICY or the shipped default is its first revision. That
-        is a warning in the log, but for a `new_store`: a store that was in use has lost what was in it.
+        is a warning in the log, but for a `new_store`: a store that was in use has lost what was in it, and a store
+        that is empty does not say whether it was.
 
         Only the web role asks: a dispatcher may have no VERIFY_POLICY. While the store does not answer, no policy is in
         force and every start is a 503. Raises ConfigError for a policy that cannot be used.
@@ -224,7 +228,7 @@ def dispatch(stop: threading.Event) -> None:
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
     refused: list[ConfigError] = []
     policies = Policies(base.store.link, base.tagger)
-    if not policies.is_ours():
+    if policies.current() is None:
         # A store without a policy yet: the web role brings it, and with it the tag key that holds.
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
     if base.config.webhooks:
@@ -240,7 +244,7 @@ def _watch_key(policies: Policies, stop: threading.Event, refused: list[ConfigEr
     """Looks for a policy until there is one; stops the role where another tag key sealed it."""
     while not stop.wait(PAUSE_S):
         try:
-            if policies.is_ours():
+            if policies.current() is not None:
                 return
         except StoreUnavailable:
             continue

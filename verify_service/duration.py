@@ -1,12 +1,14 @@
 """Lengths of time as people write them: "30 seconds", "10 minutes", "1 day"; moments as machines do."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 _UNITS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _TEXT = re.compile(r"(\d{1,6})\s*(second|minute|hour|day)s?")
 
 
@@ -35,8 +37,10 @@ def lasting(*texts: str) -> Any:
 
 
 def rfc3339(ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Milliseconds since the epoch as RFC 3339 in UTC; before the year 1 and after 9999, which it cannot write, the
+    nearest moment that it can."""
+    moment = _EPOCH + timedelta(milliseconds=min(max(ms, _FIRST_MS), _LAST_MS))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def decode_hook(kind: type, value: Any) -> Any:

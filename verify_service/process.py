@@ -26,6 +26,8 @@ class Child:
 
     name: str
     argv: Sequence[str]
+    argv_at_first: Sequence[str] = ()
+    """More arguments, until it has answered once."""
     env: Mapping[str, str] | None = None
     """The whole environment; None inherits the parent's."""
     pass_fds: Sequence[int] = ()
@@ -42,15 +44,16 @@ class Child:
     """How long it may take from SIGTERM to its end; then it is killed."""
 
 
-def spawn(child: Child) -> "subprocess.Popen[bytes]":
-    """Starts it in a session of its own, so that Ctrl-C reaches only us; its group id is its process id.
+def spawn(child: Child, *more: str) -> "subprocess.Popen[bytes]":
+    """Starts it in a session of its own, so that Ctrl-C reaches only us; its group id is its process id. `more` are
+    arguments after its own.
 
     On Linux it gets SIGTERM when the calling thread ends, however it ends: call this from one that lives on.
     """
     output = None if child.output is None else child.output.open("ab")
     try:
         return subprocess.Popen(
-            child.argv,
+            [*child.argv, *more],
             env=child.env,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -67,12 +67,20 @@ def run(
     env[settings.METRICS_DIR] = metrics
     command = [sys.executable, "-m", "verify_service"]
     web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers), "--quiet"]
-    web += ["--new-store"] * new_store
     # Stands in the fragment of a link, which no browser sends. New with each run, and good for the inbox alone.
     inbox_key = secrets.token_urlsafe(32)
     web_env = env | {settings.INBOX_KEY: api_key_digest(inbox_key)}
     children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
-    children.append(Child(name="web", argv=web, env=web_env, answers=lambda: _answers(host, port), answers_within=30))
+    children.append(
+        Child(
+            name="web",
+            argv=web,
+            argv_at_first=["--new-store"] * new_store,
+            env=web_env,
+            answers=lambda: _answers(host, port),
+            answers_within=30,
+        )
+    )
     shown = address(host, port)
     where = (found.api_key is None and f"in {_near(state / 'api-key')}") or "the one in VERIFY_API_KEY"
 

@@ -136,7 +136,7 @@ class Supervisor:
         slot.due = None
         slot.born = time.monotonic()
         try:
-            slot.process = spawn(slot.child)
+            slot.process = spawn(slot.child, *(() if slot.answered else slot.child.argv_at_first))
         except OSError as error:
             self._give_up(slot, f"cannot be started ({error})")
             return

@@ -1,5 +1,6 @@
 """How much a policy may hold, and why: a start is judged by all of it, and the store counts in numbers of a size."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,8 @@ from verify_service.policy.base import DAY_MS
 
 MOST_BYTES = 1_048_576
 """How long a policy's text may be."""
+MOST_DOTS = 20
+"""How many dots a key may have: the reader of TOML takes time by their square."""
 MOST_LIMITS, MOST_RULES, MOST_WINDOWS = 64, 32, 8
 MOST_ALLOW = 200
 MOST_HITS = 1_000_000_000
@@ -35,6 +38,18 @@ _SIZES: tuple[tuple[str, str, int, str], ...] = (
     *((table, "prefixes", MOST_PREFIXES, _PREFIXES) for table in ("allow", "block")),
     *((table, key, MOST_LISTED, _LISTED) for table in ("allow", "block") for key in ("numbers", "networks")),
 )
+
+_LONG_KEY = re.compile(
+    # Anchored where a key can begin: else a long run of one character would take time by its square here.
+    r"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    f"{{{MOST_DOTS + 1}}}",
+    re.ASCII,
+)
+
+
+def has_long_key(text: str) -> bool:
+    """Whether a key of the TOML text has too many dots; so may a word of a string or a comment, which nobody writes."""
+    return _LONG_KEY.search(text) is not None
 
 
 def too_much(plain: dict[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint, nearest
 from verify_service.policy.base import Mode
-from verify_service.policy.bounds import MOST_BYTES, too_much
+from verify_service.policy.bounds import MOST_BYTES, MOST_DOTS, has_long_key, too_much
 from verify_service.policy.check import CHECK_DIMENSIONS, check
 from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy, Rule, kinds
 
@@ -59,6 +59,8 @@ def parse(text: str, source: str) -> Policy:
     try:
         if len(text.encode()) > MOST_BYTES:
             raise ConfigError(f"{source}: is longer than {MOST_BYTES} bytes: every process reads and holds all of it")
+        if has_long_key(text):
+            raise ConfigError(f"{source}: a key has more than {MOST_DOTS} dots; no key of a policy needs that")
         plain = msgspec.toml.decode(text)
         for fault in too_much(plain):
             raise ConfigError(f"{source}: {fault}")

@@ -28,13 +28,17 @@ class History(Protocol):
     cannot be unsealed."""
 
     def newest(self) -> int:
-        """The number of the revision in force, 0 where there is none."""
+        """The number of the newest revision, 0 where there is none."""
         ...
 
     def get(self, revision: int) -> Revision | None: ...
 
+    def current(self) -> Revision | None:
+        """The newest revision that can be unsealed. Raises ConfigError where there are some and none can be."""
+        ...
+
     def log(self) -> Iterator[Revision]:
-        """All revisions, newest first."""
+        """All revisions that can be unsealed, newest first."""
         ...
 
     def rehearse(self, now: int, policy: Policy) -> None:
@@ -59,6 +63,7 @@ class LivePolicy:
         self._first = first
         self._book: Rulebook | None = None
         self._seen = 0
+        self._passed_over: set[int] = set()
         self._refreshing = threading.Lock()
         self._stop = threading.Event()
 
@@ -112,11 +117,10 @@ class LivePolicy:
         return self.push(now, by, note, self.revision(revision).text, source=f"revision {revision}")
 
     def revision(self, revision: int | None = None) -> Revision:
-        """A revision, or the newest. Raises ConfigError where there is none, StoreUnavailable."""
-        wanted = self.history.newest() if revision is None else revision
-        found = self.history.get(wanted) if wanted > 0 else None
+        """A revision, or the newest that can be unsealed. Raises ConfigError where there is none, StoreUnavailable."""
+        found = self.history.current() if revision is None else self.history.get(revision)
         if found is None:
-            what = "the store has no policy yet" if revision is None else f"there is no revision {wanted}"
+            what = "the store has no policy yet" if revision is None else f"there is no revision {revision}"
             raise ConfigError(f"{what}; `verify-service policy log` lists what there is")
         return found
 
@@ -136,22 +140,24 @@ class LivePolicy:
         return book
 
     def _take(self, newest: int) -> None:
-        unsealed = False
+        if self._book is None:
+            self.history.current()  # Refuses another tag key, in one line.
+        if newest < self._seen:
+            self._passed_over.clear()  # The store was emptied: its numbers begin again.
         for revision in range(newest, 0, -1):
             if self._book is not None and revision == self._book.revision and revision < newest:
                 return
             try:
                 found = self.history.get(revision)
                 if found is not None:
-                    unsealed = True
                     self._book = self._made(found.at, revision, found.text, f"revision {revision}")
                     return
             except ConfigError:
-                # Without the reason, which may quote a number of a list.
-                hint = "`policy show --rev` prints it, `policy check` of this version says what is wrong"
-                _log.warning("a policy revision cannot be used here", revision=revision, hint=hint)
-                if self._book is None and revision == 1 and not unsealed:
-                    raise
+                if revision not in self._passed_over:
+                    self._passed_over.add(revision)
+                    # Without the reason, which may quote a number of a list.
+                    hint = "`policy show --rev` prints it, `policy check` of this version says what is wrong"
+                    _log.warning("a policy revision cannot be used here", revision=revision, hint=hint)
 
     def _watch(self) -> None:
         while not self._stop.wait(PAUSE_S):

@@ -28,11 +28,11 @@ class Policies:
         self._tagger = tagger
 
     def newest(self) -> int:
-        """The number of the revision in force, 0 where none was ever pushed; one cheap command."""
+        """The number of the newest revision, 0 where none was ever pushed; one cheap command."""
         return int(self._link.command(0, ["HLEN", _KEY]))
 
     def get(self, revision: int) -> Revision | None:
-        """A revision, or None where there is no such one. Raises ConfigError where another tag key sealed it."""
+        """A revision, or None where there is no such one. Raises ConfigError where it cannot be unsealed."""
         sealed: bytes | None = self._link.command(0, ["HGET", _KEY, revision])
         if sealed is None:
             return None
@@ -40,15 +40,34 @@ class Policies:
             return _decode(self._tagger.unseal(sealed, _context(revision)))
         except (ValueError, msgspec.DecodeError):
             raise ConfigError(
-                f"revision {revision} of the policy in the store cannot be unsealed: VERIFY_TAG_KEY is not the key "
-                "that the store was first used with"
+                f"revision {revision} of the policy in the store cannot be unsealed: it is damaged, or another "
+                "VERIFY_TAG_KEY sealed it"
             ) from None
 
-    def log(self) -> Iterator[Revision]:
-        """All revisions, newest first. Raises ConfigError as `get` does."""
+    def current(self) -> Revision | None:
+        """The newest revision that can be unsealed, None where none was ever pushed: one that is damaged must not stand
+        in the way of those before and after it. Raises ConfigError where none can be: another tag key sealed them."""
+        refused = 0
         for revision in range(self.newest(), 0, -1):
-            if (found := self.get(revision)) is not None:
-                yield found
+            try:
+                if (found := self.get(revision)) is not None:
+                    return found
+            except ConfigError:
+                refused = revision
+        if refused:
+            raise ConfigError(
+                f"revision {refused} of the policy in the store cannot be unsealed: VERIFY_TAG_KEY is not the key that "
+                "the store was first used with"
+            )
+        return None
+
+    def log(self) -> Iterator[Revision]:
+        """All revisions that can be unsealed, newest first. Raises ConfigError as `current` does."""
+        newest = self.current()
+        for revision in range(newest.revision if newest else 0, 0, -1):
+            with suppress(ConfigError):
+                if (found := self.get(revision)) is not None:
+                    yield found
 
     def rehearse(self, now: int, policy: Policy) -> None:
         """Has our functions judge by the policy, and writes nothing. Raises ConfigError where they cannot."""
@@ -62,10 +81,10 @@ class Policies:
         """
         while True:
             newest = self.newest()
-            if expected is not None and newest != expected:
-                raise RevisionConflict(newest)
-            if newest:
-                self.get(newest)  # What we seal must be readable by who reads it.
+            current = self.current()  # Refuses another key: what we seal must be readable by who reads it.
+            in_force = current.revision if current else 0
+            if expected is not None and in_force != expected:
+                raise RevisionConflict(in_force)
             made = Revision(revision=newest + 1, at=now, by=by, note=note, text=text)
             sealed = self._tagger.seal(_encode(made), _context(made.revision))
             if self._link.call(Call(0, "push_policy", [_KEY], [made.revision, sealed])):
@@ -79,11 +98,6 @@ class Policies:
                 self.push(now, by, note, text, expected=0)
                 return True
         return False
-
-    def is_ours(self) -> bool:
-        """Whether the newest revision can be unsealed; False where there is none yet. Raises ConfigError where another
-        tag key sealed it."""
-        return (newest := self.newest()) > 0 and self.get(newest) is not None
 
 
 def _context(revision: int) -> str:

@@ -28,9 +28,8 @@ _PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+(?:\[
 @admin.get("/policy")
 @guarded("admin")
 def policy(_tenant: str) -> Response:
-    history = parts().live.history
     try:
-        found = history.get(history.newest())
+        found = parts().live.history.current()
     except ConfigError as error:
         raise StoreUnavailable(str(error)) from None
     if found is None:
