@@ -4,11 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
+from benchmarks.processes import ROLES
 from verify_service.codes import KeyRing
 from verify_service.store.partitions import of_id
 from verify_service.store.records import unpack_record
@@ -17,6 +18,35 @@ from verify_service.testing import VerifyClient, VerifyServer
 ENDED_WITHIN_S = 30.0
 # What is kept for ever is little: the policy, and a stream's first block.
 SLACK_BYTES = 2_000_000
+
+
+@dataclass
+class Report:
+    """What happened. `faults` are broken promises, each in one line; without any the soak has passed."""
+
+    seconds: float
+    starts: int = 0
+    resends: int = 0
+    approved: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    unanswered: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    slowest_return: float = 0.0
+    duplicates: int = 0
+    full_seconds: float = 0.0
+    memory_kept: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kills = ", ".join(f"{self.kills[role]} {role}" for role in ROLES)
+        answers = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        return (
+            f"soak of {self.seconds:.0f} s: {self.starts} starts, {self.resends} resends, {self.approved} approved; "
+            f"answers {answers}, {self.unanswered} calls unanswered and repeated; killed {kills}; "
+            f"back within {self.slowest_return:.1f} s; disk full for {self.full_seconds:.0f} s; "
+            f"{self.memory_kept / 1000:.0f} kB of memory kept; {self.duplicates} messages sent twice; "
+            f"{len(self.faults)} faults"
+        )
 
 
 @dataclass

@@ -18,10 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ import urllib3
 
 from benchmarks.hardship import CONFIG, full, hanging, small_disk
 from benchmarks.processes import ROLES, of_folder, roles
-from benchmarks.reckoning import SLACK_BYTES, Life, memory_left, reckon
+from benchmarks.reckoning import SLACK_BYTES, Life, Report, memory_left, reckon
 from verify_service.testing import RunningServer, VerifyClient, start_server
 
 CALLERS = 8
@@ -40,35 +38,6 @@ FULL_S = 15.0
 ROOM_USED_WITHIN_S = 60.0
 AGAIN_AFTER_S = 0.05
 POLICY = '[code]\ncooldown = ["1 second"]\nguess_ceiling = 1.0\n'
-
-
-@dataclass
-class Report:
-    """What happened. `faults` are broken promises, each in one line; without any the soak has passed."""
-
-    seconds: float
-    starts: int = 0
-    resends: int = 0
-    approved: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-    unanswered: int = 0
-    kills: Counter[str] = field(default_factory=Counter)
-    slowest_return: float = 0.0
-    duplicates: int = 0
-    full_seconds: float = 0.0
-    memory_kept: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        kills = ", ".join(f"{self.kills[role]} {role}" for role in ROLES)
-        answers = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
-        return (
-            f"soak of {self.seconds:.0f} s: {self.starts} starts, {self.resends} resends, {self.approved} approved; "
-            f"answers {answers}, {self.unanswered} calls unanswered and repeated; killed {kills}; "
-            f"back within {self.slowest_return:.1f} s; disk full for {self.full_seconds:.0f} s; "
-            f"{self.memory_kept / 1000:.0f} kB of memory kept; {self.duplicates} messages sent twice; "
-            f"{len(self.faults)} faults"
-        )
 
 
 class Soak:
