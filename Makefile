@@ -10,7 +10,7 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # A module's tests stay in one process: they share its server.
-SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadscope
+SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 # Only pip's errors are shown: a newcomer waits for one line, not for two hundred.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \

@@ -8,6 +8,8 @@ from verify_service.addresses import counted
 from verify_service.errors import Blocked, RateLimited
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 V4 = ("203.0.113.9", "203.0.113.0/24")
 
 

@@ -25,6 +25,8 @@ from verify_service.model import Message, Receipt
 from verify_service.store.entries import Entry
 from verify_service.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 TO, ABROAD = "+14155550123", "+447911123456"
 OUTBOX = "vs:{0}:outbox"
 DISPATCHER = "verify_service.dispatch.dispatcher"

@@ -12,6 +12,8 @@ from tests.contract import METHODS, SPEC, ContractClient, LocalClient, a_number
 from verify_service.store import Store
 from verify_service.testing import RunningServer, VerifyServer, start_server
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Accept": "application/json"}
 LINK = re.compile(r"^Inbox +(\S+)$", re.MULTILINE)
 

@@ -16,6 +16,8 @@ from verify_service.codes import api_key_digest, new_api_key
 from verify_service.run import running_store
 from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem, VerifyServer, start_server
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 OTHER = "+14155550124"
 

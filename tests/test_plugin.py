@@ -11,6 +11,8 @@ import pytest
 
 from verify_service.testing import start_server
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = """
 import pytest
 

@@ -27,6 +27,8 @@ from verify_service.store import Store
 from verify_service.store.policies import Policies
 from verify_service.web.parts import parts
 
+pytestmark = pytest.mark.slow
+
 HEAD = "[code]\nguess_ceiling = 1\n"
 
 

@@ -22,6 +22,8 @@ from verify_service.store.connection import prefix
 from verify_service.store.deliveries import Deliveries, tag_of
 from verify_service.telemetry import carrier_label, exposition
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 HOUR_S = 3600
 PERMANENT = Receipt(provider_id="m1", status="failed", reason="30006 landline", permanent=True)

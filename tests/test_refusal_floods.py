@@ -18,6 +18,8 @@ from verify_service.errors import Problem, RateLimited
 from verify_service.policy.decisions import Decision
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 FULL = BASE.replace("30/hour", "1/day")
 IP = "203.0.113.9"
 A_MINUTE = 200

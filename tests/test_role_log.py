@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.dispatching import Post
 from tests.live import PATIENCE_S, until
 from tests.web_role import AUTHORIZED, BODY, JSON, request, web_role
 from verify_service import __version__
+
+pytestmark = pytest.mark.slow
 
 START = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}", body=BODY)
 

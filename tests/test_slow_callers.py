@@ -18,6 +18,8 @@ from tests.web_role import AUTHORIZED, BODY, JSON, Web, answer, request, web_rol
 from verify_service.gateway import DEADLINE_S
 from verify_service.serve import IDLE_S, THREADS, UNREAD_S
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def web(post: Post) -> Iterator[Web]:

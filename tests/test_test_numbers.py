@@ -9,6 +9,8 @@ from tests.contract import Contract, contract
 from verify_service import config
 from verify_service.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 [[test_numbers]]
 match = "+1415556*"

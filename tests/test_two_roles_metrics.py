@@ -16,6 +16,8 @@ from tests.live import until
 from tests.test_dispatcher_metrics import environment, scraped
 from verify_service.embedded import free_port
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1]
 KEY = "vk_default_0123456789"
 TO = "+14155550129"
