@@ -8,6 +8,8 @@ import pytest
 
 from tests.contract import Contract, contract
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 ID = "ve_" + "0" * 32
 START: dict[str, Any] = {"to": TO}

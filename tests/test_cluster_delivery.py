@@ -19,6 +19,8 @@ from verify_service.errors import Blocked
 from verify_service.model import Receipt
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [providers.a]
 kind = "fake"

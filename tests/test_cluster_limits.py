@@ -23,6 +23,8 @@ from verify_service.model import Verification
 from verify_service.store import Store
 from verify_service.store.connection import prefix
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("allow", ["20/hour", "40/hour", "20/hour; 40/day"])
 def test_what_another_partition_held_is_given_back_when_the_number_refuses(spread: Store, allow: str) -> None:

@@ -7,11 +7,15 @@ import sys
 import urllib.request
 from contextlib import suppress
 
+import pytest
+
 from tests.conftest import a_start, make_bench
 from tests.dispatching import Post
 from tests.live import until
 from verify_service import codes
 from verify_service.embedded import free_port
+
+pytestmark = pytest.mark.slow
 
 
 def environment(post: Post) -> dict[str, str]:

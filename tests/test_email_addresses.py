@@ -16,6 +16,8 @@ from verify_service.policy import file as policy_file
 from verify_service.store import Store
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, start_server
 
+pytestmark = pytest.mark.slow
+
 # Whatever there is of rules that hang on a country: none of them is about an email address.
 STRICT = """
 [countries]

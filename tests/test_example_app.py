@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 from tests.conftest import wrong
 from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyServer
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parent.parent / "docs" / "example" / "app.py"
 TO = "+14155550123"
 HTTPS = "https://localhost"

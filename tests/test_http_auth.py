@@ -10,6 +10,8 @@ from tests.contract import SPEC, Contract, LocalClient, a_number, contract, temp
 from verify_service.store import Store
 from verify_service.web.catalogue import PROBLEMS
 
+pytestmark = pytest.mark.slow
+
 ID = "ve_" + "0" * 32
 GUARDED: list[tuple[str, str, Any]] = [
     ("POST", "/start", {"to": "+14155550123"}),

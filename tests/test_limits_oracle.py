@@ -24,6 +24,8 @@ from tests.crowd import at_once, numbers
 from verify_service.store import Store
 from verify_service.store.connection import Call, Link, prefix
 
+pytestmark = pytest.mark.slow
+
 EPOCH = 1_800_000_000_000
 LOG_MAX = 32
 """The largest amount that is kept as an exact log of hits; above it, hits are counted in buckets."""

@@ -10,6 +10,8 @@ from verify_service.consents import Consents
 from verify_service.model import InboundText, Message, Start
 from verify_service.testing import VerifyClient, VerifyInbox
 
+pytestmark = pytest.mark.slow
+
 OWN = f"""{ONE}
 [templates.wire]
 en = "{{code}} moves money at {{brand}}."

@@ -11,6 +11,8 @@ from tests.test_cli import run
 from verify_service.messages.locales import tags
 from verify_service.policy import file as policy_file
 
+pytestmark = pytest.mark.slow
+
 POLICY = re.sub(r"(?s)(?<=\n\[prices\]\n).*?(?=\n#)", "default = 0.1\nUS = 0.01\n", policy_file.default_text())
 FINE = '[tenants.acme]\nbrand = "Acme"\n[templates.login]\nen = "{code} is your {brand} code."\n'
 

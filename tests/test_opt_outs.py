@@ -12,6 +12,8 @@ from verify_service.dispatch.optouts import Heeding
 from verify_service.errors import OptedOut, Rejected, StoreUnavailable
 from verify_service.model import Message, Receipt
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 STOPPED = Receipt(provider_id="m1", status="failed", reason="opted out (21610)", opted_out=True)
 

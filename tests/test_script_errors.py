@@ -20,6 +20,8 @@ from verify_service.store import Store
 from verify_service.store.entries import Sent, Settlement
 from verify_service.store.functions import LIBRARY
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 POLICY = """
 [code]

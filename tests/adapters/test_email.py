@@ -21,6 +21,8 @@ from verify_service.adapters import find
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.testing import VerifyClient, start_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def peer() -> Iterator[EmailPeer]:

@@ -22,6 +22,8 @@ from verify_service.dispatch.hearing import hearing
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 
+pytestmark = pytest.mark.slow
+
 TO = "+14155550123"
 RECEIPT = b"id:m1 stat:DELIVRD err:000 text:"
 IS_RECEIPT = 0x04
