@@ -218,10 +218,11 @@ class Soak:
         client.close()
 
     def _is_back(self, client: VerifyClient, killed: set[str], before: dict[str, list[int]]) -> bool:
-        """Whether there are new processes in place of the killed, of each role at least one, and the service says that it
-        is ready."""
+        """Whether each role has a process, the killed a new one, and the service says it is ready."""
         now = roles(self._running.server.pid)
-        if not all(now.values()) or any(len(now[role]) < len(before[role]) or not set(now[role]) - set(before[role]) for role in killed):
+        if not all(now.values()):
+            return False
+        if any(len(now[role]) < len(before[role]) or not set(now[role]) - set(before[role]) for role in killed):
             return False
         return self._is_ready(client)
 
