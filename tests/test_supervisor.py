@@ -239,6 +239,17 @@ def test_a_child_that_dies_at_once_is_tried_for_ever(supervised: Supervised, tmp
     assert gone(pid)
 
 
+def test_a_child_that_is_killed_again_and_again_is_back_without_a_pause(supervised: Supervised) -> None:
+    """Who is killed at work has not failed, however often it comes: only one that ends at once is waited for."""
+    run = supervised("supervisor._AT_ONCE = 0.0\nrun(child('a', answers=None))")
+    for _ in range(12):
+        os.kill(run.pid_of("a"), signal.SIGKILL)
+        assert run.until("verify-service: a ").endswith("ended with SIGKILL; starting it again")
+    run.pid_of("a")
+    run.signal()
+    assert run.ends() == 0
+
+
 @pytest.mark.parametrize(
     ("broken", "why"),
     [

@@ -16,6 +16,7 @@ from verify_service.process import Child, cause_of_end, hearing_signals, kill_gr
 __all__ = ["Child", "Supervisor"]
 
 _HEALTHY = 5.0  # seconds; an end sooner than that after the start counts as a failure
+_AT_ONCE = 1.0  # the same for one that was killed: that is no fault of its own, but where it happens at once
 _LONGEST_PAUSE = 30.0  # seconds between two tries, so that who has made room does not wait for long
 _SPARE = 5  # seconds more than all children may take to stop, then the end is forced
 _WRONG_SETTING = 2  # how our commands end for bad use or input
@@ -154,7 +155,8 @@ class Supervisor:
         if self._status is not None:
             return
         cause = cause_of_end(process.returncode)
-        healthy = time.monotonic() - slot.born >= _HEALTHY
+        killed = process.returncode == -signal.SIGKILL
+        healthy = time.monotonic() - slot.born >= (_AT_ONCE if killed else _HEALTHY)
         slot.failures = 0 if healthy else slot.failures + 1
         slot.lived = slot.lived or healthy
         wrong = process.returncode == _WRONG_SETTING and slot.child.answers is None and not slot.lived
