@@ -115,6 +115,15 @@ def store(valkey: EmbeddedValkey) -> Store:
 
 
 @pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Store]:
+    """A store that nobody else speaks to, with its append-only file."""
+    with EmbeddedValkey(tmp_path, append_fsync="no") as server:
+        made = Store(server.url)
+        made.prepare()
+        yield made
+
+
+@pytest.fixture
 def bench(store: Store) -> Bench:
     """A service under the shipped default policy."""
     return make_bench(store)

@@ -17,7 +17,6 @@ from tests.contract import Contract, a_number, contract
 from tests.test_detector import field, numbers
 from tests.test_policy_live import command
 from verify_service import phone
-from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision
 from verify_service.store import Store
@@ -83,24 +82,16 @@ def dump(store: Store) -> dict[bytes, bytes]:
     return {key: client.dump(key) for key in client.scan_iter(count=1000)}
 
 
-def test_explaining_changes_nothing_in_the_store(tmp_path: Path) -> None:
+def test_explaining_changes_nothing_in_the_store(alone: Store) -> None:
     """Admitted, refused, watched or blocked: not one byte of the keyspace is another afterwards."""
-    # In a store that is shared, keys of other tests would end meanwhile.
-    with EmbeddedValkey(tmp_path, append_fsync="no") as server:
-        store = Store(server.url)
-        store.prepare()
-        explain_and_compare(store)
-
-
-def explain_and_compare(store: Store) -> None:
-    bench = make_bench(store, POLICY)
+    bench = make_bench(alone, POLICY)
     for purpose in ("a", "b"):
         bench.service.start("default", a_start(US, purpose, ip=IP))
-    before = dump(store)
+    before = dump(alone)
     asked = [(US, IP), (US, None), (FR, IP), ("+447400123456", IP), (US, "198.51.100.7")]
     first = [explain(bench, to, ip=ip) for to, ip in asked]
     assert [explain(bench, to, ip=ip) for to, ip in asked] == first
-    assert dump(store) == before
+    assert dump(alone) == before
     assert [(each.decision, each.by) for each in first] == [
         ("admit", None),
         ("admit", None),

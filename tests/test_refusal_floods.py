@@ -1,10 +1,9 @@
 """Refusals cost the store little, however many there are: shared records, thinned-out events, a bound on each."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from tests.cluster import TENANT, begin
 from tests.conftest import Bench, a_start, make_bench, wrong
 from tests.crowd import at_once, numbers, outcome
 from tests.live import BASE
-from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Problem, RateLimited
 from verify_service.policy.decisions import Decision
 from verify_service.store import Store
@@ -24,15 +22,6 @@ FULL = BASE.replace("30/hour", "1/day")
 IP = "203.0.113.9"
 A_MINUTE = 200
 """How many records a minute may begin, by the number of events that a store keeps."""
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Store]:
-    """A store that nobody else speaks to, with its append-only file."""
-    with EmbeddedValkey(tmp_path, append_fsync="no") as server:
-        store = Store(server.url)
-        store.prepare()
-        yield store
 
 
 def cost(store: Store, work: Callable[[], object]) -> tuple[int, int]:

@@ -1,17 +1,13 @@
 """What a stranger without a key costs: no write of the store for each of his calls, and no memory without bound."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
-
-import pytest
 
 from tests.conftest import ManualClock
 from tests.contract import LocalClient
 from tests.live import PATIENCE_S
 from verify_service import codes
-from verify_service.embedded import EmbeddedValkey
 from verify_service.policy.live import LivePolicy
 from verify_service.store import Store
 from verify_service.store.failures import MOST, PER_MINUTE, SHARE, FailedAuthentications
@@ -19,15 +15,6 @@ from verify_service.store.policies import Policies
 from verify_service.web.readiness import Readiness
 
 WRONG = {"Authorization": "Bearer vk_default_a-wrong-one"}
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Store]:
-    """A store that nobody else speaks to."""
-    with EmbeddedValkey(tmp_path, append_fsync="no") as server:
-        store = Store(server.url)
-        store.prepare()
-        yield store
 
 
 def commands(store: Store, work: Callable[[], object]) -> int:
