@@ -18,7 +18,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-peers check format bench bench-fraud bench-delivery bench-rooms bench-front soak soak-long fuzz lock clean
+.PHONY: help run test test-fast test-peers check format fuzz lock clean
+.PHONY: bench bench-fraud bench-delivery bench-rooms bench-front soak soak-long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +33,7 @@ test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
 
-test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients; installs Debian's kannel and npm
+test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients; installs Debian's kannel, npm
 	@tests/peers/install $(VENV)/typescript
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 

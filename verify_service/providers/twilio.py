@@ -1,6 +1,7 @@
 """Twilio: texts, RCS and WhatsApp templates by the Message resource, calls by the Call resource, signed callbacks.
 
-Written after https://www.twilio.com/docs/messaging/api/message-resource, https://www.twilio.com/docs/voice/api/call-resource,
+Written after https://www.twilio.com/docs/messaging/api/message-resource,
+https://www.twilio.com/docs/voice/api/call-resource,
 https://www.twilio.com/docs/content/send-templates-created-with-the-content-template-builder,
 https://www.twilio.com/docs/rcs/send-an-rcs-message (without its own fallback to SMS),
 https://www.twilio.com/docs/usage/security (signatures) and https://www.twilio.com/docs/api/errors.

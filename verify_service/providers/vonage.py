@@ -1,6 +1,7 @@
 """Vonage SMS API (once Nexmo): texts, delivery receipts and inbound texts with signed webhooks.
 
-Written after https://developer.vonage.com/en/api/sms, https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms
+Written after https://developer.vonage.com/en/api/sms,
+https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms
 (status), https://developer.vonage.com/en/messaging/sms/guides/delivery-receipts (err-code) and
 https://developer.vonage.com/en/getting-started/concepts/signing-messages.
 """
