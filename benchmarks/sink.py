@@ -1,7 +1,7 @@
 """The vendor's side: accepts every message at once and remembers when it came. One thread; run with the port.
 
 `GET /arrivals` answers {number: monotonic seconds} of all that came since the last such call; Linux' monotonic clock is
-the same for every process.
+the same for every process. `GET /messages` answers a list of what came since the last such call, as it was sent.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ class _Message(msgspec.Struct):
 
 class _Vendor(asyncio.Protocol):
     arrivals: dict[str, float] = {}  # noqa: RUF012 - shared by all connections
+    messages: list[bytes] = []  # noqa: RUF012
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -30,12 +31,17 @@ class _Vendor(asyncio.Protocol):
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found:
             return
+        if head.startswith(b"GET /messages"):
+            self._answer(b"[%s]" % b",".join(self.messages))
+            self.messages.clear()
+            return
         if head.startswith(b"GET"):
             self._answer(msgspec.json.encode(self.arrivals))
             self.arrivals.clear()
             return
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
         if len(body) >= length:
+            self.messages.append(body)
             self.arrivals[msgspec.json.decode(body, type=_Message).to] = now
             self._answer(b"{}")
 

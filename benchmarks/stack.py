@@ -28,8 +28,15 @@ _CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/
 @contextmanager
 def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], port: int | None) -> Iterator[int]:
     """A Python process of ours until the end of the block, listening on `port` where one is given; its process id."""
+    with program(folder, name, [sys.executable, "-m", *argv], env, port) as pid:
+        yield pid
+
+
+@contextmanager
+def program(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], port: int | None) -> Iterator[int]:
+    """The same of any program."""
     output = folder / f"{name}.log"
-    process = spawn(Child(name=name, argv=[sys.executable, "-m", *argv], env={**os.environ, **env}, output=output))
+    process = spawn(Child(name=name, argv=argv, env={**os.environ, **env}, output=output))
     try:
         deadline = time.monotonic() + PATIENCE_S
         while port is not None and not _listens(port):
@@ -46,9 +53,10 @@ def running(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
 
 
 class Service:
-    """A running verify_service: a store's address, keys of its own, and the processes that are up, by role."""
+    """A running verify_service: a store's address, keys of its own, and the processes that are up, by role. With `tree`
+    the roles are those of that checkout, run by its own `.venv` where it has one."""
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, tree: Path | None = None) -> None:
         self.folder = folder
         self.redis_url = redis_url
         self.api_key = new_api_key("default")
@@ -66,14 +74,20 @@ class Service:
             "VERIFY_CONFIG": str(self._config),
             "VENDOR_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
+        self._python = [sys.executable, "-m", "verify_service"]
+        if tree is not None:
+            own = tree / ".venv/bin/python"
+            # -P: what is found is the checkout's own package, and not the one where this was called.
+            self._python = [str(own) if own.exists() else sys.executable, "-P", "-m", "verify_service"]
+            self._env["PYTHONPATH"] = str(tree.resolve())
 
     @contextmanager
     def web(self, redis_url: str | None = None, workers: int = 2) -> Iterator[int]:
         """The web role, on another way to the store where one is given; its port."""
         port = free_port()
-        argv = ["verify_service", "web", "--port", str(port), "--workers", str(workers)]
+        argv = [*self._python, "web", "--port", str(port), "--workers", str(workers)]
         env = self._env | {"VERIFY_REDIS_URL": redis_url or self.redis_url}
-        with running(self.folder, f"web-{port}", argv, env, port) as self.pids["web"]:
+        with program(self.folder, f"web-{port}", argv, env, port) as self.pids["web"]:
             yield port
 
     @contextmanager
@@ -83,7 +97,7 @@ class Service:
         vendor = ["benchmarks.sink", str(self.vendor)]
         with (
             running(self.folder, "vendor", vendor, {}, self.vendor) as self.pids["vendor"],
-            running(self.folder, "dispatch", ["verify_service", "dispatch"], env, None) as self.pids["dispatch"],
+            program(self.folder, "dispatch", [*self._python, "dispatch"], env, None) as self.pids["dispatch"],
         ):
             wait_until(lambda: bool(self.store.exists("vs:{0}:dispatcher")), "the dispatcher to say that it lives")
             yield
@@ -91,6 +105,10 @@ class Service:
     def start(self, caller: Caller) -> bytes:
         """The request of a start."""
         return post("/start", {"to": caller.to, "ip": caller.ip}, self.api_key)
+
+    def check(self, verification_id: str, code: str) -> bytes:
+        """The request of a check."""
+        return post("/check", {"id": verification_id, "code": code}, self.api_key)
 
     def checks(self, answers: Sequence[bytes]) -> list[bytes]:
         """For each answer of a start, the request that checks its right code.
@@ -105,7 +123,7 @@ class Service:
         for found, packed in zip(ids, pipe.execute(), strict=True):
             record = unpack_record(packed)
             code = self._ring.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
-            requests.append(post("/check", {"id": found, "code": code}, self.api_key))
+            requests.append(self.check(found, code))
         return requests
 
     def drained(self) -> float:

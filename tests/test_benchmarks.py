@@ -5,10 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import fraud
+from benchmarks import compare, fraud
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
+HERE = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
 
@@ -38,6 +39,16 @@ def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("check", 1),
     ]
     assert all(f"### {title}\n" in printed for title in tables)
+
+
+def test_another_checkout_is_measured_beside_this_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """With this checkout as the other: three rows a call, each with its CPU time and ratios to both others."""
+    compare.main(["--rounds", "1", "--calls", "40", "--connections", "4", str(HERE)])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| start | ")]
+    assert [(row[1], len(row)) for row in rows] == [
+        (who, width) for width in (8, 5) for who in ("bare", HERE.name, "this")
+    ]
+    assert all(row[3].startswith("0 ") == (row[1] == "bare") for row in rows[:3])
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
