@@ -70,7 +70,7 @@ soak-long: $(VENV)/test.stamp ## the same for ten minutes, with a full disk in b
 	@$(BIN)/python -m benchmarks.soak --seconds 600 --full-disk
 
 fuzz: $(VENV)/test.stamp ## every call of openapi.yaml with inputs nobody thought of; minutes, a new seed each time
-	@$(BIN)/python -m tests.fuzz
+	@$(BIN)/python -m tests.support.fuzz
 
 lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--upgrade takes the newest
 	@$(PIP) install 'uv>=0.13,<1'

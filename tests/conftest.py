@@ -1,32 +1,22 @@
 """The parts that many tests stand on: a real Valkey, a store on it, the service, and the live server of the plugin."""
 
-import secrets
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.vendor import Vendor, vendor_at_work
-from verify_service import codes, config, phone
+from tests.support.bench import Bench, make_bench
+from tests.support.cluster import Cluster
+from tests.support.dispatching import Post
+from tests.support.vendor import Vendor, vendor_at_work
+from tests.support.webhook_bench import WebhookBench
 from verify_service.embedded import EmbeddedValkey
-from verify_service.model import Start
-from verify_service.policy import file as policy_file
-from verify_service.policy.rulebook import fixed
-from verify_service.service import Service
 from verify_service.store import Store
-from verify_service.store.records import unpack_record
 
 # These need what `make test-peers` installs, and run there.
 collect_ignore = ["peers"]
-
-if TYPE_CHECKING:
-    from tests.cluster import Cluster
-    from tests.dispatching import Post
-    from tests.hooked import Hooked
 
 # How long an example takes is the machine's matter; examples share a store, and keep apart by their keys.
 settings.register_profile(
@@ -42,61 +32,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first: side by side with it, the quick ones fill what time is left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-@dataclass
-class ManualClock:
-    """A clock that stands still until it is moved."""
-
-    ms: int = 1_800_000_000_000
-
-    def now(self) -> int:
-        return self.ms
-
-    def advance(self, seconds: float) -> None:
-        self.ms += round(seconds * 1000)
-
-
-@dataclass
-class Bench:
-    """A service on a real store, without HTTP: what tests of the scripts work with."""
-
-    store: Store
-    keys: codes.KeyRing
-    tagger: codes.Tagger
-    clock: ManualClock
-    service: Service
-
-    def code(self, verification_id: str) -> str:
-        """The code of the verification, as the dispatcher would derive it from the record."""
-        part = self.store.verifications.partition(verification_id[3:])
-        key = f"vs:{{{part}}}:verification:{verification_id}"
-        record = unpack_record(self.store.link.command(part, ["GET", key]))
-        return self.keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
-
-
-def wrong(code: str) -> str:
-    """Another code of the same length."""
-    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
-
-
-def a_start(to: str, purpose: str = "login", **fields: Any) -> Start:
-    """A start for a number in E.164."""
-    return Start(number=phone.parse(to, None), channel="sms", purpose=purpose, **fields)
-
-
-def make_bench(store: Store, policy: str | None = None, keys: str | None = None) -> Bench:
-    """A service with its own keys on the store, so that tests do not see each other's numbers."""
-    ring = codes.KeyRing(keys or f"k1:{codes.new_key()}")
-    tagger = codes.Tagger(codes.new_key())
-    clock = ManualClock()
-    # A week of its own: the room for decision records goes by the minute.
-    clock.advance(604_800 * secrets.randbelow(3000))
-    rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
-    service = Service(
-        config.load(None, secrets.token_hex(16)), fixed(rules, tagger), ring, tagger, store.verifications, clock
-    )
-    return Bench(store, ring, tagger, clock, service)
 
 
 @pytest.fixture(scope="session")
@@ -130,10 +65,8 @@ def bench(store: Store) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries, a module's own."""
-    from tests.cluster import Cluster  # which stands on this file
-
     made = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         made.start()
@@ -143,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
 
 
 @pytest.fixture
-def spread(cluster: "Cluster") -> Store:
+def spread(cluster: Cluster) -> Store:
     """A store on the cluster. Each test has its own time, so how far approvals were carried before says nothing."""
     made = Store(cluster.url)
     made.prepare()
@@ -153,10 +86,8 @@ def spread(cluster: "Cluster") -> Store:
 
 
 @pytest.fixture
-def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Post"]:
+def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
     """A store of the test's own with dispatchers at work on it."""
-    from tests.dispatching import Post  # which stands on this file
-
     # Otherwise each end waits up to a second for the last read.
     monkeypatch.setattr("verify_service.dispatch.dispatcher.BLOCK_MS", 50)
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
@@ -166,12 +97,10 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Post"]:
 
 
 @pytest.fixture
-def hooked(tmp_path: Path) -> Iterator["Hooked"]:
+def webhook_bench(tmp_path: Path) -> Iterator[WebhookBench]:
     """A store of the test's own for endpoints that are told of events."""
-    from tests.hooked import Hooked  # which stands on this file
-
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        yield Hooked(server)
+        yield WebhookBench(server)
 
 
 @pytest.fixture

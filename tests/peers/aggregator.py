@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import smpp34
 
-from tests.live import until
+from tests.support.live import until
 from verify_service.embedded import free_port
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.crowd import numbers
-from tests.live import until
 from tests.peers.aggregator import aggregator_at_work
 from tests.peers.kannel import CALLBACK_KEY, PASSWORD, kannel_at_work
+from tests.support.concurrency import numbers
+from tests.support.live import until
 from verify_service.embedded import free_port
 from verify_service.testing import VerifyClient, VerifyProblem, start_server
 

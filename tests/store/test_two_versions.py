@@ -1,0 +1,40 @@
+"""Two versions side by side on one store: each reads what the other writes, in either order."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.live import until
+from tests.support.roles import THEN
+from tests.support.two_versions import begin, end, restored, versions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("first", "second"), [("then", "now"), ("now", "then")])
+def test_what_one_version_began_another_ends(tmp_path: Path, first: str, second: str) -> None:
+    """By real roles of both, upgraded and gone back. Pending codes are right and wrong, queued messages go out,
+    receipts and overdue ones find theirs, limits count on, events are exported and told, keys and consents hold."""
+    with versions(tmp_path) as life:
+        end(life, second, begin(life, first))
+
+
+def test_a_store_that_was_kept_is_taken_up(tmp_path: Path) -> None:
+    """The very bytes that a version left, read by this one as they were by their own."""
+    with versions(tmp_path) as life:
+        end(life, "now", restored(life, (THEN / "store.json").read_bytes()))
+
+
+def test_roles_are_upgraded_one_by_one_and_back(tmp_path: Path) -> None:
+    """In the order of docs/upgrade.md: dispatchers first, then web roles; and back in the other order. At each step
+    what any web role starts is sent by whichever dispatcher is there, and any web role takes its code."""
+    steps = [("then", "then"), ("then", "now"), ("now", "now"), ("then", "now"), ("then", "then")]
+    with versions(tmp_path) as life, life.web("then") as before, life.web("now") as after:
+        clients = {"then": before, "now": after}
+        for n, (web, dispatcher) in enumerate(steps):
+            to = f"+1415555{2301 + n}"
+            with life.dispatcher(dispatcher):
+                id = clients[web].start(to)["id"]
+                until(lambda to=to: life.messages(to), f"a message to {to}")  # type: ignore[misc]
+                other = after if web == "then" else before
+                assert other.check(id=id, code=life.messages(to)[0][1])["status"] == "approved"

@@ -1,0 +1,66 @@
+"""What tests of live processes need: waiting with a deadline, a dispatcher at work beside a bench."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.bench import Bench
+from verify_service.adapters import Provider
+from verify_service.dispatch import Dispatcher
+from verify_service.inbox import Inbox
+from verify_service.providers.fake import FakeProvider
+from verify_service.store import Store
+
+# A policy to begin with, for tests that push others.
+BASE = """
+[code]
+digits = 6
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "5/10 minutes; 10/day"
+[[limit]]
+name = "ip"
+of = ["ip"]
+allow = "30/hour"
+"""
+
+
+# Seconds that a test waits for what must happen: so long that only a fault lets it end, however busy the machine.
+PATIENCE_S = 60.0
+
+
+def until(true: Callable[[], object], what: str = "it to hold", patience: float = PATIENCE_S) -> float:
+    """Waits until it holds, at most our patience; how many seconds that took. Raises AssertionError."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() < began + patience, f"waited {patience:g} s for {what}"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def everything(store: Store) -> bytes:
+    """All keys and values of a single server, as bytes to search in."""
+    client: Any = store.link.client()
+    return b"".join(key + client.dump(key) for key in client.scan_iter(count=1000))
+
+
+@contextmanager
+def dispatching(bench: Bench) -> Iterator[Inbox]:
+    """A real dispatcher with the fake provider, under the bench's keys and clock; gives its inbox."""
+    inbox = Inbox(bench.store, bench.keys, bench.tagger)
+    providers: dict[str, Provider] = {}
+    made = Dispatcher(bench.store, bench.service.config, bench.keys, bench.clock, providers, secrets.token_hex(4))
+    providers["fake-a"] = FakeProvider("fake-a", inbox, bench.clock, made.report("fake-a"))
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        yield inbox
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()

@@ -1,0 +1,66 @@
+"""Roles of the service as processes of their own: of this version, or of the one that is kept in tests/then."""
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+
+from tests.support.live import PATIENCE_S
+
+THEN = Path(__file__).parents[1] / "then"
+
+
+def package_of_then(folder: Path) -> Path:
+    """Unpacks the package of then; the folder that it lies in."""
+    with tarfile.open(THEN / "package.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+def clean(env: Mapping[str, str], package: Path | None = None) -> dict[str, str]:
+    """An environment in which nothing else of the service is set; `package` is where another version of it lies."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
+    return bare | dict(env) | ({"PYTHONPATH": str(package)} if package else {})
+
+
+@contextmanager
+def role(
+    folder: Path, env: Mapping[str, str], *words: str, package: Path | None = None
+) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """A process of the service, and where its log goes; it ends with SIGTERM, and must."""
+    log = folder / f"log-{len(list(folder.glob('log-*')))}"
+    with log.open("wb") as out:
+        command = (sys.executable, "-m", "verify_service", *words)
+        process = subprocess.Popen(command, env=clean(env, package), stdout=out, stderr=out, cwd=folder)
+    try:
+        yield process, log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+
+
+def answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Whether a web role answers, ready or not."""
+    assert process.poll() is None, "it has ended"
+    try:
+        return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status in (200, 503)
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def children(pid: int) -> dict[int, str]:
+    """The child processes of a process, and their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"\nPPid:\t{pid}\n" in (entry / "status").read_text():
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    return found
