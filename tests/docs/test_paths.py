@@ -1,0 +1,19 @@
+"""The pages for who works on the code name files that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLACES = [ROOT, ROOT / "verify_service", ROOT / "verify_service" / "store"]
+PAGES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+OPERATORS = {"verify.toml", "policy.toml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_file_that_is_named_is_there(page: Path) -> None:
+    """A name with an extension, or of a folder with its slash: from the top, the package or its store."""
+    named = re.findall(r"`([\w./*-]+(?:\.(?:py|lua|toml|yaml|html|md|txt)|/))`", page.read_text("utf-8"))
+    gone = [name for name in named if not any(any(place.glob(name.rstrip("/"))) for place in PLACES)]
+    assert [name for name in gone if name not in OPERATORS] == []
