@@ -19,10 +19,11 @@ def test_what_one_version_began_another_ends(tmp_path: Path, first: str, second:
         end(life, second, begin(life, first))
 
 
-def test_a_store_that_was_kept_is_taken_up(tmp_path: Path) -> None:
-    """The very bytes that a version left, read by this one as they were by their own."""
+@pytest.mark.parametrize("kept", ["store.json", "earlier.json"])
+def test_a_store_that_was_kept_is_taken_up(tmp_path: Path, kept: str) -> None:
+    """The very bytes that a version left, and one before it, read by this one as they were by their own."""
     with versions(tmp_path) as life:
-        end(life, "now", restored(life, (THEN / "store.json").read_bytes()))
+        end(life, "now", restored(life, (THEN / kept).read_bytes()))
 
 
 def test_roles_are_upgraded_one_by_one_and_back(tmp_path: Path) -> None:
