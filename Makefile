@@ -19,7 +19,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast test-peers check format fuzz lock clean
-.PHONY: bench bench-fraud bench-delivery bench-rooms bench-front soak soak-long
+.PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front soak soak-long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-rooms: $(VENV)/test.stamp ## what thousands of messages for a dead provide
 
 bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
 	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
+
+bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can send; two minutes
+	@$(BIN)/python -m benchmarks.overload
 
 bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
 	@$(BIN)/python -m benchmarks.front

@@ -31,15 +31,15 @@ API_KEY = codes.new_api_key("default")
 
 class Inside:
     """A service under the shipped policy, on an empty store; `enforce`: with every rule enforced. `clock`: another than
-    the machine's."""
+    the machine's, `keys`: other master keys than new ones."""
 
-    def __init__(self, url: str, *, enforce: bool = False, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, enforce: bool = False, clock: Clock | None = None, keys: str | None = None) -> None:
         self.store = Store(url)
         self.store.prepare()
         self.callers = Callers()
         self.config = config.load(None, API_KEY)
         self.policy = policy_file.parse(policy_file.default_text(enforce=enforce), "the shipped policy")
-        self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
+        self.keys = codes.KeyRing(keys or f"k1:{codes.new_key()}")
         self.tagger = codes.Tagger(codes.new_key())
         self.clock = clock or SystemClock()
         rules = fixed(self.policy, self.tagger)
@@ -74,8 +74,9 @@ class Inside:
         """Starts a new caller's verification; its id."""
         return self.service.start("default", a_start(self.callers.next())).id
 
-    def fill(self, count: int, batch: int = 200) -> None:
-        """So many live verifications with their messages sent: the service's own calls, many to a round trip."""
+    def fill(self, count: int, batch: int = 200, *, settled: bool = True) -> None:
+        """So many live verifications, with their messages sent where `settled`: the service's own calls, many to a
+        round trip."""
         link = self.store.link
         recorder = _Recorder(link)
         self.store.verifications._link = recorder
@@ -84,7 +85,8 @@ class Inside:
                 for _ in range(min(batch, count - done)):
                     self.start()
                 recorder.flush()
-                self.settle()
+                if settled:
+                    self.settle()
         finally:
             self.store.verifications._link = link
 
@@ -124,11 +126,16 @@ class _Recorder(Link):
 
 @contextmanager
 def inside(
-    folder: Path, extra: Sequence[str] = (), *, enforce: bool = False, clock: Clock | None = None
+    folder: Path,
+    extra: Sequence[str] = (),
+    *,
+    enforce: bool = False,
+    clock: Clock | None = None,
+    keys: str | None = None,
 ) -> Iterator[Inside]:
     """An `Inside` until the end of the block."""
     with EmbeddedValkey(folder, port=free_port(), append_fsync="no", extra=extra) as valkey:
-        yield Inside(valkey.url, enforce=enforce, clock=clock)
+        yield Inside(valkey.url, enforce=enforce, clock=clock, keys=keys)
 
 
 def a_start(caller: Caller) -> Start:

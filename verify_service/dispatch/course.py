@@ -15,7 +15,7 @@ from verify_service.config import Config
 from verify_service.dispatch.asking import Broken
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.held import Held
-from verify_service.dispatch.job import Job, Try, event, time_of
+from verify_service.dispatch.job import FRESH_S, Job, Try, event, time_of
 from verify_service.dispatch.lanes import Lanes
 from verify_service.dispatch.outages import Outages
 from verify_service.dispatch.parking import Parked
@@ -26,7 +26,6 @@ from verify_service.model import Clock, TimelineName
 from verify_service.store.entries import Entry, Sent, Settlement
 from verify_service.telemetry import SENDS
 
-FRESH_S = 0.25
 AGAIN_S = 0.2
 AT_ONCE_S = 0.005
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)

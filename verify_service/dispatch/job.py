@@ -16,6 +16,8 @@ from verify_service.store.entries import Entry
 
 # Those who look after tries come together: waking up for each would cost more than most sends.
 GRID_S = 0.05
+# So long a message is wanted once it was known to be.
+FRESH_S = 0.25
 
 
 @dataclass
@@ -23,7 +25,7 @@ class Job:
     """One entry on its way: `left` are the ways to try yet in this round, `crowded` those whose sender had no room,
     `open` the tries under way, `failed` the last error (provider, None where it is not its fault; reason; channel).
     `room` is where it takes a place. Until `fresh_until` (monotonic seconds) it is taken for granted that somebody
-    still waits for the code."""
+    still waits for the code, or known; it is `unwanted` where nobody does."""
 
     entry: Entry
     plan: list[list[Way]]
@@ -37,7 +39,13 @@ class Job:
     rounds: int = 0
     tries: int = 0
     done: bool = False
+    unwanted: bool = False
     room: str = ""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody has to ask if it is still wanted."""
+        return not self.unwanted and time.monotonic() >= self.fresh_until
 
     def round(self) -> list[Way]:
         """The ways of a round: the channel that was asked for alone in the first one, then also those that it falls

@@ -17,6 +17,7 @@ from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.job import Job, Try, event, site, time_of
 from verify_service.dispatch.settling import Settler
 from verify_service.dispatch.turns import Turns
+from verify_service.dispatch.wanted import Wanted
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable
 from verify_service.model import Clock, Message, Receipt
 from verify_service.store import Store
@@ -46,6 +47,7 @@ class Journeys(Course):
         self._outbox = store.outbox
         self._deliveries = store.deliveries
         self._turns = Turns(store.senders, config)
+        self._wanted = Wanted(store.outbox, self.lanes)
         self._config = config
         self._keys = keys
         self._providers = providers
@@ -59,7 +61,7 @@ class Journeys(Course):
                 self._step_back(attempt)
                 return
             now = self._clock.now()
-            if not self._is_due(job, now) or not (message := self._message(attempt, now)):
+            if not self._is_due(job, attempt.way.provider, now) or not (message := self._message(attempt, now)):
                 attempt.is_left()
             elif self._has_turn(attempt, message, now):
                 self._send(attempt, message)
@@ -69,14 +71,13 @@ class Journeys(Course):
             _log.error("unexpected error", verification=job.entry.id, provider=attempt.way.provider, error=site(error))
             self._failed(attempt, Broken("unexpected error"))
 
-    def _is_due(self, job: Job, now: int) -> bool:
+    def _is_due(self, job: Job, lane: str, now: int) -> bool:
         """Whether it is to be sent now. The first try follows the start at once, so only later ones ask the store."""
         reason = ""
         if job.entry.expires_at and now >= job.entry.expires_at:
             reason = EXPIRED
-        elif time.monotonic() >= job.fresh_until:
-            with suppress(StoreUnavailable):  # A message too many does less harm than one too few.
-                reason = "" if self._outbox.is_wanted(job.entry) else "nobody waited for it any more"
+        elif not self._wanted.holds(job, lane):
+            reason = "nobody waited for it any more"
         if not reason:
             return True
         self._give_up(job, reason)

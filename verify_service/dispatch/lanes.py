@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -42,6 +43,11 @@ class _Lane(Generic[T]):
     @property
     def queued(self) -> int:
         return len(self._queue)
+
+    def first(self, most: int) -> list[T]:
+        """Those that are next to be worked on."""
+        with self._lock:
+            return [item for _, item in islice(self._queue, most)]
 
     def submit(self, item: T) -> bool:
         """Queues the item; True where no thread was called to it, so that somebody has to look again."""
@@ -116,6 +122,10 @@ class Lanes(Generic[T]):
     def busy(self) -> bool:
         """Whether anything is queued or at work; what waits for its time does not count."""
         return any(lane.busy for lane in self._lanes.values())
+
+    def first(self, name: str, most: int) -> list[T]:
+        """Those that are next in a lane; they stay there."""
+        return self._lanes[name].first(most)
 
     def queued(self, name: str) -> int:
         """How much stands in a lane."""

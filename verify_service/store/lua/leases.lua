@@ -40,5 +40,20 @@ local function reread(KEYS, ARGV)
   return redis.call('XCLAIM', KEYS[1], 'dispatch', ARGV[1], 0, unpack(own))
 end
 
+-- wanted: messages that are late.   KEYS[…]  verification:<id> of each, then consent:<number>:<tenant> of each
+--   ARGV[…]  the nonce of each
+-- Answers the places of those that nobody waits for any more: ended, given another code since, or opted out meanwhile.
+local function wanted(KEYS, ARGV)
+  local unwanted = {}
+  for i, nonce in ipairs(ARGV) do
+    local record = record_of(KEYS[i]:match('^(.-{%d+}:)verification:(.*)$'))
+    if not record or record.status ~= 'pending' or record.nonce ~= nonce or get(KEYS[#ARGV + i]) == 'out' then
+      unwanted[#unwanted + 1] = i
+    end
+  end
+  return unwanted
+end
+
+register('wanted', wanted, {'no-writes'})
 register('inherit', inherit)
 register('reread', reread)
