@@ -19,7 +19,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast test-peers check format fuzz lock clean
-.PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front soak soak-long
+.PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front bench-peers soak soak-long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,9 @@ test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
 
-test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients; installs Debian's kannel, npm
+test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients, better-auth; installs Debian's kannel, npm
 	@tests/peers/install $(VENV)/typescript
+	@benchmarks/peers/install $(VENV)/better-auth
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
@@ -65,6 +66,10 @@ bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can
 
 bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
 	@$(BIN)/python -m benchmarks.front
+
+bench-peers: $(VENV)/test.stamp ## starts, checks and cycles beside better-auth; installs it, and needs npm
+	@benchmarks/peers/install $(VENV)/better-auth
+	@$(BIN)/python -m benchmarks.peers $(VENV)/better-auth
 
 soak: $(VENV)/test.stamp ## a minute of load while processes are killed and half the providers hang
 	@$(BIN)/python -m benchmarks.soak

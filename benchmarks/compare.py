@@ -20,11 +20,11 @@ Taken = Mapping[str, Sequence[Mapping[str, Cost]]]
 
 
 def turns(contenders: Sequence[Contender], rounds: int, calls: int, connections: int) -> Taken:
-    """A round each in turns, the first, which warms, left out; every other round goes backwards."""
+    """A round each in turns, once all are warm; every other round goes backwards. None is warmed for more than four."""
     callers = Callers()
     taken: dict[str, list[Mapping[str, Cost]]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
-        one_round(contender, callers, min(calls, 300), connections)
+        one_round(contender, callers, min(4 * calls, contender.warm), connections)
     for count in range(rounds):
         for contender in contenders[:: -1 if count % 2 else 1]:
             taken[contender.name].append(one_round(contender, callers, calls, connections))

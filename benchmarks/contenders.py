@@ -67,6 +67,8 @@ class Contender:
     start: Callable[[Caller], bytes]
     check: Callable[[Message], bytes] | None = None
     vendor: int | None = None
+    warm: int = 300
+    """How many calls it takes until it costs what it always does."""
 
     def starts(self, callers: Sequence[Caller], connections: int) -> tuple[Cost, list[Message]]:
         """Starts for all of them, to the last message's arrival."""

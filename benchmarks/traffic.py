@@ -1,5 +1,6 @@
 """Synthetic callers: distinct valid numbers of several countries, distinct addresses, and the requests they make."""
 
+from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -40,11 +41,12 @@ class Callers:
         return Caller(f"{before}{index // len(_BLOCKS):06d}", country, line_type, ip)
 
 
-def post(path: str, body: object, api_key: str) -> bytes:
-    """A whole HTTP/1.1 request, ready to send."""
+def post(path: str, body: object, api_key: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole HTTP/1.1 request, ready to send; `headers` are more of them."""
     data = msgspec.json.encode(body)
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api_key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n{more}\r\n"
     )
     return head.encode() + data

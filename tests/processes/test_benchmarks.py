@@ -9,7 +9,7 @@ from benchmarks import compare, fraud
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
