@@ -7,6 +7,7 @@ import redis
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.deadline import ServerClocks
+from verify_service.store.direct import DirectPool
 from verify_service.store.functions import VERSION, load_library
 from verify_service.store.url import PATIENCE
 
@@ -26,11 +27,14 @@ class Call(NamedTuple):
 
 
 class Share:
-    """The calls at `places` of a burst, for the node of a connection pool; `spare` where their answers can be done
-    without. Every method raises what redis raises."""
+    """The calls at `places` of a burst, for the node of a redis-py pool, on a connection of `direct` where that is
+    given; `spare` where their answers can be done without. Every method raises what redis raises."""
 
-    def __init__(self, pool: Any, places: list[int], calls: Sequence[Call], *, spare: bool) -> None:
+    def __init__(
+        self, pool: Any, places: list[int], calls: Sequence[Call], *, spare: bool, direct: DirectPool | None = None
+    ) -> None:
         self.pool = pool
+        self._connections = direct or pool
         self.places = places
         self.spare = spare
         self._calls = calls
@@ -45,7 +49,7 @@ class Share:
     def send(self, clocks: ServerClocks, replicas: int) -> None:
         """Sends all at once, with a WAIT behind them where replicas are to confirm."""
         self._learns = clocks.is_stale(self.pool)
-        self._connection = self.pool.get_connection()
+        self._connection = self._connections.get_connection()
         deadline = clocks.deadline(self.pool)
         commands = [_fcall(self._calls[place], deadline) for place in self.places]
         if replicas:
@@ -100,7 +104,7 @@ class Share:
     def release(self) -> None:
         """Gives the connection back."""
         if self._connection is not None:
-            self.pool.release(self._connection)
+            self._connections.release(self._connection)
             self._connection = None
 
     def _read(self) -> Any:

@@ -7,8 +7,7 @@ more.
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -20,6 +19,7 @@ from redis.sentinel import Sentinel
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.store.burst import Argument, Call, Share
 from verify_service.store.deadline import ServerClocks
+from verify_service.store.direct import DirectPool
 from verify_service.store.url import COMMON, PATIENCE, parse
 
 __all__ = ["CLUSTER_PARTITIONS", "ERRORS", "Argument", "Call", "Link", "prefix", "reason"]
@@ -47,6 +47,7 @@ class Link:
         scheme, hosts, options, query = parse(url)
         self._cluster: Any = None
         self._single: redis.Redis | None = None
+        self._direct: DirectPool | None = None
         self._refreshed = 0.0
         self._refreshing = threading.Lock()
         self.partitions = 1
@@ -73,6 +74,7 @@ class Link:
                 self._single = redis.Redis.from_url(hosts, **options)
                 pool = self._single.connection_pool
                 pool.connection_class(**pool.connection_kwargs)  # An unknown option shows here, before any call.
+                self._direct = DirectPool(pool)
         except (ValueError, TypeError):
             raise ConfigError(
                 "VERIFY_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0"
@@ -158,11 +160,15 @@ class Link:
         missed: list[int] = []
         try:
             for share in shares:
-                with self._without(share):
+                try:
                     share.send(self.clocks, self.replicas)
+                except ERRORS as error:
+                    self._do_without(share, error)
             for share in shares:
-                with self._without(share):
+                try:
                     missed += share.collect(answers, self.clocks, self.replicas, self._learn)
+                except ERRORS as error:
+                    self._do_without(share, error)
         except BaseException:
             for share in shares:
                 share.drop()
@@ -174,6 +180,9 @@ class Link:
 
     def _shares(self, calls: Sequence[Call], places: list[int], spare: Collection[int]) -> list[Share]:
         """The calls by node, those that can be done without last."""
+        if self._direct is not None:
+            whole = all(place in spare for place in places)
+            return [Share(self._direct.pool, places, calls, spare=whole, direct=self._direct)]
         by_pool: dict[Any, list[int]] = {}
         for place in places:
             try:
@@ -186,32 +195,30 @@ class Link:
         shares = [Share(pool, own, calls, spare=all(place in spare for place in own)) for pool, own in by_pool.items()]
         return sorted(shares, key=lambda share: share.spare)
 
-    @contextmanager
-    def _without(self, share: Share) -> Iterator[None]:
-        """Does without a spare share that fails; else raises StoreUnavailable for what redis raises."""
-        try:
-            yield
-        except ERRORS as error:
-            silent = isinstance(error, redis.TimeoutError)
-            if silent:
-                self._silent |= dict.fromkeys(share.partitions, time.monotonic() + PAUSE)
-            if not (silent and share.spare):  # Reading the map again may wait for the very node that is silent.
-                self._learn(error)
-            if not share.spare:
-                raise StoreUnavailable(reason(error)) from None
-            share.give_up()
+    def _do_without(self, share: Share, error: Exception) -> None:
+        """Gives up a spare share that failed; of another, raises StoreUnavailable for what redis raised."""
+        silent = isinstance(error, redis.TimeoutError)
+        if silent:
+            self._silent |= dict.fromkeys(share.partitions, time.monotonic() + PAUSE)
+        if not (silent and share.spare):  # Reading the map again may wait for the very node that is silent.
+            self._learn(error)
+        if not share.spare:
+            raise StoreUnavailable(reason(error)) from None
+        share.give_up()
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
         """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""
-        pool = self.client(partition).connection_pool
+        pool: Any = self._direct or self.client(partition).connection_pool
         connection = None
         try:
             connection = pool.get_connection()
             connection.send_packed_command(connection.pack_commands([command]))
             return connection.read_response(timeout=PATIENCE + wait)
-        except ERRORS as error:
+        except BaseException as error:
             if connection is not None:
                 connection.disconnect()
+            if not isinstance(error, ERRORS):
+                raise
             self._learn(error)
             raise StoreUnavailable(reason(error)) from None
         finally:
