@@ -33,7 +33,7 @@ test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
 
-test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, generated clients, better-auth; installs Debian's kannel, npm
+test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, clients, better-auth; installs kannel, npm
 	@tests/peers/install $(VENV)/typescript
 	@benchmarks/peers/install $(VENV)/better-auth
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""The house rules, held by a test: imports point down, and each outside library has its one door."""
+"""The house rules, held by tests: imports point down, each outside library has its one door, lines have one length."""
 
 import ast
 import re
@@ -55,6 +55,10 @@ DOORS = {
     "prometheus_client": {"telemetry"},
     "structlog": {"telemetry"},
 }
+
+MOST = 120  # characters in a line
+PLACES = ["*", ".ci/*", "docs/**/*", "tests/**/*", "verify_service/**/*"]
+WRITTEN = {".md", ".toml", ".yaml", ""}  # Python's lines are held by ruff.
 
 
 def _files() -> list[Path]:
@@ -113,3 +117,32 @@ def test_the_architecture_page_has_every_room_in_its_order() -> None:
     told = [name for cell in cells for name in re.findall(r"`(\w+)/?`", cell)]
     assert set(told) == set(RANK) - {"__main__"}
     assert [RANK[name] for name in told] == sorted(RANK[name] for name in told)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that somebody can break: no row of a table, nothing that a program printed."""
+    in_block = ""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if path.suffix == ".md":
+            if fence := re.match(r"\s*```(\w*)", line):
+                in_block = "" if in_block else fence[1] or "output"
+            if in_block in {"output", "console", "json"} or line.lstrip().startswith("|") or line.startswith("    "):
+                continue
+        if " " in re.sub(r"\[[^]]*\]\([^)]*\)|https?://\S+", "", line.strip(" #*-")):
+            yield number, line
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_line_is_longer_than_one_hundred_and_twenty(place: str) -> None:
+    """Tables, addresses, and what programs print are excepted."""
+    top = PACKAGE.parent
+    files = [path for path in sorted(top.glob(place)) if path.is_file() and path.suffix in WRITTEN]
+    assert files
+    long = [f"{path.relative_to(top)}:{n}" for path in files for n, line in _lines(path) if len(line) > MOST]
+    assert long == []
+
+
+def test_editors_and_the_linter_know_the_same_length() -> None:
+    """`.editorconfig` and ruff's settings."""
+    assert f"[*]\nmax_line_length = {MOST}\n" in (PACKAGE.parent / ".editorconfig").read_text("utf-8")
+    assert f"\nline-length = {MOST}\n" in (PACKAGE.parent / "pyproject.toml").read_text("utf-8")
