@@ -38,6 +38,12 @@ ROOMS = [
     ["cli"],
     ["__main__", "testing"],
 ]
+TESTS = PACKAGE.parent / "tests"
+# `peers` is for what is not ours, and runs by itself.
+TEST_ROOMS = {
+    *("cluster", "commands", "console", "dispatch", "docs", "messages", "peers", "policy", "processes", "providers"),
+    *("store", "web"),
+}
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 DOORS = {
     "redis": {"store"},
@@ -95,6 +101,16 @@ def test_each_library_has_one_door(path: Path) -> None:
     """redis is imported by the store alone, flask by web alone, and so on."""
     used = {name.split(".")[0] for name in _imports(path)}
     assert {library for library in used & DOORS.keys() if _room(path) not in DOORS[library]} == set()
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_a_test_imports_no_other_test(path: Path) -> None:
+    """What tests share lies in tests/support, or beside what is not ours in tests/peers; and each test has its room."""
+    used = {name for name in _imports(path) if name.startswith("tests.")}
+    shared = {name for name in used if name.startswith(("tests.support.", "tests.peers.")) and ".test_" not in name}
+    assert used - shared == set()
+    if path.name.startswith("test_") and path != Path(__file__):
+        assert path.relative_to(TESTS).parts[0] in TEST_ROOMS
 
 
 def test_only_settings_reads_the_environment() -> None:

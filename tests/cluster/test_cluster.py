@@ -1,7 +1,6 @@
 """Redis Cluster: three primaries of the embedded binary, the partitions spread over all of them."""
 
 import itertools
-import os
 import socket
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from tests.support.cluster import (
 )
 from tests.support.concurrency import numbers
 from tests.support.limit_state import limit_state
-from tests.support.live import PATIENCE_S, dispatching, until
+from tests.support.live import PATIENCE_S, clean, dispatching, until
 from verify_service.codes import new_key
 from verify_service.embedded import free_port
 from verify_service.errors import ConfigError, StoreUnavailable
@@ -259,8 +258,7 @@ def test_the_two_roles_serve_on_a_cluster(cluster: Cluster, tmp_path: Path) -> N
     """`verify-service web` and `verify-service dispatch`, each a process of its own, against the cluster: twelve
     numbers are started, sent to and approved."""
     port = free_port()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    env = clean | {
+    env = clean() | {
         "VERIFY_REDIS_URL": cluster.url,
         "VERIFY_KEYS": f"k1:{new_key()}",
         "VERIFY_TAG_KEY": new_key(),

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from tests.support.bench import Bench, make_bench
-from tests.support.cluster import POLICY, TENANT, begin, counts, home_of, ip_outside, ip_partition, numbers_where
+from tests.support.cluster import (
+    POLICY,
+    TENANT,
+    begin,
+    country_partition,
+    counts,
+    home_of,
+    ip_outside,
+    ip_partition,
+    numbers_where,
+)
 from tests.support.concurrency import at_once, numbers, outcome
 from verify_service import phone
 from verify_service.errors import Blocked, Problem, RateLimited
@@ -18,11 +28,6 @@ PRICES = "[prices]\nUS = 0.25\n"
 BUDGET = '[[rule]]\nname = "spend"\nkind = "budget"\nof = ["country"]\nallow = "$1/hour"\nmode = "enforce"\n'
 NUMBER = '[[limit]]\nname = "number"\nof = ["number"]\nallow = "1/hour"\n'
 IP = '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "2/hour"\n'
-
-
-def country_partition(bench: Bench) -> int:
-    """Where all that is known of the United States lies."""
-    return bench.store.verifications.partition(bench.tagger.tag("country", "US"))
 
 
 def away(bench: Bench) -> Iterator[str]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.dispatch.test_failover import taking
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.concurrency import numbers
-from tests.support.dispatching import Scripted
+from tests.support.dispatching import Scripted, taking
 from tests.support.live import until
 from verify_service import config
 from verify_service.adapters import Provider

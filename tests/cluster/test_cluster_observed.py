@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.cluster.test_cluster_decisions import country_partition
 from tests.support.bench import Bench, make_bench
-from tests.support.cluster import POLICY, TENANT, Cluster, begin, home_of, numbers_where, port_of
+from tests.support.cluster import POLICY, TENANT, Cluster, begin, country_partition, home_of, numbers_where, port_of
 from tests.support.live import until
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Blocked, RateLimited, StoreUnavailable

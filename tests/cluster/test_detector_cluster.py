@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policy.test_detector import Field, field, numbers
 from tests.support.bench import wrong
+from tests.support.detector import Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.commands.test_cli import fails, run
+from tests.support.commands import fails, run
 from tests.support.recorded import after, start, write
 
 pytestmark = pytest.mark.slow

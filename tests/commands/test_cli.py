@@ -1,7 +1,6 @@
 """The command line: results on standard output, one line of error on standard error, exit status 0, 1 or 2."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -9,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import click
 import pytest
 
 from tests.support.bench import wrong
+from tests.support.commands import fails, run
 from tests.support.contract import ContractClient, a_number
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from verify_service import __version__
 from verify_service.cli import commands
 from verify_service.codes import KeyRing, Tagger, api_key_digest
@@ -27,31 +27,6 @@ from verify_service.policy import file as policy_file
 from verify_service.testing import VerifyClock, VerifyInbox, VerifyServer, start_server
 
 pytestmark = pytest.mark.slow
-
-
-def run(
-    *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> "subprocess.CompletedProcess[str]":
-    """`verify-service` with these words, in an environment without settings but `env`."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    return subprocess.run(
-        [sys.executable, "-m", "verify_service", *words],
-        env={**clean, **(env or {})},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def fails(*words: str, env: Mapping[str, str] | None = None, status: int = 2) -> str:
-    """The one line on standard error with which the command ends; nothing is on standard output."""
-    done = run(*words, env=env)
-    assert (done.returncode, done.stdout) == (status, ""), done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("verify-service: ")
-    return line.removeprefix("verify-service: ")
 
 
 def test_help_and_version_answer_at_once(tmp_path: Path) -> None:
@@ -344,11 +319,15 @@ def test_an_export_can_follow(tmp_path: Path) -> None:
     """With `--follow` what happens later is printed as it happens; Ctrl-C ends it without a word."""
     running = start_server(tmp_path / "state", workers=1)
     words = [sys.executable, "-m", "verify_service", "events", "export", "--since", "1h", "--follow"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    clean["VERIFY_STATE_DIR"] = str(tmp_path / "state")
     client = ContractClient(running.server)
     before = client.start(a_number())["id"]
-    following = subprocess.Popen(words, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    following = subprocess.Popen(
+        words,
+        env=clean({"VERIFY_STATE_DIR": str(tmp_path / "state")}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     patience = threading.Timer(PATIENCE_S, following.kill)
     patience.start()
     try:

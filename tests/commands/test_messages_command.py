@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.test_cli import run
+from tests.support.commands import run
 from verify_service.messages.locales import tags
 from verify_service.policy import file as policy_file
 

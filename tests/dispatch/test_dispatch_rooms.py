@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.policy.test_policy_live import clean
 from tests.support.bench import a_start, make_bench
 from tests.support.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
-from tests.support.live import until
+from tests.support.live import clean, until
 from tests.support.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch.job import Job

@@ -1,7 +1,6 @@
 """Several dispatchers, dead ones, slow providers, a store that goes away: nothing is lost, nothing sent needlessly."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.dispatching import ACCEPTED, ONE, Post, Scripted
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import Vendor
 from verify_service import __version__, codes
 from verify_service.dispatch import dispatcher
@@ -274,7 +273,7 @@ def test_sigterm_drains_a_dispatcher(post: Post, vendor: Vendor) -> None:
     post.bench.clock.ms = int(time.time() * 1000)
     config = post.folder / "verify.toml"
     config.write_text(f'[providers.hook]\nkind = "webhook"\nurl = "{vendor.url}"\nsecret = "env:HOOK"\n')
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")} | {
+    env = clean() | {
         "VERIFY_REDIS_URL": post.server.url,
         "VERIFY_KEYS": ring,
         "VERIFY_TAG_KEY": codes.new_key(),

@@ -1,39 +1,21 @@
 """What a dispatcher counts can be scraped where it runs, whether or not a web role is beside it."""
 
-import os
 import socket
 import subprocess
 import sys
-import urllib.request
-from contextlib import suppress
 
 import pytest
 
-from tests.support.bench import a_start, make_bench
-from tests.support.dispatching import Post
-from tests.support.live import until
-from verify_service import codes
+from tests.support.bench import a_start
+from tests.support.dispatching import Post, environment
+from tests.support.live import scraped, until
 from verify_service.embedded import free_port
 
 pytestmark = pytest.mark.slow
 
 
-def environment(post: Post) -> dict[str, str]:
-    """Of a dispatcher on the post's store and keys, with the built-in fake provider."""
-    ring = f"k1:{codes.new_key()}"
-    post.bench = make_bench(post.bench.store, keys=ring)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    return clean | {"VERIFY_REDIS_URL": post.server.url, "VERIFY_KEYS": ring, "VERIFY_TAG_KEY": codes.new_key()}
-
-
 def command(port: int) -> list[str]:
     return [sys.executable, "-m", "verify_service", "dispatch", "--metrics-port", str(port)]
-
-
-def scraped(port: int) -> list[str]:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        return str(answer.read().decode()).splitlines()
-    return []
 
 
 def test_a_dispatcher_serves_its_metrics(post: Post) -> None:

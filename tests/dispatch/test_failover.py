@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 
 import pytest
 
-from tests.policy.test_policy_live import clean
 from tests.support.bench import a_start, make_bench
-from tests.support.dispatching import ACCEPTED, TWO, Post, Scripted, raising
-from tests.support.live import until
+from tests.support.dispatching import ACCEPTED, THREE, TWO, Post, Scripted, raising, taking
+from tests.support.live import clean, until
 from tests.support.vendor import vendor_at_work
 from verify_service import codes
 from verify_service.consents import Ledger
@@ -27,37 +25,6 @@ from verify_service.policy.file import default_text
 pytestmark = pytest.mark.slow
 
 TO = "+14155550123"
-THREE = """
-[providers.a]
-kind = "fake"
-[providers.b]
-kind = "fake"
-[providers.c]
-kind = "fake"
-[[routes]]
-via = [{ provider = "a", weight = 1 }, { provider = "b", weight = 0 }]
-receipt_within = "20 seconds"
-fallback = ["whatsapp", "voice"]
-[[routes]]
-channel = "whatsapp"
-via = [{ provider = "c" }]
-receipt_within = "20 seconds"
-[[routes]]
-channel = "voice"
-via = [{ provider = "c" }]
-receipt_within = "20 seconds"
-"""
-"""By text from a, then from b; then by WhatsApp and by voice."""
-
-
-def taking(name: str) -> Scripted:
-    """Takes every message, and calls them a1, a2 and so on."""
-    serial = count(1)
-
-    def take(_message: Message) -> Receipt:
-        return Receipt(provider_id=f"{name}{next(serial)}")
-
-    return Scripted(take)
 
 
 @contextmanager

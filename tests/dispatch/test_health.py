@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from tests.support.bench import ManualClock, a_start
-from tests.support.dispatching import ONE, Post, Scripted, ticking
+from tests.support.dispatching import NO_HIST, ONE, Post, Scripted, report, ticking
 from tests.support.live import until
 from verify_service import config
 from verify_service.dispatch.health import Pulse
@@ -19,7 +19,7 @@ from verify_service.errors import Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
 from verify_service.store.entries import Came, Overdue
-from verify_service.store.health import HIST_MS, Report
+from verify_service.store.health import Report
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,6 @@ via = [{{ provider = "a" }}, {{ provider = "b" }}]
 """
 SERIAL = count()
 GROUPS = (("a/sms", "b/sms"), ("c/sms",))
-NO_HIST = (0,) * (len(HIST_MS) + 1)
 
 
 class Watch:
@@ -53,11 +52,6 @@ class Watch:
         self.probes = {each.name for each in standings if each.probe}
         self.up = {each.name: each.up for each in standings}
         self.reasons += [f"{each.name} {each.before} {each.after} {each.reason}" for each in shifts]
-
-
-def report(name: str, ok: int = 0, errors: int = 0, came: int = 0, missing: int = 0) -> Report:
-    """Good answers and receipts first, then the others."""
-    return Report(name, ok + errors, errors, errors, came, missing, missing, NO_HIST)
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.dispatch.test_health import report
-from tests.policy.test_policy_live import clean
 from tests.support.bench import a_start
-from tests.support.dispatching import ONE, Post, Scripted
-from tests.support.live import until
+from tests.support.dispatching import ONE, Post, Scripted, report
+from tests.support.live import clean, until
 from verify_service import config
 from verify_service.dispatch.health import Pulse
 from verify_service.dispatch.hearing import straying

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 import structlog
 
-from tests.providers.test_smpp import Heard, bound
 from tests.support.bench import Bench, ManualClock, a_start, make_bench
+from tests.support.callbacks import SECRET, signed
 from tests.support.contract import LocalClient
 from tests.support.live import until
 from tests.support.peers.smsc import smsc_at_work
-from tests.web.test_callbacks import SECRET, signed
+from tests.support.smpp import Heard, bound
 from verify_service import config, phone
 from verify_service.consents import Consents
 from verify_service.errors import OptedOut

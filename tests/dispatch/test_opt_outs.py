@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.dispatch.test_failover import THREE
 from tests.support.bench import a_start
-from tests.support.dispatching import Post, Scripted, raising
+from tests.support.dispatching import THREE, Post, Scripted, raising
 from verify_service.consents import Ledger
 from verify_service.dispatch.optouts import Heeding
 from verify_service.errors import OptedOut, Rejected, StoreUnavailable

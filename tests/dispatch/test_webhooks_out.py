@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from standardwebhooks import Webhook
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.cluster import POLICY, Cluster, begin, numbers_where, port_of
 from tests.support.concurrency import numbers
-from tests.support.live import until
+from tests.support.live import clean, until
 from tests.support.vendor import Vendor, vendor_at_work
 from tests.support.webhook_bench import ALL, SECRETS, TO, WebhookBench, to, told, tries
 from verify_service import config
@@ -101,8 +100,7 @@ def test_an_endpoint_that_hangs_delays_nobody_elses(webhook_bench: WebhookBench,
 
 def _dispatch_role(env: Mapping[str, str]) -> Iterator[None]:
     """The dispatch role as a process, which ends by `kill -9`."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env={**clean, **env})
+    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=clean(env))
     try:
         yield
     finally:

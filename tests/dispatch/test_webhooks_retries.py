@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.concurrency import numbers
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import Vendor
 from tests.support.webhook_bench import ALL, SECRETS, TO, WebhookBench, answering, to, told, tries
 from verify_service import codes
@@ -232,8 +231,7 @@ def _story(vendor: Vendor) -> list[tuple[str, str, str]]:
 @contextmanager
 def _dispatch_role(env: Mapping[str, str]) -> Iterator[None]:
     """The dispatch role as a process, which ends by `kill -9`."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env={**clean, **env})
+    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=clean(env))
     try:
         yield
     finally:

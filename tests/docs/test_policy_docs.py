@@ -1,7 +1,6 @@
 """What is said of the policy is true: the schema that editors read, the page on every key, the commented default."""
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +8,8 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from tests.commands.test_cli import run
+from tests.support.commands import run
+from tests.support.policy_page import DOCS, PAGE, judge
 from verify_service.duration import Duration
 from verify_service.policy import file as policy_file
 from verify_service.policy import schema, sections
@@ -18,8 +18,6 @@ from verify_service.policy.sections import kinds
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "policy.md").read_text("utf-8")
 TABLES: dict[str, type[msgspec.Struct]] = {
     "code": sections.CodeSettings,
     "line_types": sections.LineTypes,
@@ -27,11 +25,6 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "limit": sections.LimitConfig,
     "allow": sections.Entries,
 }
-
-
-def judge(text: str) -> None:
-    """Raises jsonschema_rs.ValidationError where an editor would mark the text."""
-    jsonschema_rs.Draft202012Validator(schema.schema()).validate(tomllib.loads(text))
 
 
 def section(heading: str) -> str:

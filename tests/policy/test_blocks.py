@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.policy.test_policy_live import clean
 from tests.support.contract import Contract, contract
-from tests.support.live import until
+from tests.support.live import clean, until
 
 pytestmark = pytest.mark.slow
 

@@ -8,18 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.policy.test_limits_oracle import EPOCH, Oracle
 from tests.support.bench import Bench, a_start, make_bench
+from tests.support.budgets import PRICES, shown
 from tests.support.concurrency import at_once, numbers, outcome
 from tests.support.faults import GUARD, is_refused
-from verify_service import phone
+from tests.support.oracle import EPOCH, Oracle
 from verify_service.errors import Blocked, RateLimited
 from verify_service.model import Verification
-from verify_service.policy.decisions import Verdict
 from verify_service.store import Store
 from verify_service.store.connection import Call
-
-PRICES = "[prices]\nUS = 0.25\nGB = 0.5\n"
 
 
 def a_budget(allow: str, of: str = '"country"', mode: str = "enforce", name: str = "spend") -> str:
@@ -34,13 +31,6 @@ def sent(bench: Bench, prefix: str, most: int, tenant: str = "default") -> int:
         except Blocked:
             return last
     return most
-
-
-def shown(bench: Bench, to: str, tenant: str = "default") -> Verdict:
-    """The budget as `explain` shows it."""
-    found = bench.service.inquiry.explain(tenant, phone.parse(to, None))
-    (verdict,) = (each for each in found.judged if each.kind == "budget")
-    return verdict
 
 
 def test_a_budget_sends_what_its_dollars_pay_for_and_no_more(store: Store) -> None:

@@ -1,7 +1,7 @@
 """Wrong codes and the detector of pumping: guessing over many numbers is none, and wrong codes do not hide it."""
 
-from tests.policy.test_detector import SENT, Field, field, numbers
 from tests.support.bench import wrong
+from tests.support.detector import SENT, Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 

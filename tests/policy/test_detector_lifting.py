@@ -1,6 +1,6 @@
 """Blocks that an operator lifts: what is forgotten with them, and what is said of it."""
 
-from tests.policy.test_detector import Field, field, numbers
+from tests.support.detector import Field, field, numbers
 from verify_service.store import Store
 from verify_service.store.blocks import Block
 

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from tests.policy.test_detector import SENT, WEIGHT, Field, field, numbers, policy_of
 from tests.support.bench import make_bench
+from tests.support.detector import SENT, WEIGHT, Field, field, numbers, policy_of
 from verify_service.phone import parse
 from verify_service.store import Store
 from verify_service.store.blocks import Block, under

@@ -1,6 +1,6 @@
 """The detector of pumping in the first hours of its life, when it knows nothing of anybody's usual traffic."""
 
-from tests.policy.test_detector import HOUR, Field, field, numbers
+from tests.support.detector import HOUR, Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_cli import run
 from tests.support.bench import Bench, make_bench
+from tests.support.commands import run
 from tests.support.live import BASE, everything, until
 from verify_service import config, recipient
 from verify_service.errors import Blocked, ConfigError, InvalidNumber, Problem, RateLimited

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.policy.test_detector import field, numbers
-from tests.policy.test_policy_live import command
 from tests.support.bench import Bench, a_start, make_bench, wrong
+from tests.support.commands import command
 from tests.support.contract import Contract, a_number, contract
+from tests.support.detector import field, numbers
 from verify_service import phone
 from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_cli import run
 from tests.support.bench import Bench, ManualClock, make_bench
+from tests.support.commands import run
 from tests.support.contract import LocalClient
 from tests.support.live import BASE
 from verify_service import mailbox, recipient

@@ -11,10 +11,10 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.docs.test_policy_docs import PAGE, judge
 from tests.support.bench import ManualClock, a_start
 from tests.support.contract import LocalClient, a_number
 from tests.support.live import BASE
+from tests.support.policy_page import PAGE, judge
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Blocked, ConfigError, RateLimited, StoreUnavailable

@@ -1,12 +1,11 @@
 """The live policy: in force in every process without a restart, by command and by HTTP, attributed, never half bad."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.support.commands import command
 from tests.support.contract import Contract, a_number, contract
-from tests.support.live import BASE, PATIENCE_S, everything, until
+from tests.support.live import BASE, PATIENCE_S, clean, everything, until
 from verify_service import codes
 from verify_service.embedded import free_port
 from verify_service.policy.live import PAUSE_S
@@ -38,25 +38,6 @@ def digits(count: int) -> str:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contract]:
     with contract(tmp_path_factory.mktemp("policy")) as found:
         yield found
-
-
-def command(live: Contract, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """`verify-service policy` with these words, for the service of the test module."""
-    state = live.running.server.state_dir
-    done = subprocess.run(
-        [sys.executable, "-m", "verify_service", "policy", *words],
-        env={**clean(), "VERIFY_STATE_DIR": str(state), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
 
 
 def pushed(live: Contract, folder: Path, text: str, *words: str) -> int:

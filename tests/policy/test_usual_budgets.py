@@ -5,8 +5,8 @@ from itertools import count
 
 import pytest
 
-from tests.policy.test_budgets import PRICES, shown
 from tests.support.bench import Bench, a_start, make_bench
+from tests.support.budgets import PRICES, shown
 from tests.support.faults import GUARD, is_refused
 from verify_service.errors import Blocked
 from verify_service.store import Store

@@ -20,7 +20,7 @@ import urllib3
 from benchmarks.processes import of_folder, roles
 from benchmarks.soak import soak
 from tests.support.concurrency import at_once
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from verify_service import config, phone
 from verify_service.codes import KeyRing, Tagger, new_key
 from verify_service.embedded import EmbeddedValkey
@@ -55,8 +55,7 @@ def test_no_start_is_lost_and_no_code_approved_twice_while_processes_are_killed(
 @contextmanager
 def dispatcher(env: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     """The dispatch role as a process."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=clean | env)
+    process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=clean(env))
     try:
         yield process
     finally:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dispatch.test_dispatcher_metrics import environment
-from tests.support.dispatching import Post
+from tests.support.dispatching import Post, environment
 from tests.support.live import PATIENCE_S, until
 from verify_service.embedded import free_port
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.dispatch.test_dispatcher_metrics import environment, scraped
-from tests.support.dispatching import Post
-from tests.support.live import until
+from tests.support.dispatching import Post, environment
+from tests.support.live import scraped, until
 from verify_service.embedded import free_port
 
 pytestmark = pytest.mark.slow

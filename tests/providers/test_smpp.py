@@ -5,14 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.support.bench import ManualClock
 from tests.support.live import until
 from tests.support.peers.smsc import (
     BIND,
@@ -29,78 +27,23 @@ from tests.support.peers.smsc import (
     smsc_at_work,
     tlv,
 )
+from tests.support.smpp import CLOCK, MESSAGE, Heard, bound
 from tests.support.vendor import self_signed
 from verify_service.adapters import Surroundings, find
-from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
-from verify_service.model import InboundText, Message, Receipt
+from verify_service.model import Message, Receipt
 from verify_service.providers.smpp import SmppProvider, SmppSettings
 
 pytestmark = pytest.mark.slow
 
-CLOCK = ManualClock()
-MESSAGE = Message(
-    id="ve_00000000000000000000000000000001.1800000000000-0",
-    verification_id="ve_00000000000000000000000000000001",
-    tenant="default",
-    to="+14155550123",
-    sender="43721",
-    channel="sms",
-    body="123456 is your Verify code.",
-    code="123456",
-    encoding="GSM-7",
-    segments=1,
-    expires_at=CLOCK.now() + 600_000,
-)
 LONG = "\u20ac" * 90 + "@" * 10  # 190 septets, all but ten of them in pairs
 THROTTLED, QUEUE_FULL, BAD_NUMBER, SYSTEM_ERROR = 0x58, 0x14, 0x0B, 0x08
-
-
-class Heard:
-    """What the adapter tells the service, which takes it."""
-
-    def __init__(self) -> None:
-        self.receipts: list[Receipt] = []
-        self.texts: list[InboundText] = []
-        self.strays: list[tuple[str, str]] = []
-
-    def report(self, receipt: Receipt) -> bool:
-        self.receipts.append(receipt)
-        return True
-
-    def hear(self, text: InboundText) -> bool:
-        self.texts.append(text)
-        return True
 
 
 @pytest.fixture
 def smsc() -> Iterator[Smsc]:
     with smsc_at_work() as made:
         yield made
-
-
-@contextmanager
-def bound(smsc: Smsc, heard: Heard | None = None, **table: Any) -> Iterator[SmppProvider]:
-    """A provider with this table in verify.toml, beside what it needs; `secret` gives its password."""
-    heard = heard or Heard()
-    settings = msgspec.convert(
-        {"host": "127.0.0.1", "port": smsc.port, "system_id": "acme", "password": "env:SMPP", **table},
-        SmppSettings,
-        dec_hook=decode_hook,
-    )
-    around = Surroundings(
-        name="aggregator",
-        secret=lambda _: "s3cret",
-        clock=CLOCK,
-        report=heard.report,
-        heard=heard.hear,
-        stray=lambda why, words, times=1: heard.strays.extend([(why, words)] * times),
-    )
-    provider = SmppProvider(settings, around)
-    try:
-        yield provider
-    finally:
-        provider.close()
 
 
 def with_(**changes: Any) -> Message:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.providers.test_smpp import MESSAGE, Heard, bound
 from tests.support.bench import a_start, make_bench
 from tests.support.dispatching import Post
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.peers.smsc import DELIVER_RESP, ENQUIRE, ENQUIRE_RESP, UNBIND, Smsc, smsc_at_work
+from tests.support.smpp import MESSAGE, Heard, bound
 from verify_service.codes import Tagger, new_key
 from verify_service.consents import Ledger
 from verify_service.dispatch.hearing import hearing
@@ -118,7 +118,7 @@ class Line:
         """A dispatcher that is bound; killed at the end."""
         config = self.post.folder / "verify.toml"
         config.write_text(CONFIG % self.smsc.port)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")} | self.keys
+        env = clean() | self.keys
         env |= {"VERIFY_REDIS_URL": self.post.server.url, "VERIFY_CONFIG": str(config), "SMPP": "s3cret"}
         binds = len(self.smsc.binds)
         process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.policy.test_policy_live import clean
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.contract import Contract, LocalClient, a_number, contract
-from tests.support.live import everything, until
+from tests.support.live import clean, everything, until
 from tests.support.vendor import vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.duration import rfc3339

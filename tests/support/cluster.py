@@ -117,3 +117,8 @@ def counts(store: Store) -> dict[bytes, LimitState]:
 
 def in_timeline(bench: Bench, verification_id: str, event: str) -> bool:
     return event in [entry.event for entry in bench.service.status(TENANT, verification_id).timeline]
+
+
+def country_partition(bench: Bench) -> int:
+    """Where all that is known of the United States lies."""
+    return bench.store.verifications.partition(bench.tagger.tag("country", "US"))

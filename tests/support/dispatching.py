@@ -5,17 +5,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from tests.support.bench import Bench, ManualClock, make_bench
-from tests.support.live import PATIENCE_S, until
-from verify_service import config
+from tests.support.live import PATIENCE_S, clean, until
+from verify_service import codes, config
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.dispatch import Dispatcher
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
+from verify_service.store.health import HIST_MS, Report
 
 ACCEPTED = Receipt()
 ONE = '[providers.a]\nkind = "fake"\n'
@@ -26,6 +28,28 @@ kind = "fake"
 via = [{{ provider = "a", weight = 1 }}, {{ provider = "b", weight = 0 }}]
 """
 """Always a first, and b where a does not take it."""
+THREE = """
+[providers.a]
+kind = "fake"
+[providers.b]
+kind = "fake"
+[providers.c]
+kind = "fake"
+[[routes]]
+via = [{ provider = "a", weight = 1 }, { provider = "b", weight = 0 }]
+receipt_within = "20 seconds"
+fallback = ["whatsapp", "voice"]
+[[routes]]
+channel = "whatsapp"
+via = [{ provider = "c" }]
+receipt_within = "20 seconds"
+[[routes]]
+channel = "voice"
+via = [{ provider = "c" }]
+receipt_within = "20 seconds"
+"""
+"""By text from a, then from b; then by WhatsApp and by voice."""
+NO_HIST = (0,) * (len(HIST_MS) + 1)
 
 
 def accept(_message: Message) -> Receipt:
@@ -128,3 +152,25 @@ class Post:
         lines = self.timeline(verification_id)
         assert [event for event, *_ in lines[:2]] == ["started", "queued"]
         return [line for line in lines[2:] if line[0] != "expired"]
+
+
+def taking(name: str) -> Scripted:
+    """Takes every message, and calls them a1, a2 and so on."""
+    serial = count(1)
+
+    def take(_message: Message) -> Receipt:
+        return Receipt(provider_id=f"{name}{next(serial)}")
+
+    return Scripted(take)
+
+
+def report(name: str, ok: int = 0, errors: int = 0, came: int = 0, missing: int = 0) -> Report:
+    """Good answers and receipts first, then the others."""
+    return Report(name, ok + errors, errors, errors, came, missing, missing, NO_HIST)
+
+
+def environment(post: Post) -> dict[str, str]:
+    """Of a dispatcher on the post's store and keys, with the built-in fake provider."""
+    ring = f"k1:{codes.new_key()}"
+    post.bench = make_bench(post.bench.store, keys=ring)
+    return clean() | {"VERIFY_REDIS_URL": post.server.url, "VERIFY_KEYS": ring, "VERIFY_TAG_KEY": codes.new_key()}

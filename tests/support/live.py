@@ -1,10 +1,12 @@
 """What tests of live processes need: waiting with a deadline, a dispatcher at work beside a bench."""
 
+import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.support.bench import Bench
@@ -42,6 +44,11 @@ def until(true: Callable[[], object], what: str = "it to hold", patience: float 
     return time.monotonic() - began
 
 
+def clean(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment, in which nothing of the service is set but `env`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")} | dict(env or {})
+
+
 def everything(store: Store) -> bytes:
     """All keys and values of a single server, as bytes to search in."""
     client: Any = store.link.client()
@@ -64,3 +71,9 @@ def dispatching(bench: Bench) -> Iterator[Inbox]:
         stop.set()
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
+
+
+def scraped(port: int) -> list[str]:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode()).splitlines()
+    return []

@@ -1,6 +1,5 @@
 """Roles of the service as processes of their own: of this version, or of the one that is kept in tests/then."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import urllib3
 
-from tests.support.live import PATIENCE_S
+from tests.support.live import PATIENCE_S, clean
 
 THEN = Path(__file__).parents[1] / "then"
 
@@ -23,10 +22,9 @@ def package_of_then(folder: Path) -> Path:
     return folder
 
 
-def clean(env: Mapping[str, str], package: Path | None = None) -> dict[str, str]:
+def environment(env: Mapping[str, str], package: Path | None = None) -> dict[str, str]:
     """An environment in which nothing else of the service is set; `package` is where another version of it lies."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
-    return bare | dict(env) | ({"PYTHONPATH": str(package)} if package else {})
+    return clean(env) | ({"PYTHONPATH": str(package)} if package else {})
 
 
 @contextmanager
@@ -37,7 +35,7 @@ def role(
     log = folder / f"log-{len(list(folder.glob('log-*')))}"
     with log.open("wb") as out:
         command = (sys.executable, "-m", "verify_service", *words)
-        process = subprocess.Popen(command, env=clean(env, package), stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(command, env=environment(env, package), stdout=out, stderr=out, cwd=folder)
     try:
         yield process, log
     finally:

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from tests.support.live import BASE, until
-from tests.support.roles import THEN, answers, clean, package_of_then, role
+from tests.support.roles import THEN, answers, environment, package_of_then, role
 from tests.support.vendor import Vendor, vendor_at_work
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.signing import Signer
@@ -121,7 +121,7 @@ class Versions:
     def command(self, version: str, *words: str) -> str:
         """What a command of a version prints."""
         command = [sys.executable, "-m", "verify_service", *words]
-        env = clean(self.env, self.package(version))
+        env = environment(self.env, self.package(version))
         done = subprocess.run(
             command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )

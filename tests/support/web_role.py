@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.dispatch.test_dispatcher_metrics import environment
-from tests.support.dispatching import Post
+from tests.support.dispatching import Post, environment
 from tests.support.live import PATIENCE_S, until
 from verify_service.embedded import free_port
 

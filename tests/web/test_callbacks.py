@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.policy.test_policy_live import clean
 from tests.support.bench import ManualClock
+from tests.support.callbacks import SECRET, signed
 from tests.support.contract import LocalClient, contract, judge
-from tests.support.live import until
+from tests.support.live import clean, until
 from tests.support.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
@@ -29,7 +29,6 @@ from verify_service.store import Store
 
 pytestmark = pytest.mark.slow
 
-SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 OTHER = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 TO = "+14155550171"
 STOP = {"id": "in-1", "from": TO, "to": "43721", "body": "STOP"}
@@ -69,11 +68,6 @@ def called(
     shown = json.loads(answer.data) if answer.status_code >= 400 else answer.text
     judge(method, path, answer.status_code, got, shown)
     return answer.status_code, answer.text, client
-
-
-def signed(told: object, secret: str = SECRET) -> tuple[bytes, dict[str, str]]:
-    body = json.dumps(told).encode()
-    return body, Signer(secret).headers("call-1", body)
 
 
 def test_a_signed_text_changes_consent_and_the_answer_is_empty(store: Store) -> None:

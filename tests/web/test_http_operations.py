@@ -14,7 +14,7 @@ import urllib3
 
 from tests.support.bench import wrong
 from tests.support.contract import Contract, ContractClient, a_number, contract
-from tests.support.live import PATIENCE_S, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.roles import children
 from verify_service import codes
 from verify_service.embedded import EmbeddedValkey, free_port
@@ -106,7 +106,7 @@ def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
     port = free_port()
     valkey = EmbeddedValkey(tmp_path / "valkey")
     valkey.start()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_")}
+    env = clean()
     env |= {
         "VERIFY_REDIS_URL": valkey.url,
         "VERIFY_KEYS": f"k1:{codes.new_key()}",
