@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.concurrency import numbers
 from tests.support.live import dispatching, until
-from verify_service.codes import KeyRing, Tagger, new_key
+from verify_service.codes import KeyRing, Tagger, hotp, new_key
 from verify_service.errors import ConfigError, VerificationNotFound
 from verify_service.model import Verification
 from verify_service.policy import file as policy_file
@@ -203,6 +203,19 @@ def test_a_code_is_rfc_4226_over_a_secret_of_key_nonce_tenant_and_purpose(digits
     code = KeyRing(f"k1:{FIXED}").code("k1", nonce, "acme", "login", digits)
     assert code == f"{number:0{digits}d}"
     assert pyotp.HOTP(base64.b32encode(secret).decode(), digits=digits).verify(code, 0)
+
+
+@given(st.binary(min_size=20, max_size=20), st.integers(6, 8))
+def test_a_value_made_the_short_way_is_pyotps(secret: bytes, digits: int) -> None:
+    """Whatever the secret, leading zeros and all."""
+    assert hotp(secret, digits) == pyotp.HOTP(base64.b32encode(secret).decode(), digits=digits).at(0)
+
+
+def test_a_ring_whose_codes_are_not_pyotps_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process compares one value before it sends any."""
+    monkeypatch.setattr(pyotp.HOTP, "at", lambda _self, _count: "00000000")
+    with pytest.raises(ConfigError, match="RFC 4226"):
+        KeyRing(f"k1:{FIXED}")
 
 
 def test_the_derivation_of_codes_digests_and_tags_stays_as_it_is() -> None:
