@@ -43,6 +43,7 @@ check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is 
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/hadolint Dockerfile
+	@.ci/luacheck $(VENV)/luacheck verify_service/store/lua
 	@broken=$$($(BIN)/python -m pip check) || { echo "$$broken: the locks are old, see make lock" >&2; exit 1; }
 
 format: $(VENV)/test.stamp ## writes the code in the house's format

@@ -4,9 +4,7 @@ They run as they are on a real server; only `redis.call` is watched, and raises 
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -215,17 +213,6 @@ CASES: list[Case] = [
     *(first_start, resend, other_binding, refused_start, start_of_a_new_day),
     *(right_code, wrong_code, last_code, settle, settle_until_a_receipt),
 ]
-
-
-def test_no_two_sources_declare_a_name() -> None:
-    """They are one library, in which a later source's name would take the place of an earlier one's."""
-    names = [
-        name
-        for source in (files("verify_service.store") / "lua").iterdir()
-        for line in re.findall(r"^local (?:function )?(\w+(?:, \w+)*)", source.read_text("utf-8"), re.MULTILINE)
-        for name in line.split(", ")
-    ]
-    assert sorted(name for name, count in Counter(names).items() if count > 1) == []
 
 
 @pytest.mark.parametrize("case", CASES)

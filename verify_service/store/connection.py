@@ -20,6 +20,7 @@ from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.store.burst import Argument, Call, Share
 from verify_service.store.deadline import ServerClocks
 from verify_service.store.direct import DirectPool
+from verify_service.store.functions import placed
 from verify_service.store.url import COMMON, PATIENCE, parse
 
 __all__ = ["CLUSTER_PARTITIONS", "ERRORS", "Argument", "Call", "Link", "prefix", "reason"]
@@ -257,7 +258,7 @@ class Link:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, for the log. A server's own words name a line of a script or a code such as OOM, no value."""
+    """What went wrong, for the log. A server's own words name a source's line or a code such as OOM, no value."""
     tells = isinstance(error, redis.ResponseError | redis.exceptions.RedisClusterException)
-    words = str(error)[:200] if tells else ""
+    words = placed(str(error))[:200] if tells else ""
     return f"{type(error).__name__} {words}".strip()

@@ -1,7 +1,7 @@
 """Until when a server may still run a call: a caller that was told 503 must not find its start admitted later.
 
 A server that was stopped for a while still runs what lies in its buffers, long after the caller has gone. So each call
-carries a deadline in the server's own time, and the functions refuse what comes late (`common.lua`). What the server's
+carries a deadline in the server's own time, and the functions refuse what comes late (`loader.lua`). What the server's
 clock shows is learned in passing: a `TIME` rides in a burst now and then.
 """
 

@@ -18,6 +18,7 @@ from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import explaining, unpack
+from verify_service.store.functions import placed
 from verify_service.store.shapes import Context, Proposal, text
 from verify_service.store.verifications import Verifications
 
@@ -40,7 +41,7 @@ def rehearse(link: Link, now: int, policy: Policy) -> None:
         home, steps = _steps(link, now, book, who)
         said, explained = link.call(Call(home, "rehearse", [f"{prefix(home)}policy"], [_pack(steps)]))
         if said:
-            raise ConfigError(f"a start and a check were rehearsed under it, and failed: {said.decode()[:200]}")
+            raise ConfigError(f"a start and a check were rehearsed under it, and failed: {placed(said.decode())[:200]}")
         told = decision(id=None, at=now, revision=0, by=None, wait=0, static=(), judged=unpack(explained))
         msgspec.json.encode(told)
 

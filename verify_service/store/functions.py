@@ -2,46 +2,87 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 
 import redis
 
-# In this order: each may use what stands before it.
-_SOURCES = (
-    *("writing", "common", "counts", "limits", "charts", "blocks", "detector", "judges", "trials", "deliveries"),
-    *("start", "hold", "check", "cancel", "decisions", "settle", "leases", "senders", "health"),
-    *("inbox", "policy", "rehearse", "consents", "webhooks"),
-)
-_NAMES = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
+FUNCTIONS = {
+    "blocks": ("blocks", "lift"),
+    "cancel": ("cancel", "read"),
+    "check": ("check",),
+    "consents": ("heard", "unclear", "unread", "consent", "consent_of", "erase"),
+    "decisions": ("refuse", "explain", "explain_pending", "unlock"),
+    "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
+    "health": ("pulse",),
+    "hold": ("hold", "hold_check", "release", "claim_key", "credits", "credited"),
+    "inbox": ("put", "take"),
+    "leases": ("inherit", "reread", "wanted"),
+    "policy": ("push_policy",),
+    "rehearse": ("rehearse",),
+    "senders": ("reserve",),
+    "settle": ("settle", "bury", "report"),
+    "start": ("start",),
+    "trials": ("won", "mistyped"),
+    "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
+}
+"""What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
+_READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehearse", "wanted"}
+"""Those that the server itself keeps from writing."""
+_REHEARSAL = {"replay": ("replay",)}
+"""What only a rehearsal's library has."""
+_GENERATED: Mapping[str, str] = {}
+"""Sources that are made rather than written, by name."""
+# Lines before the first source's: the library's name, two of constants, and what opens the source.
+_HEAD = 4
+_LINE = re.compile(r"user_function:(\d+)")
 
 
-def library(*more: str, rehearsal: bool = False) -> tuple[str, str]:
-    """(version, text) of the library with `more` sources. In a rehearsal it queues and tells nothing."""
+def _sources() -> dict[str, str]:
+    """All sources by name: the loader first, what only a rehearsal has last, so that both libraries have the others at
+    the same lines."""
     folder = files("verify_service.store") / "lua"
-    sources = [(folder / f"{name}.lua").read_text("utf-8") for name in (*_SOURCES, *more)]
-    body = "\n".join(_block(source, "\n".join(sources[place + 1 :])) for place, source in enumerate(sources))
+    found = {path.name.removesuffix(".lua"): path.read_text("utf-8") for path in folder.iterdir()}
+    found |= _GENERATED
+    return dict(sorted(found.items(), key=lambda source: (source[0] != "loader", source[0] in _REHEARSAL, source[0])))
+
+
+_SOURCES = _sources()
+
+
+def library(*, rehearsal: bool = False) -> tuple[str, str]:
+    """(version, text) of the library. In a rehearsal it queues and tells nothing, and has `replay`."""
+    functions = FUNCTIONS | (_REHEARSAL if rehearsal else {})
+    listed = [f"{{'{name}', '{source}', {_flag(name)}}}" for source, names in functions.items() for name in names]
+    body = f"local FUNCTIONS, SOURCES = {{{', '.join(listed)}}}, {{}}\n"
+    for name, text in _SOURCES.items():
+        if rehearsal or name not in _REHEARSAL:
+            body += f"{'do' if name == 'loader' else f'SOURCES.{name} = function(import)'}\n{text}end\n"
     version = hashlib.sha256(body.encode()).hexdigest()[:12]
-    constants = f"local VERSION = '{version}'\nlocal REHEARSAL = {'true' if rehearsal else 'false'}"
+    constants = f"local VERSION, REHEARSAL = '{version}', {str(rehearsal).lower()}"
     return version, f"#!lua name=verify_{version}\n{constants}\n{body}"
 
 
-def _block(source: str, later: str) -> str:
-    """A source as a block: what no later one uses ends with it. Lua has room for 200 names at a time."""
-    used, outside = set(re.findall(r"\w+", later)), list[str]()
-
-    def declared(match: re.Match[str]) -> str:
-        function, names, value = match.groups()
-        if used.isdisjoint(names.split(", ")):
-            return match[0]
-        outside.extend(names.split(", "))
-        return f"function {names}" if function else f"{names} =" if value else ""
-
-    block = _NAMES.sub(declared, source)
-    names = f"local {', '.join(outside)}\n" if outside else ""
-    return f"{names}do\n{block}\nend"
+def _flag(name: str) -> str:
+    return "'no-writes'" if name in _READING else "nil"
 
 
 VERSION, LIBRARY = library()
+
+
+def placed(error: str) -> str:
+    """An error's text with the source and its line where Redis says the library's."""
+    return _LINE.sub(lambda found: _place(int(found[1])), error)
+
+
+def _place(line: int) -> str:
+    line -= _HEAD
+    for name, text in _SOURCES.items():
+        size = text.count("\n")
+        if line <= size + 1:
+            return f"{name}.lua:{line}"
+        line -= size + 2
+    raise ValueError(f"the library has no line {line} more")
 
 
 def load_library(node: redis.Redis) -> None:

@@ -10,7 +10,7 @@ from verify_service.store.functions import library
 from verify_service.store.shapes import text
 from verify_service.store.verifications import Verifications
 
-_VERSION, _LIBRARY = library("replay", rehearsal=True)
+_VERSION, _LIBRARY = library(rehearsal=True)
 _KEY = f"{prefix(0)}replay"
 # One call is a few milliseconds of work; a machine that is busy with something else may need far longer.
 _WAIT_S = 60.0

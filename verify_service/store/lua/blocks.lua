@@ -1,5 +1,18 @@
 -- blocks: what the detector of pumping blocks, for how long, and what lets it go.
 
+local max, min = math.max, math.min
+local writing = import 'writing'
+local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
+local common = import 'common'
+local digits, emit = common.digits, common.emit
+local charts = import 'charts'
+local WEIGHT, SENT, WON, NEAR, LATE, EXCUSED, HOT, SPREAD, TILL, MADE, PROBED, RAISED, TIER, TRIED, FAILED, PROBES,
+  PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED, chart_of, save_chart, age_chart =
+  charts.WEIGHT, charts.SENT, charts.WON, charts.NEAR, charts.LATE, charts.EXCUSED, charts.HOT, charts.SPREAD,
+  charts.TILL, charts.MADE, charts.PROBED, charts.RAISED, charts.TIER, charts.TRIED, charts.FAILED, charts.PROBES,
+  charts.PROBES_WON, charts.REFUSED, charts.OBSERVED, charts.LOST, charts.NEEDED, charts.chart_of, charts.save_chart,
+  charts.age_chart
+
 local BLOCK_LIFE = 172800000
 
 local function block_of(chart) return chart.block or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
@@ -136,5 +149,5 @@ local function lift(KEYS, ARGV)
   return cmsgpack.pack(seen)
 end
 
-register('blocks', blocks, {'no-writes'})
-register('lift', lift)
+return {blocks = blocks, lift = lift, is_blocked = is_blocked, make_block = make_block, record_block = record_block,
+  probes = probes, probe_won = probe_won}

@@ -1,3 +1,8 @@
+local get = import('writing').get
+local common = import 'common'
+local record_of, save_record, sealed_of, note, emit, finish =
+  common.record_of, common.save_record, common.sealed_of, common.note, common.emit, common.finish
+
 -- cancel: ends a pending verification of the tenant. Called by the service.
 --   KEYS[1]  verification:<id>     ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  tenant
 -- Answers 1 where it ended here, 0 where there was no live one.
@@ -13,8 +18,6 @@ local function cancel(KEYS, ARGV)
   return 1
 end
 
-register('cancel', cancel)
-
 -- read: a verification as it stands.     KEYS[1]  verification:<id>
 -- Answers {record, sealed number or ''}, or false.
 local function read(KEYS)
@@ -25,4 +28,4 @@ local function read(KEYS)
   return {packed, record and sealed_of(base, id, record) or ''}
 end
 
-register('read', read, {'no-writes'})
+return {cancel = cancel, read = read}

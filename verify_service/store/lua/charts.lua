@@ -1,17 +1,22 @@
 -- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers.
 -- detector.lua says what they are for.
 --
--- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the place
--- was ever blocked (1) and whether more follows that a later version put there (2); the block's fields; the open trials,
--- {slot, sent, converted} each, oldest first; that more, with its length in two bytes before it, which is kept as it is; of
--- a prefix, the tags of the last numbers that were used.
+-- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the
+-- place was ever blocked (1) and whether more follows that a later version put there (2); the block's fields; the open
+-- trials,
+-- {slot, sent, converted} each, oldest first; that more, with its length in two bytes before it, which is kept as it
+-- is; of a prefix, the tags of the last numbers that were used.
+
+local max, min, floor, exp, ln = math.max, math.min, math.floor, math.exp, math.log
+local put = import('writing').put
 
 local SLOT, SLOTS = 10000, 18
 -- Of those who will enter their code, the share that has, by slots of age, where half of them take 15 seconds.
 local ENTERED = {0.04, 0.25, 0.48, 0.64, 0.74, 0.81, 0.855, 0.885, 0.91,
   0.93, 0.945, 0.955, 0.965, 0.972, 0.977, 0.982, 0.986, 0.99}
 local USUAL_DELAY = 2.708
--- Evidence for people counts so far and no further, less under an attack; evidence for fraud, too; learning ends sooner.
+-- Evidence for people counts so far and no further, less under an attack; evidence for fraud, too; learning ends
+-- sooner.
 local FLOOR, HOT_FLOOR, CEILING, SUSPECT = -6, -2, 20, 3
 local HOUR_MS = 3600000
 local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
@@ -172,3 +177,12 @@ end
 local function is_quiet(chart, now) return hourly(chart, now) < max(2, 1.2 * chart[RATE]) end
 
 local function usual(conversion) return min(0.92, max(0.3, conversion - 0.03)) end
+
+return {WEIGHT = WEIGHT, SENT = SENT, WON = WON, NEAR = NEAR, LATE = LATE, EXCUSED = EXCUSED, HOT = HOT,
+  SPREAD = SPREAD, TILL = TILL, MADE = MADE, PROBED = PROBED, RAISED = RAISED, TIER = TIER, TRIED = TRIED,
+  FAILED = FAILED, PROBES = PROBES, PROBES_WON = PROBES_WON, REFUSED = REFUSED, OBSERVED = OBSERVED, LOST = LOST,
+  NEEDED = NEEDED, chart_of = chart_of, save_chart = save_chart, age_chart = age_chart, SLOT = SLOT, FLOOR = FLOOR,
+  HOT_FLOOR = HOT_FLOOR, HOUR_MS = HOUR_MS, LIFE = LIFE, N = N, K = K, RATE = RATE, THIS = THIS, SIX = SIX,
+  FAST = FAST, SLOW = SLOW, slowness = slowness, settle_chart = settle_chart, open_trial = open_trial,
+  hourly = hourly, needed_hourly = needed_hourly, excessive = excessive, is_quiet = is_quiet, usual = usual, AT = AT,
+  DELAY = DELAY, place_of = place_of}

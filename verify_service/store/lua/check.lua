@@ -1,3 +1,16 @@
+local max, min = math.max, math.min
+local common = import 'common'
+local record_refusal, record_of, save_record, pointer_of, pointed_at, note, emit, finish, replay_of, remember =
+  common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at, common.note,
+  common.emit, common.finish, common.replay_of, common.remember
+local limits = import 'limits'
+local rule_from, limit_of, read_limits, hold, longest_wait, counted_by, verdicts_of, judge_check =
+  limits.rule_from, limits.limit_of, limits.read_limits, limits.hold, limits.longest_wait, limits.counted_by,
+  limits.verdicts_of, limits.judge_check
+local trials = import 'trials'
+local corrected, usual_habit = trials.corrected, trials.usual_habit
+local credit_here = import('hold').credit_here
+
 -- check: finds, counts, compares and consumes in one step. Called by the service.
 --   KEYS[1]  verification:<id>, or live:<number>:<tenant>:<purpose> where the check came with the number
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
@@ -5,8 +18,8 @@
 --   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms, decision id,
 --                                               revision, {name, wait} of what refuses elsewhere or nil}, msgpack
 --   ARGV[4]  fingerprint or ''
---   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts; the
---            key is limit:<name>:<number><suffix>
+--   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts;
+--            the key is limit:<name>:<number><suffix>
 --   ARGV[…]  a limit's spec for each limit key
 -- Answers
 --   {'approved'|'pending'|'exhausted', id, checks_left, observed}
@@ -67,9 +80,9 @@ local function check(KEYS, ARGV)
     for i = first, #KEYS do limits[#limits + 1] = limit_of(ARGV[6 + i - first], KEYS[i]) end
     read_limits(limits)
   end
-  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison. What
-  -- hangs on other keys than the number leaves each verification its first code: a stranger who spends what an address may
-  -- type wrongly keeps nobody else behind it out.
+  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison.
+  -- What hangs on other keys than the number leaves each verification its first code: a stranger who spends what an
+  -- address may type wrongly keeps nobody else behind it out.
   local others = {unpack(limits, by_number + 1)}
   local refused, wait, open = judge_check({unpack(limits, 1, by_number)}, now, observed)
   local other, longer, room = judge_check(others, now, observed)
@@ -117,4 +130,4 @@ local function check(KEYS, ARGV)
   return answer
 end
 
-register('check', check)
+return {check = check}

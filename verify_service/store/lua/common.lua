@@ -1,29 +1,9 @@
 -- Shared by the functions below. Times are milliseconds, an ARGV of the caller, never the server's.
 
--- What is looked up most, by names of its own. They are set by the first call: a library that is loaded sees no `math`.
-local max, min, floor, ceil, exp, ln
-
--- Every function's last argument is until when it may run, in milliseconds of the server's own clock, or '': what a
--- stopped server finds in its buffers when it goes on was given up by its caller long ago. But for a sender's line,
--- which all dispatchers must see alike, it is the only use of that clock; no rule sees it.
-local function register(name, callback, flags)
-  local function in_time(KEYS, ARGV)
-    if not max then max, min, floor, ceil, exp, ln = math.max, math.min, math.floor, math.ceil, math.exp, math.log end
-    local deadline = table.remove(ARGV)
-    if deadline ~= '' then
-      local clock = redis.call('TIME')
-      if clock[1] * 1000 + clock[2] / 1000 > tonumber(deadline) then
-        return redis.error_reply('LATE this call was given up by its caller')
-      end
-    end
-    -- Of a call that failed, what it would have written may still wait.
-    discard()
-    local answer = callback(KEYS, ARGV)
-    flush()
-    return answer
-  end
-  redis.register_function{function_name = 'vs_' .. name .. '_' .. VERSION, callback = in_time, flags = flags or {}}
-end
+local floor, max = math.floor, math.max
+local writing = import 'writing'
+local get, put, put_record, record_at, remove, write, of_type =
+  writing.get, writing.put, writing.put_record, writing.record_at, writing.remove, writing.write, writing.of_type
 
 -- `work` of one argument, its last answer kept: calls of the same minute come with the same settings and rules, and one
 -- call writes its own time several times.
@@ -38,8 +18,8 @@ end
 -- Formatting costs as much as a command.
 local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 
--- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on its
--- way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.
+-- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on
+-- its way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.
 local function credits_late(base, now)
   local at = get(base .. 'credited')
   return at and now - tonumber(at) > 5000 or false
@@ -62,9 +42,10 @@ local function record_decision(base, id, now, tenant, refused, by, wait, context
 end
 
 -- Keeps why a request was refused. Repeats of one cause within a minute share a record, which counts them: `who` is the
--- number, the address or the count that it is about. Of distinct ones there is room for some a minute, in proportion to the
--- events that are kept; what comes beyond shares one for each rule and tenant. So a flood of refusals costs no memory.
--- `judge` answers the verdicts, where the record is new. Returns the record's id, and how many requests it stands for.
+-- number, the address or the count that it is about. Of distinct ones there is room for some a minute, in proportion to
+-- the events that are kept; what comes beyond shares one for each rule and tenant. So a flood of refusals costs no
+-- memory. `judge` answers the verdicts, where the record is new. Returns the record's id, and how many requests it
+-- stands for.
 local function record_refusal(base, keep_events, id, now, tenant, refused, by, wait, context, who, judge)
   if REHEARSAL then return id, 1 end
   local filed = base .. 'decided:' .. digits(floor(now / 60000))
@@ -85,8 +66,8 @@ local function record_refusal(base, keep_events, id, now, tenant, refused, by, w
   return id, 1
 end
 
--- Whether a refusal becomes an event, by how many its record stands for: the first eight do, then the 16th, 32nd and so on,
--- which say how many starts they stand for. Returns that number.
+-- Whether a refusal becomes an event, by how many its record stands for: the first eight do, then the 16th, 32nd and so
+-- on, which say how many starts they stand for. Returns that number.
 local function told_of(count)
   if count <= 8 then return 1 end
   local told = 8
@@ -94,8 +75,8 @@ local function told_of(count)
   return told == count and count / 2 or nil
 end
 
--- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events that
--- are kept, so that an attack that is only observed does not fill the store.
+-- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events
+-- that are kept, so that an attack that is only observed does not fill the store.
 local function may_record(base, now, keep_events)
   if REHEARSAL then return false end
   local key = base .. 'decisions:' .. digits(math.floor(now / 60000))
@@ -111,8 +92,8 @@ local HEAD, TAIL = '<diiBBBBsssssssss', '<ssss'
 local RECORD = HEAD .. 's' .. TAIL:sub(2)
 
 local function unpack_record(packed)
-  local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel, status,
-    binding, nonce, kid, digest, outbox, credits, excused, test, timeline, last = struct.unpack(RECORD, packed)
+  local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel,
+    status, binding, nonce, kid, digest, outbox, credits, excused, test, timeline, last = struct.unpack(RECORD, packed)
   return {created_at = created_at, expires_at = created_at + expires_at, resend_at = created_at + resend_at,
     sends = sends, wrong = wrong, checks_max = checks_max, sends_max = sends_max, tenant = tenant, number = number,
     purpose = purpose, channel = channel, status = status, binding = binding, nonce = nonce, kid = kid, digest = digest,
@@ -128,7 +109,8 @@ end
 -- A verification's record, or nil; one that cannot be read is none, and must not stop what it is met with.
 local function record_of(base, id)
   local key = base .. 'verification:' .. id
-  if records[key] then return records[key] end
+  local here = record_at(key)
+  if here then return here end
   local packed = get(key)
   local readable, record = pcall(unpack_record, packed)
   return packed and readable and record or nil
@@ -142,10 +124,7 @@ local function save_record(base, id, r, life)
     r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest)
   local tail = '\0' .. struct.pack(TAIL, r.credits, r.excused, r.test, r.timeline) .. (r.rest or '')
   local handle = type(r.outbox) == 'table' and r.outbox or nil
-  put(key, handle and head or head .. r.outbox .. tail, life)
-  local waits = writes[places[key]]
-  waits.handle, waits.tail = handle, tail
-  records[key] = r
+  put_record(key, r, handle and head or head .. r.outbox .. tail, life, handle, tail)
 end
 
 -- The pointer of a number to what is pending holds an id and, until that has ended, its sealed number.
@@ -192,12 +171,11 @@ local function emit_refused(base, keep, at, id, facts, by, decision, count, obse
   emit(base, keep, at, 'start', id, facts)
 end
 
--- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a rehearsal.
+-- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a
+-- rehearsal.
 local function queue(base, ...)
   if REHEARSAL then return '' end
-  local handle = {}
-  queued[#queued + 1] = {handle, base .. 'outbox', ...}
-  return handle
+  return writing.queue(base .. 'outbox', ...)
 end
 
 -- Takes a message out of the outbox that no dispatcher has claimed yet; one that is claimed is settled by its holder.
@@ -239,3 +217,9 @@ end
 local function remember(key, fingerprint, now, ms, answer)
   put(key, cmsgpack.pack({fingerprint, now + ms, answer}), ms)
 end
+
+return {digits = digits, emit = emit, keeping_last = keeping_last, credits_late = credits_late, opened = opened,
+  record_of = record_of, save_record = save_record, sealed_of = sealed_of, note = note, queue = queue,
+  record_decision = record_decision, record_refusal = record_refusal, may_record = may_record, ID = ID,
+  emit_refused = emit_refused, withdraw = withdraw, finish = finish, replay_of = replay_of, remember = remember,
+  pointer_of = pointer_of, pointed_at = pointed_at}

@@ -1,5 +1,10 @@
--- What people want to get: 'out' or 'in' by number and tenant, with a trail of sealed entries beside it that says how it
--- came to be. All tenants' consents of a number lie in its partition.
+-- What people want to get: 'out' or 'in' by number and tenant, with a trail of sealed entries beside it that says how
+-- it came to be. All tenants' consents of a number lie in its partition.
+
+local writing = import 'writing'
+local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
+local common = import 'common'
+local emit, queue = common.emit, common.queue
 
 local HEARD_MS = 259200000
 local ANSWERED_MS = 86400000
@@ -55,7 +60,8 @@ end
 
 -- unclear: a text that holds a stop and is none. It stands beside the trail, which it must not crowd out.
 -- Called by whoever hears texts.
---   KEYS[1]  heard:<tag of the text>      KEYS[…]  consent:<number>:<tenant>:unclear   ARGV  a sealed entry for each of these
+--   KEYS[1]  heard:<tag of the text>      KEYS[…]  consent:<number>:<tenant>:unclear
+--   ARGV  a sealed entry for each of these
 -- Answers 1, or 0 where the text was heard before.
 local function unclear(KEYS, ARGV)
   if get(KEYS[1]) then return 0 end
@@ -84,7 +90,8 @@ local function consent(KEYS, ARGV)
   return 1
 end
 
--- consent_of: a consent as it stands. KEYS[1]  consent:<number>:<tenant>   KEYS[2]  its trail   KEYS[3]  what was unclear
+-- consent_of: a consent as it stands. KEYS[1]  consent:<number>:<tenant>   KEYS[2]  its trail   KEYS[3]  what was
+-- unclear
 -- Answers {state or false, sealed entries, oldest first, those that were unclear}.
 local function consent_of(KEYS)
   return {redis.call('GET', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1), redis.call('LRANGE', KEYS[3], 0, -1)}
@@ -105,9 +112,4 @@ local function erase(KEYS, ARGV)
   return 1
 end
 
-register('heard', heard)
-register('unclear', unclear)
-register('unread', unread)
-register('consent', consent)
-register('consent_of', consent_of, {'no-writes'})
-register('erase', erase)
+return {heard = heard, unclear = unclear, unread = unread, consent = consent, consent_of = consent_of, erase = erase}

@@ -6,12 +6,17 @@
 --   the log, newest hit first: its time and the last 8 letters of its request's nonce, which tell 32 hits apart
 -- A window is known by its length, so that a policy may change what is judged by the same key.
 
+local floor = math.floor
+local writing = import 'writing'
+local get, put, remove = writing.get, writing.put, writing.remove
+
 local HIT, MARK = 16, 8
 local PAST = '<dddd'
 local COUNTED = {}
 for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
 
--- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key; leaves them out where it is empty.
+-- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key; leaves them out where it is
+-- empty.
 local function open_counts(limit, found)
   if not found then return end
   local windows, follows = found:byte(1, 2)
@@ -39,8 +44,8 @@ local function save_counts(limit, life)
   local windows = counters and #counters / 4 or 0
   local packed = string.char(windows, (past and 1 or 0) + (limit.more and 2 or 0))
     .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
-    .. (past and struct.pack(PAST, unpack(past)) or '') .. (limit.more and struct.pack('<Hc0', #limit.more, limit.more) or '')
-    .. (limit.log or '')
+    .. (past and struct.pack(PAST, unpack(past)) or '')
+    .. (limit.more and struct.pack('<Hc0', #limit.more, limit.more) or '') .. (limit.log or '')
   put(limit.key, packed, life)
 end
 
@@ -131,3 +136,6 @@ local function give_back(base, key, nonce, at, cost)
     save_counts(limit)
   end
 end
+
+return {open_counts = open_counts, save_counts = save_counts, logged_at = logged_at, log_with = log_with,
+  counted_in = counted_in, count_in = count_in, give_back = give_back}

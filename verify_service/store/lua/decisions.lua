@@ -1,5 +1,17 @@
--- refuse: records a start that was refused without its script: by a rule that needs no count, or in another partition. It
--- becomes an event. Called by the service.
+local writing = import 'writing'
+local write, get = writing.write, writing.get
+local common = import 'common'
+local record_refusal, record_of, pointed_at, emit, emit_refused =
+  common.record_refusal, common.record_of, common.pointed_at, common.emit, common.emit_refused
+local verdict_of = import('limits').verdict_of
+local detector = import 'detector'
+local watch_judge, watch_verdict = detector.watch_judge, detector.watch_verdict
+local judges_of = import('judges').judges_of
+local unreachable_for = import('deliveries').unreachable_for
+local address_of = import('start').address_of
+
+-- refuse: records a start that was refused without its script: by a rule that needs no count, or in another partition.
+-- It becomes an event. Called by the service.
 --   KEYS[1]  decision:<id>     ARGV[1]  now     ARGV[2]  keep_events
 --   ARGV[3]  {verification id, tenant, refused, by, wait_ms, context, facts}, msgpack, as `start` takes them
 --   ARGV[…]  verdicts, msgpack, as `explain` answers them
@@ -8,7 +20,7 @@ local function refuse(KEYS, ARGV)
   local base, decision = KEYS[1]:match('^(.-{%d+}:)decision:(.*)$')
   local now = tonumber(ARGV[1])
   local id, tenant, refused, by, wait, context, facts = unpack(cmsgpack.unpack(ARGV[3]))
-  local judged, observed, who, count = {}, {}, nil, 1
+  local judged, observed, who = {}, {}, nil
   for i = 4, #ARGV do
     for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
       judged[#judged + 1] = verdict
@@ -18,11 +30,11 @@ local function refuse(KEYS, ARGV)
   end
   for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
   who = who or (by ~= 'opted-out' and address_of(facts)) or cmsgpack.unpack(facts[2])[4]
-  decision, count = record_refusal(base, ARGV[2], decision, now, tenant, refused, by, wait, context, who, function()
+  local kept, count = record_refusal(base, ARGV[2], decision, now, tenant, refused, by, wait, context, who, function()
     return judged
   end)
-  emit_refused(base, ARGV[2], now, id, facts, by, decision, count, observed)
-  return decision
+  emit_refused(base, ARGV[2], now, id, facts, by, kept, count, observed)
+  return kept
 end
 
 -- explain: judges limits as a start would, and writes nothing.
@@ -74,7 +86,4 @@ local function unlock(KEYS, ARGV)
   return forgotten
 end
 
-register('refuse', refuse)
-register('explain', explain, {'no-writes'})
-register('explain_pending', explain_pending, {'no-writes'})
-register('unlock', unlock)
+return {refuse = refuse, explain = explain, explain_pending = explain_pending, unlock = unlock}

@@ -1,11 +1,22 @@
+local writing = import 'writing'
+local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
+local common = import 'common'
+local digits, opened, record_of, save_record, sealed_of, note, emit, queue =
+  common.digits, common.opened, common.record_of, common.save_record, common.sealed_of, common.note, common.emit,
+  common.queue
+local DAY_MS = import('limits').DAY_MS
+local HOUR_MS = import('charts').HOUR_MS
+
 -- deliveries: what becomes of a message after a provider took it. What is known of a send lies in the partition of its
 -- provider's id of it; what follows from a receipt, in the number's.
 --   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
 --   early:<tag>         a receipt that came before its send was written down, msgpack
---   fate:<tag>          what a receipt has said already: '<delivered or failed> <when> <1 where it told the price> <entry>';
---                       of another entry it says nothing: some providers give a second message the id of one before it
+--   fate:<tag>          what a receipt has said already: '<delivered or failed> <when> <1 where it told the price>
+--                       <entry>'; of another entry it says nothing: some providers give a second message the id of
+--                       one before it
 --   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
---                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent}, msgpack
+--                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent},
+--                       msgpack
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
 local EARLY_MS, FATE_MS = 60000, 86400000
 local STRAYS_MS = 2 * DAY_MS
@@ -19,8 +30,8 @@ local function is_delivered(record, since)
   return false
 end
 
--- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by way
--- of the events. Trials of resends are taken back when they start.
+-- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by
+-- way of the events. Trials of resends are taken back when they start.
 local function undo_of(record, entry)
   if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return '' end
   local undo = ''
@@ -51,8 +62,8 @@ local function tell(base, keep, at, event, about, provider, reason, more)
     'country', about[6], 'undo', undo, unpack(more or {})})
 end
 
--- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each where
--- nothing. Values of old name no entry, and hold no more than the word where it is delivered.
+-- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each
+-- where nothing. Values of old name no entry, and hold no more than the word where it is delivered.
 local function fate_of(key, entry)
   local said, at, priced, of = (get(key) or ''):match('^(%a*) ?(%d*) ?(1?) ?(%S*)')
   if not said or (of ~= '' and of ~= entry) then return '', '', '' end
@@ -60,7 +71,8 @@ local function fate_of(key, entry)
 end
 
 -- Queues a waiting message again, where somebody still waits for its code and may be sent to, none of its ways has
--- delivered it late, and it was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it was.
+-- delivered it late, and it was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it
+-- was.
 local function move(base, now, record, waiting, shut)
   local tried, about, fields = waiting[3], waiting[5], waiting[6]
   local again, since = {}, 0
@@ -126,7 +138,8 @@ end
 -- delivery: whose message a receipt is about. Called by whoever gets the receipt.
 --   KEYS as of `sent`   KEYS[3]  strays:<day>   ARGV[1]  status   ARGV[2]  the receipt, msgpack
 --   ARGV[3]  what it is counted as where it matches no message
--- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written down.
+-- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written
+-- down.
 local function delivery(KEYS, ARGV)
   local found = get(KEYS[1])
   if found then return found end
@@ -137,11 +150,13 @@ end
 
 -- receipt: applies one. Delivered beats everything; what was said before is not said again. Called by whoever gets it.
 --   KEYS[1]  fate:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the delivery, msgpack   ARGV[4]  provider
---   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier   ARGV[9]  micro-dollars to add, or ''
+--   ARGV[5]  status   ARGV[6]  reason   ARGV[7]  '1' where permanent   ARGV[8]  carrier
+--   ARGV[9]  micro-dollars to add, or ''
 -- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
-  local now, keep, about, provider, status, reason = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+  local now, keep, about = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3])
+  local provider, status, reason = ARGV[4], ARGV[5], ARGV[6]
   local said, at, priced = fate_of(KEYS[1], about[2])
   if said == 'delivered' or said == status then return '' end
   local price = priced == '' and ARGV[9] or ''
@@ -171,8 +186,8 @@ end
 
 -- overdue: sends on what has waited too long for its receipt. Called by the dispatcher.
 --   KEYS[1]  waiting   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  how many at most
--- Answers {{way, at, 1 where its code was entered, so that it must have arrived}, …}: by which way each of them had gone,
--- and when, whether or not it was sent on. One that cannot be read goes, and is answered as {'', 0, 0}.
+-- Answers {{way, at, 1 where its code was entered, so that it must have arrived}, …}: by which way each of them had
+-- gone, and when, whether or not it was sent on. One that cannot be read goes, and is answered as {'', 0, 0}.
 local function overdue(KEYS, ARGV)
   local base, now, answer = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), {}
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
@@ -206,9 +221,5 @@ local function stray(KEYS, ARGV)
   return 1
 end
 
-register('unreachable', unreachable)
-register('stray', stray)
-register('sent', sent)
-register('delivery', delivery)
-register('receipt', receipt)
-register('overdue', overdue)
+return {unreachable = unreachable, stray = stray, sent = sent, delivery = delivery, receipt = receipt,
+  overdue = overdue, unreachable_for = unreachable_for, tell = tell, fate_of = fate_of}

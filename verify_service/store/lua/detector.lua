@@ -13,15 +13,34 @@
 --
 -- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that
 -- is never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the
--- country, the prefix, the block, the tags of number and address, short tags of the number and of the sixteen that it is
--- one of, whether neighbours were seen (1, 0, -1: not known, 2: the tags tell), the price.
+-- country, the prefix, the block, the tags of number and address, short tags of the number and of the sixteen that it
+-- is one of, whether neighbours were seen (1, 0, -1: not known, 2: the tags tell), the price.
+
+local max, min, floor, exp = math.max, math.min, math.floor, math.exp
+local put = import('writing').put
+local common = import 'common'
+local keeping_last, digits, credits_late = common.keeping_last, common.digits, common.credits_late
+local credit_of = import('limits').credit_of
+local charts = import 'charts'
+local SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR, HOT, FAST, SLOW, SPREAD, TILL,
+  RAISED, PROBES, PROBES_WON, REFUSED, OBSERVED, chart_of, save_chart, age_chart, slowness, settle_chart, open_trial,
+  hourly, needed_hourly, excessive, is_quiet, usual =
+  charts.SLOT, charts.FLOOR, charts.HOT_FLOOR, charts.HOUR_MS, charts.LIFE, charts.N, charts.K, charts.RATE,
+  charts.THIS, charts.SIX, charts.SENT, charts.WON, charts.NEAR, charts.HOT, charts.FAST, charts.SLOW, charts.SPREAD,
+  charts.TILL, charts.RAISED, charts.PROBES, charts.PROBES_WON, charts.REFUSED, charts.OBSERVED, charts.chart_of,
+  charts.save_chart, charts.age_chart, charts.slowness, charts.settle_chart, charts.open_trial, charts.hourly,
+  charts.needed_hourly, charts.excessive, charts.is_quiet, charts.usual
+local blocks = import 'blocks'
+local is_blocked, make_block, record_block, probes =
+  blocks.is_blocked, blocks.make_block, blocks.record_block, blocks.probes
 
 local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0IIhd'
 local HOT_MS = 3 * HOUR_MS
 local TRUST, TRUST_LIFE = '<dff', 7776000000
--- Numbers in a row: whether one is of the same sixteen as another of the last USED of its prefix, as 2 in 100 of people's
--- are and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share more of it
--- for each trial that is too young to say anything. Tags have no order: they say that two are near, not where.
+-- Numbers in a row: whether one is of the same sixteen as another of the last USED of its prefix, as 2 in 100 of
+-- people's are and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share
+-- more of it for each trial that is too young to say anything. Tags have no order: they say that two are near, not
+-- where.
 local USED, NEAR_MOST, NEAR_YES, NEAR_NO, NEAR_SPEED = 12, 9, 3.69, -1.59, 0.006
 local USED_LAYOUT = {}
 for count = 1, USED do USED_LAYOUT[count] = '<' .. ('II'):rep(count) end
@@ -115,8 +134,8 @@ local function watch_of(key, spec)
     own = own, sixteen = sixteen, told = near, price = price}
 end
 
--- Judges a start, and writes nothing: completes the state for one of `watch_admit` and `watch_refuse`; its `blocked` says
--- whether the rule would refuse. From place `first` on `found` has what was read of `since` and `keys`.
+-- Judges a start, and writes nothing: completes the state for one of `watch_admit` and `watch_refuse`; its `blocked`
+-- says whether the rule would refuse. From place `first` on `found` has what was read of `since` and `keys`.
 local function watch_judge(state, found, first, now)
   local rule, near, price = state.rule, state.told, state.price
   local of_number, of_ip = found[first + 4], state.keys[5] and found[first + 5]
@@ -134,8 +153,8 @@ local function watch_judge(state, found, first, now)
   age_chart(prefix, now)
 
   local conversion = (country[K] + 50 * rule.usual) / (country[N] + 50)
-  -- A rule that is new knows neither what volume nor what conversion is usual: it would take the growth of a morning for
-  -- excess and a poor carrier for fraud. Until it does, only what hardly converts at all is fraud.
+  -- A rule that is new knows neither what volume nor what conversion is usual: it would take the growth of a morning
+  -- for excess and a poor carrier for fraud. Until it does, only what hardly converts at all is fraud.
   local drop = now - began < rule.learn_for and rule.learn_drop or rule.drop
   -- Conversions an hour: the last quarter's against the last hours'.
   local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
@@ -260,3 +279,6 @@ local function watch_verdict(state)
   end
   return said
 end
+
+return {watch_of = watch_of, watch_judge = watch_judge, TRUST = TRUST, TRUST_LIFE = TRUST_LIFE, base_of = base_of,
+  watched_keys = watched_keys, watch_refuse = watch_refuse, watch_admit = watch_admit, watch_verdict = watch_verdict}

@@ -1,6 +1,11 @@
--- health: how much of its weight each provider deserves, on each of its channels; shared by all dispatchers. Weights shift
--- away from one that fails, is slow, or whose receipts stay out, and drift back.
---   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time, so they are recent ones.
+local writing = import 'writing'
+local write, of_type = writing.write, writing.of_type
+local common = import 'common'
+local digits, emit = common.digits, common.emit
+
+-- health: how much of its weight each provider deserves, on each of its channels; shared by all dispatchers. Weights
+-- shift away from one that fails, is slow, or whose receipts stay out, and drift back.
+--   health   hash: '<provider>/<channel>' -> a state, msgpack, fields below. Sums fade with time: they are recent ones.
 --     factor    percent of its weight           changed   when it last shifted      reason   why it last went down
 --     at, gone  when the sums were made, and how long after those of before
 --     probed    when one message was last let through, while down
@@ -8,22 +13,23 @@
 --     tries, errors                             answers, and those of them that were errors or came too late
 --     failing                                   errors in a row
 --     came, missing, silent                     receipts that say delivered; messages without; those in a row
---     usual, learned                            the share of receipts that come as a rule, and how long that was looked at
+--     usual, learned                            the share of receipts that come as a rule, and how long that was seen
 --     hist                                      answers by time, as HIST_MS
 local TRIES_MS, RECEIPTS_MS, HIST_FADE_MS = 10000, 30000, 60000
 local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
 -- Steps and probes come with the dispatchers' pulses, a second apart and a little less.
 local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
--- What is usual is the mean of an hour. For the first minute it is a guess, and after one that was down nothing is learned:
--- a message that arrives says so before one that does not, so the share is too good. A look counts for ten seconds at most.
+-- What is usual is the mean of an hour. For the first minute it is a guess, and after one that was down nothing is
+-- learned: a message that arrives says so before one that does not, so the share is too good. A look counts for ten
+-- seconds at most.
 local SETTLED_MS, LOOK_MS, USUAL_MS = 60000, 10000, 3600000
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
 
 -- A state as it is now; nil where no dispatcher has had it in a route for a day.
 local function health_of(packed, now)
   if not packed then
-    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, up = now, tries = 0, errors = 0, failing = 0, came = 0,
-      missing = 0, silent = 0, usual = -1, learned = 0, gone = 0, hist = {0}}
+    return {factor = 100, changed = 0, reason = '', at = now, probed = 0, up = now, tries = 0, errors = 0, failing = 0,
+      came = 0, missing = 0, silent = 0, usual = -1, learned = 0, gone = 0, hist = {0}}
   end
   local state = cmsgpack.unpack(packed)
   local gone = math.max(0, now - state.at)
@@ -51,7 +57,8 @@ local function complaint(state)
   -- Three times what chance deviates by.
   local least = math.min(0.6 * expected, expected - 3 * math.sqrt(expected * (1 - state.usual)))
   if known >= LEAST and state.came < least then
-    return string.format('%.0f %% of receipts come, where %.0f %% are usual', 100 * state.came / known, 100 * state.usual)
+    return string.format('%.0f %% of receipts come, where %.0f %% are usual', 100 * state.came / known,
+      100 * state.usual)
   end
 end
 
@@ -81,10 +88,12 @@ end
 
 -- pulse: adds what a dispatcher saw since it last asked, lets weights shift, and tells what holds now.
 --   KEYS[1]  health   KEYS[2]  costs:<day>
---   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  {{name, tries, errors, errors at the end in a row, came, missing, missing
---            at the end in a row, hist}, …}, msgpack   ARGV[4]  the names of each route, {{name, …}, …}, msgpack
+--   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  {{name, tries, errors, errors at the end in a row, came, missing,
+--            missing at the end in a row, hist}, …}, msgpack
+--   ARGV[4]  the names of each route, {{name, …}, …}, msgpack
 --   ARGV[5]  {field, amount, …} to add to the day's costs, msgpack
--- Answers {{name, factor, 1 where one message may be let through, when it was up again}, …}, {{name, from, to, reason}, …}.
+-- Answers {{name, factor, 1 where one message may be let through, when it was up again}, …}, {{name, from, to, reason},
+-- …}.
 local function pulse(KEYS, ARGV)
   local base, now = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1])
   local states, well, flat = {}, {}, redis.call('HGETALL', KEYS[1])
@@ -149,4 +158,4 @@ local function pulse(KEYS, ARGV)
   return {rows, shifts}
 end
 
-register('pulse', pulse)
+return {pulse = pulse}

@@ -1,8 +1,24 @@
+local writing = import 'writing'
+local get, put = writing.get, writing.put
+local common = import 'common'
+local replay_of, remember = common.replay_of, common.remember
+local give_back = import('counts').give_back
+local limits = import 'limits'
+local hold, credit_of, acquire, judge_check = limits.hold, limits.credit_of, limits.acquire, limits.judge_check
+local detector = import 'detector'
+local watch_refuse, watch_admit, watch_verdict = detector.watch_refuse, detector.watch_admit, detector.watch_verdict
+local judges = import 'judges'
+local judges_of, watch_all = judges.judges_of, judges.watch_all
+local trials = import 'trials'
+local watch_undo, watch_wrong, watch_won = trials.watch_undo, trials.watch_wrong, trials.watch_won
+local near_of = import('start').near_of
+
 -- hold: judges and holds the limits of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[…]  a spec per key ('p' in front: peek)
--- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged, near}: `held` are the places of the keys that
--- were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval gives
--- back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in an event.
+-- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged, near}: `held` are the places of the keys
+-- that were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval
+-- gives back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in
+-- an event.
 local function hold_here(KEYS, ARGV)
   local nonce, now = ARGV[2], tonumber(ARGV[1])
   local limits, watches, found = judges_of({}, KEYS, 1, ARGV, 2)
@@ -31,8 +47,8 @@ local function hold_here(KEYS, ARGV)
   return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
 end
 
--- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full one
--- refuses, the number's own script knows.
+-- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full
+-- one refuses, the number's own script knows.
 --   KEYS, ARGV as of `hold`
 -- Answers as `hold`; `held` stand beside a name, too.
 local function hold_check(KEYS, ARGV)
@@ -79,15 +95,15 @@ local function credit_here(base, credits, now, wrong)
   local here, others = base:match('{(%d+)}'), ''
   for part, limit, nonce, at in credits:gmatch(CREDIT) do
     local watch = limit:sub(1, 6) == 'watch:'
-    if wrong and not watch then
-      -- A wrong code gives no limit its hit back.
-    elseif part ~= here then
+    -- A wrong code gives no limit its hit back.
+    local counts = watch or not wrong
+    if counts and part ~= here then
       others = others .. table.concat({part, limit, nonce, at}, ',') .. ';'
-    elseif wrong then
+    elseif counts and wrong then
       watch_wrong(base .. 'limit:' .. limit, tonumber(at))
     elseif watch then
       watch_won(base .. 'limit:' .. limit, tonumber(at), now)
-    else
+    elseif counts then
       give_back(base, base .. 'limit:' .. limit, nonce, tonumber(at))
     end
   end
@@ -107,13 +123,13 @@ local function take_back(base, credits, others)
 end
 
 -- credits: what approvals, wrong codes and resends since the last call credit in other partitions: the answer, for the
--- caller to pass to `won`, `mistyped` or `release`. Their own partition is credited already. Called by the dispatcher, a
--- few times a second.
+-- caller to pass to `won`, `mistyped` or `release`. Their own partition is credited already. Called by the dispatcher,
+-- a few times a second.
 --   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
--- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval, `wrong`,
--- or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'', 'blocked' or
--- 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}; an event that cannot
--- be read as {'', 'unreadable', its place, ''}, and those behind it are read all the same.
+-- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval,
+-- `wrong`, or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'',
+-- 'blocked' or 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}; an
+-- event that cannot be read as {'', 'unreadable', its place, ''}, and those behind it are read all the same.
 local function credits(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local last = get(KEYS[2]) or '-'
@@ -134,7 +150,8 @@ local function credits(KEYS, ARGV)
       end
     end
     if fields[19] == 'way' then
-      answer[#answer + 1] = {'', 'receipt', fields[20], table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
+      answer[#answer + 1] = {'', 'receipt', fields[20],
+        table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
     end
   end
   for _, entry in ipairs(entries) do
@@ -152,9 +169,5 @@ local function credited(KEYS, ARGV)
   return 1
 end
 
-register('hold', hold_here)
-register('hold_check', hold_check)
-register('release', release)
-register('claim_key', claim_key)
-register('credits', credits)
-register('credited', credited)
+return {hold = hold_here, hold_check = hold_check, release = release, claim_key = claim_key, credits = credits,
+  credited = credited, credit_here = credit_here}

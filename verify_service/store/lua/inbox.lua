@@ -30,5 +30,4 @@ local function take(KEYS, ARGV)
   return 1
 end
 
-register('put', put_messages)
-register('take', take)
+return {put = put_messages, take = take}

@@ -1,7 +1,13 @@
 -- judges: the limits and watches of a call, read at once. Used by start, hold and explain.
 
--- The limits and the watches that KEYS name from place `first` on, whose specs stand in ARGV `ahead` places further; of what
--- `keys` name, and of all that those need, what was read in one command.
+local mget = import('writing').mget
+local open_counts = import('counts').open_counts
+local limit_of = import('limits').limit_of
+local detector = import 'detector'
+local watch_of, watch_judge = detector.watch_of, detector.watch_judge
+
+-- The limits and the watches that KEYS name from place `first` on, whose specs stand in ARGV `ahead` places further; of
+-- what `keys` name, and of all that those need, what was read in one command.
 local function judges_of(keys, KEYS, first, ARGV, ahead)
   local limits, watches, places = {}, {}, {}
   for i = first, #KEYS do
@@ -24,8 +30,8 @@ local function judges_of(keys, KEYS, first, ARGV, ahead)
   return limits, watches, found
 end
 
--- Judges a start by all its watches. Returns the one that refuses, or nil; the names of those that watched only and would
--- have.
+-- Judges a start by all its watches. Returns the one that refuses, or nil; the names of those that watched only and
+-- would have.
 local function watch_all(watches, found, now)
   local refused, observed = nil, {}
   for _, watch in ipairs(watches) do
@@ -38,3 +44,5 @@ local function watch_all(watches, found, now)
   end
   return refused, observed
 end
+
+return {judges_of = judges_of, watch_all = watch_all}

@@ -1,10 +1,14 @@
--- A dispatcher lives as long as its lease: `dispatcher:<name>`, which it renews each second. What it holds in the outbox's
--- group is its own that long, however much it is; nothing is written for each entry.
+-- A dispatcher lives as long as its lease: `dispatcher:<name>`, which it renews each second. What it holds in the
+-- outbox's group is its own that long, however much it is; nothing is written for each entry.
+
+local get = import('writing').get
+local record_of = import('common').record_of
 
 -- inherit: renews a dispatcher's lease, and takes over what the dead have left.
---   KEYS[1]  outbox   ARGV[1]  consumer   ARGV[2]  lease_ms   ARGV[3]  idle_ms   ARGV[4]  entries at the most, 0 for none
--- Answers the entries as XCLAIM does. A dispatcher of a version without leases refreshes each of its entries: so only what
--- nobody has refreshed for idle_ms is taken, and of the dead alone.
+--   KEYS[1]  outbox   ARGV[1]  consumer   ARGV[2]  lease_ms   ARGV[3]  idle_ms
+--   ARGV[4]  entries at the most, 0 for none
+-- Answers the entries as XCLAIM does. A dispatcher of a version without leases refreshes each of its entries: so only
+-- what nobody has refreshed for idle_ms is taken, and of the dead alone.
 local function inherit(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   redis.call('SET', base .. 'dispatcher:' .. ARGV[1], '', 'PX', ARGV[2])
@@ -54,6 +58,4 @@ local function wanted(KEYS, ARGV)
   return unwanted
 end
 
-register('wanted', wanted, {'no-writes'})
-register('inherit', inherit)
-register('reread', reread)
+return {inherit = inherit, reread = reread, wanted = wanted}

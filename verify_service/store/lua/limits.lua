@@ -1,8 +1,8 @@
 -- limits: what a hit has to wait for, and counting it. Used by start, check, hold and decisions.
 --
--- A limit is judged and held in the slot of its key, limit:<name>:<tag>, which holds what counts.lua says: of windows of up
--- to 32 hits their log, of larger ones the hits in aligned buckets (sliding-window counter). Both are `limits`' strategies
--- (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
+-- A limit is judged and held in the slot of its key, limit:<name>:<tag>, which holds what counts.lua says: of windows
+-- of up to 32 hits their log, of larger ones the hits in aligned buckets (sliding-window counter). Both are `limits`'
+-- strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
 -- A budget is a limit whose hit has a cost: it counts micro-dollars in place of hits, always by the counter. One that
 -- knows what is usual bounds its day by that too; its past is
 --   usual, messages  what a day costs by its own past, and how many messages that is
@@ -10,15 +10,23 @@
 -- and for all of the same budget (of the same tenant, where it goes by tenant), in the same slot
 --   usual:<name>[:<tenant tag>]   hash: since (its first start), messages (the sum)
 
+local max, min, floor, ceil = math.max, math.min, math.floor, math.ceil
+local writing = import 'writing'
+local write, mget = writing.write, writing.mget
+local digits = import('common').digits
+local counts = import 'counts'
+local open_counts, save_counts, logged_at, log_with, counted_in, count_in =
+  counts.open_counts, counts.save_counts, counts.logged_at, counts.log_with, counts.counted_in, counts.count_in
+
 local LOG_MAX = 32
 local DAY_MS, USUAL_LIFE = 86400000, 32 * 86400000
 local USUAL, MESSAGES, DAY, OVER = 1, 2, 3, 4
--- Before that nothing is known to be usual. The first days weigh the same, later a day half as much as one a week younger;
--- it counts for twice the usual at most: an attack does not make itself usual.
+-- Before that nothing is known to be usual. The first days weigh the same, later a day half as much as one a week
+-- younger; it counts for twice the usual at most: an attack does not make itself usual.
 local LEARN_MS, EVEN_DAYS, DAY_SHARE, DAY_MOST = 2 * DAY_MS, 10, 1 - 0.5 ^ (1 / 7), 2
 
--- The rule of a limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual, share_of_all,
--- at_least, ':<tenant tag>' or ''} or nothing}, with what its key's life follows from.
+-- The rule of a limit from {name, enforced, net, {{amount, ms}, ...}, and of a budget cost and {times_usual,
+-- share_of_all, at_least, ':<tenant tag>' or ''} or nothing}, with what its key's life follows from.
 local function rule_from(spec, peek)
   local rule = {name = spec[1], enforced = spec[2], net = spec[3], windows = {}, life = 0, most = 0,
     budget = spec[5] ~= nil, cost = spec[5] or 1, relative = spec[6], peek = peek}
@@ -33,8 +41,8 @@ local function rule_from(spec, peek)
   return rule
 end
 
--- The limit of a key and a packed spec, with 'p' in front where it is only peeked at. Rules are kept from call to call: a
--- policy has few, with a cost for each country.
+-- The limit of a key and a packed spec, with 'p' in front where it is only peeked at. Rules are kept from call to call:
+-- a policy has few, with a cost for each country.
 local rules, kept = {}, 0
 local function limit_of(packed, key)
   local rule = rules[packed]
@@ -133,7 +141,7 @@ local function wait_of(limit, now)
   local rule, wait = limit.rule, 0
   if not limit.log and not limit.counters and not rule.budget then return 0 end
   for _, window in ipairs(rule.windows) do
-    local amount, need, fits = window.amount, 0, false
+    local amount, fits, need = window.amount, false, 0
     if window.logged then
       need = log_wait(limit.log, amount, window.ms, now)
     else
@@ -198,7 +206,7 @@ local function verdict_of(limit, now)
   limit.explained = true
   local rule, wait, shown = limit.rule, wait_of(limit, now), nil
   for _, window in ipairs(rule.windows) do
-    local amount, ms, count, need = window.amount, window.ms, 0, 0
+    local amount, ms, count, need = window.amount, window.ms, 0
     if window.logged then
       for place = 1, rule.most do
         if (logged_at(limit.log, place) or 0) >= now - ms then count = count + 1 end
@@ -219,13 +227,15 @@ local function verdict_of(limit, now)
   if rule.relative and shown.window == DAY_MS then
     local times, share_of_all, at_least = unpack(rule.relative)
     local all = all_of(limit)
-    shown.evidence = {usual = limit.usual, times_usual = times, messages_in_all = all.messages, share_of_all = share_of_all,
-      at_least = at_least, learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
+    shown.evidence = {usual = limit.usual, times_usual = times, messages_in_all = all.messages,
+      share_of_all = share_of_all, at_least = at_least,
+      learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
   end
   return shown
 end
 
--- What the limit of a name counts: a number's tag, an address's, or what else its key ends with. Nil where none is called so.
+-- What the limit of a name counts: a number's tag, an address's, or what else its key ends with. Nil where none is
+-- called so.
 local function counted_by(name, limits)
   for _, limit in ipairs(limits) do
     if limit.rule.name == name then return limit.key:match('([^:]*)$') end
@@ -262,9 +272,9 @@ local function acquire(limits, nonce, now, is_told)
   return nil, longest, observed, held, nil, judged
 end
 
--- Judges limits of a check, each for itself: a wrong code is counted where there is room, whatever another says. Returns the
--- name and wait of the enforced limit that refuses longest (nil where none does), and the places of those with room. The
--- names of what only watches and would refuse are added to `observed`.
+-- Judges limits of a check, each for itself: a wrong code is counted where there is room, whatever another says.
+-- Returns the name and wait of the enforced limit that refuses longest (nil where none does), and the places of those
+-- with room. The names of what only watches and would refuse are added to `observed`.
 local function judge_check(limits, now, observed)
   local refused, longest, open = nil, 0, {}
   for i, limit in ipairs(limits) do
@@ -279,3 +289,7 @@ local function judge_check(limits, now, observed)
   end
   return refused, longest, open
 end
+
+return {credit_of = credit_of, limit_of = limit_of, DAY_MS = DAY_MS, longest_wait = longest_wait,
+  counted_by = counted_by, verdicts_of = verdicts_of, acquire = acquire, hold = hold, judge_check = judge_check,
+  rule_from = rule_from, read_limits = read_limits, verdict_of = verdict_of}

@@ -7,4 +7,4 @@ local function push_policy(KEYS, ARGV)
   return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 end
 
-register('push_policy', push_policy)
+return {push_policy = push_policy}

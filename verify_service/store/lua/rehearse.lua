@@ -1,5 +1,10 @@
--- rehearse: starts, checks and explanations, computed as they would be, and then not written. Called by whoever is about to
--- put a policy in force; the server itself keeps it from writing.
+local discard = import('writing').discard
+local start = import('start').start
+local check = import('check').check
+local explain = import('decisions').explain
+
+-- rehearse: starts, checks and explanations, computed as they would be, and then not written. Called by whoever is
+-- about to put a policy in force; the server itself keeps it from writing.
 --   KEYS[1]  policy (it names the partition)    ARGV[1]  {{'start', 'check' or 'explain', keys, args}, …}, msgpack
 -- Answers {what went wrong or '', the last explanation, msgpack}.
 local function rehearse(_, ARGV)
@@ -14,4 +19,4 @@ local function rehearse(_, ARGV)
   return {done and '' or type(said) == 'table' and said.err or tostring(said), explained}
 end
 
-register('rehearse', rehearse, {'no-writes'})
+return {rehearse = rehearse}

@@ -1,5 +1,10 @@
--- replay: recorded traffic, judged by the very functions above, hundreds of events a call. Only in a rehearsal's library;
--- called by the backtest.
+local flush = import('writing').flush
+local start = import('start').start
+local check = import('check').check
+local cancel = import('cancel').cancel
+
+-- replay: recorded traffic, judged by the very functions above, hundreds of events a call. Only in a rehearsal's
+-- library; called by the backtest.
 --   KEYS[1]  replay   hash: recorded id -> live id. A second start while the first is pending is a resend whatever its
 --                     recorded id, so only `start` knows which verification a later check is about.
 --   ARGV[1]  {{kind, recorded id, keys, args}, …}, msgpack, in recorded order:
@@ -37,4 +42,4 @@ local function replay(KEYS, ARGV)
   return answers
 end
 
-register('replay', replay)
+return {replay = replay}

@@ -1,7 +1,12 @@
--- reserve: a place in a sender's line, so that all dispatchers together stay below its throughput (GCRA without bursts).
--- By the server's own clock, the only one that they share. Called by the dispatcher.
+local writing = import 'writing'
+local get, put = writing.get, writing.put
+local digits = import('common').digits
+
+-- reserve: a place in a sender's line, so that all dispatchers together stay below its throughput (GCRA without
+-- bursts). By the server's own clock, the only one that they share. Called by the dispatcher.
 --   KEYS[1]  sender:<name>: when it is free again, in microseconds
---   ARGV[1]  microseconds from one segment to the next   ARGV[2]  segments   ARGV[3]  how long it may wait at most, in ms
+--   ARGV[1]  microseconds from one segment to the next   ARGV[2]  segments
+--   ARGV[3]  how long it may wait at most, in ms
 -- Answers the wait in microseconds, or -1 where it would be longer: then no place is taken.
 local function reserve(KEYS, ARGV)
   local clock = redis.call('TIME')
@@ -13,4 +18,4 @@ local function reserve(KEYS, ARGV)
   return free - now
 end
 
-register('reserve', reserve)
+return {reserve = reserve}

@@ -1,10 +1,19 @@
+local writing = import 'writing'
+local write, get, put, of_type = writing.write, writing.get, writing.put, writing.of_type
+local record_of = import('common').record_of
+local DAY_MS = import('limits').DAY_MS
+local deliveries = import 'deliveries'
+local tell, fate_of = deliveries.tell, deliveries.fate_of
+
 -- Longer than a dispatcher waits between two calls.
 local TOLD_MS = 60000
 
 -- settle: what became of an outbox entry: acknowledged and deleted together, and written into the timeline. Called by
 -- the dispatcher.
---   KEYS[1]  outbox   ARGV[1]  keep_events   ARGV[2]  the delivery, msgpack: {id, entry, tenant, number, channel, country, …}
---   ARGV[3]  '' or {due, tag, provider, tried, within, life}, msgpack: it goes another way unless a receipt comes till then
+--   KEYS[1]  outbox   ARGV[1]  keep_events
+--   ARGV[2]  the delivery, msgpack: {id, entry, tenant, number, channel, country, …}
+--   ARGV[3]  '' or {due, tag, provider, tried, within, life}, msgpack: it goes another way unless a receipt comes till
+--            then
 --   ARGV[…]  four each: at, event, provider, reason
 -- Answers 1, or 0 where the entry had been settled or withdrawn: then nothing is written.
 local function settle(KEYS, ARGV)
@@ -55,7 +64,8 @@ end
 
 -- bury: an entry that cannot be read goes, so that it is not met again, and its verification says so where it is known.
 -- Called by the dispatcher.
---   KEYS[1]  outbox   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  entry   ARGV[4]  its verification, or ''   ARGV[5]  why
+--   KEYS[1]  outbox   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  entry   ARGV[4]  its verification, or ''
+--   ARGV[5]  why
 -- Answers 1, or 0 where it was gone.
 local function bury_entry(KEYS, ARGV)
   local base, entry, id = KEYS[1]:match('^(.-{%d+}:)'), ARGV[3], ARGV[4]
@@ -64,11 +74,10 @@ local function bury_entry(KEYS, ARGV)
   write('XDEL', KEYS[1], entry)
   local record = id ~= '' and record_of(base, id)
   if record then
-    tell(base, ARGV[2], tonumber(ARGV[1]), 'failed', {id, entry, record.tenant, record.number, record.channel, ''}, '', ARGV[5])
+    local about = {id, entry, record.tenant, record.number, record.channel, ''}
+    tell(base, ARGV[2], tonumber(ARGV[1]), 'failed', about, '', ARGV[5])
   end
   return 1
 end
 
-register('settle', settle)
-register('bury', bury_entry)
-register('report', report)
+return {settle = settle, bury = bury_entry, report = report}

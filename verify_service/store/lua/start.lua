@@ -1,3 +1,19 @@
+local put = import('writing').put
+local common = import 'common'
+local keeping_last, digits, record_decision, record_refusal, may_record, record_of, save_record, ID, note, emit,
+  emit_refused, queue, withdraw, finish, replay_of, remember =
+  common.keeping_last, common.digits, common.record_decision, common.record_refusal, common.may_record,
+  common.record_of, common.save_record, common.ID, common.note, common.emit, common.emit_refused, common.queue,
+  common.withdraw, common.finish, common.replay_of, common.remember
+local limits = import 'limits'
+local credit_of, longest_wait, counted_by, verdicts_of, acquire =
+  limits.credit_of, limits.longest_wait, limits.counted_by, limits.verdicts_of, limits.acquire
+local detector = import 'detector'
+local watch_refuse, watch_admit, watch_verdict = detector.watch_refuse, detector.watch_admit, detector.watch_verdict
+local judges = import 'judges'
+local judges_of, watch_all = judges.judges_of, judges.watch_all
+local unreachable_for = import('deliveries').unreachable_for
+
 -- What an event says of neighbours, which nobody can see in an export: '1', '0', or '' where nothing is known.
 local function near_of(states)
   for _, state in ipairs(states) do
@@ -16,7 +32,7 @@ end
 local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
 
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
---   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of the number's partition shares its prefix
+--   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of its partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit judged here
 --   ARGV[1]  now          ARGV[2]  code settings, msgpack array    ARGV[3]  the start, msgpack array
@@ -27,8 +43,8 @@ local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed)
 --   {'mismatch'} · {'replayed', <the first form>} · {'opted-out', decision}
 --   {'cooldown', wait_ms, id, resend_at, expires_at, decision} · {'sends-exhausted', wait_ms, id, expires_at, decision}
 --   {'rate-limited'|'blocked', name, wait_ms, observed, decision}; the name is `unreachable` where a carrier said so
--- A refusal has a decision record, decision:<id>, or shares one; so has what an observed limit or rule would have refused,
--- some a minute.
+-- A refusal has a decision record, decision:<id>, or shares one; so has what an observed limit or rule would have
+-- refused, some a minute.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
   local ask = cmsgpack.unpack(ARGV[3])
@@ -46,7 +62,9 @@ local function start(KEYS, ARGV)
     if replay ~= 'new' then return {'replayed', replay} end
     first = 3
   end
-  local keys = {base .. 'consent:' .. number .. ':' .. tenant, pointer, base .. 'unreachable:' .. number .. ':' .. channel}
+  local keys = {
+    base .. 'consent:' .. number .. ':' .. tenant, pointer, base .. 'unreachable:' .. number .. ':' .. channel,
+  }
   for _, tag in ipairs(former) do keys[#keys + 1] = base .. 'consent:' .. tag .. ':' .. tenant end
   local limits, watches, found = judges_of(keys, KEYS, first, ARGV, 6 - first)
   local out, old_id, unreachable = found[1] == 'out', found[2] and found[2]:sub(1, ID), found[3]
@@ -111,7 +129,7 @@ local function start(KEYS, ARGV)
   if refusal then
     local by, wait = refusal[1], refusal[2]
     if type(wait) == 'string' then by, wait = wait, refusal[3] end
-    local kind, who, count = refusal[1], number, 1
+    local kind, who, count = refusal[1], number
     if kind == 'rate-limited' or (kind == 'blocked' and by ~= 'unreachable') then
       who = counted_by(by, limits) or address_of(facts) or number
     end
@@ -182,4 +200,4 @@ local function start(KEYS, ARGV)
   return answer
 end
 
-register('start', start)
+return {start = start, near_of = near_of, address_of = address_of}

@@ -1,6 +1,21 @@
 -- trials: what became of the starts that a detector counted: approved, taken back, mistyped. Where a trial is counted
 -- in another partition, the dispatcher passes it on.
 
+local max, min, floor, ln = math.max, math.min, math.floor, math.log
+local writing = import 'writing'
+local get, mget, put = writing.get, writing.mget, writing.put
+local charts = import 'charts'
+local SLOT, HOUR_MS, LIFE, AT, THIS, SIX, SENT, WON, LATE, EXCUSED, FAST, SLOW, DELAY, MADE, LOST, chart_of,
+  save_chart, age_chart, place_of =
+  charts.SLOT, charts.HOUR_MS, charts.LIFE, charts.AT, charts.THIS, charts.SIX, charts.SENT, charts.WON, charts.LATE,
+  charts.EXCUSED, charts.FAST, charts.SLOW, charts.DELAY, charts.MADE, charts.LOST, charts.chart_of,
+  charts.save_chart, charts.age_chart, charts.place_of
+local blocks = import 'blocks'
+local is_blocked, probe_won = blocks.is_blocked, blocks.probe_won
+local detector = import 'detector'
+local TRUST, TRUST_LIFE, base_of, watched_keys =
+  detector.TRUST, detector.TRUST_LIFE, detector.base_of, detector.watched_keys
+
 local function parts_of(watch)
   local base = base_of(watch)
   local name, country, prefix, block, number, ip, flag = watch:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
@@ -148,5 +163,5 @@ local function mistyped(KEYS, ARGV)
   return 1
 end
 
-register('won', won)
-register('mistyped', mistyped)
+return {won = won, mistyped = mistyped, watch_undo = watch_undo, watch_wrong = watch_wrong, watch_won = watch_won,
+  corrected = corrected, usual_habit = usual_habit}

@@ -5,6 +5,9 @@
 --   hooks:<tenant>:dead         list: {position, fields, tries, why, when} of what was given up, newest first
 --   hooks:<tenant>:off          when the endpoint said that it is gone for good
 
+local common = import 'common'
+local digits, opened, emit = common.digits, common.opened, common.emit
+
 local WAITING_MS = 604800000
 local DEAD_MS = 2592000000
 local DEAD_MOST = 1000
@@ -29,8 +32,8 @@ local function line_up(hooks, id, item, now)
   redis.call('PEXPIRE', hooks .. 'due', WAITING_MS)
 end
 
--- How far the events have been handed over, and how many were trimmed away before that. Whoever looks for the first time
--- begins with what comes from then on.
+-- How far the events have been handed over, and how many were trimmed away before that. Whoever looks for the first
+-- time begins with what comes from then on.
 local function position_of(stream, key)
   local found = redis.pcall('XINFO', 'STREAM', stream)
   local info = {['last-generated-id'] = '0-0', ['entries-added'] = 0, length = 0}
@@ -168,8 +171,8 @@ local function before(one, other)
   return tonumber(nth) < tonumber(its_nth)
 end
 
--- hooks_replay: dead letters are tried again, each in its place among what waits for the same verification, and an endpoint
--- that was off is on. Called by an operator.
+-- hooks_replay: dead letters are tried again, each in its place among what waits for the same verification, and an
+-- endpoint that was off is on. Called by an operator.
 --   KEYS[1]  hooks:<tenant>:dead    ARGV[1]  now
 -- Answers how many could be read.
 local function hooks_replay(KEYS, ARGV)
@@ -200,7 +203,4 @@ local function hooks_replay(KEYS, ARGV)
   return replayed
 end
 
-register('hooks', hooks)
-register('hooked', hooked)
-register('hooks_off', hooks_off)
-register('hooks_replay', hooks_replay)
+return {hooks = hooks, hooked = hooked, hooks_off = hooks_off, hooks_replay = hooks_replay}

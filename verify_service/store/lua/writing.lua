@@ -1,9 +1,11 @@
 -- writing: a call reads, computes and packs first, and writes last, all at once: an error in it leaves nothing behind.
 -- What it writes waits here, in order. So every function of a verification writes by these, and reads strings by them:
--- they see what waits. What is written by type rather than by SET or DEL has been read by type before, in the same call.
+-- they see what waits. What is written by type rather than by SET or DEL has been read by type before, in the same
+-- call.
 
--- `writes` are commands, `queued` what goes into the outbox: {handle, stream, field, value, …}; `values` and `records` are
--- strings and records as they will stand, false where there will be none; `places` says where a string's SET waits.
+-- `writes` are commands, `queued` what goes into the outbox: {handle, stream, field, value, …}; `values` are strings as
+-- they will stand, false where there will be none; `records` what the packed ones of them say; `places` says where a
+-- string's SET waits.
 local writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
 
 local function discard()
@@ -59,8 +61,27 @@ local function of_type(command, key)
   known[key] = true
 end
 
--- Writes all that waits. The outbox comes first, because it says what a record is to name: an entry's `tail` is what stands
--- in the record behind it.
+-- The same for a string that says what `record` does. Where it is to name an entry that is only queued yet, `entry` is
+-- what `queue` answered: its name comes behind `packed`, and `tail` behind that.
+local function put_record(key, record, packed, life, entry, tail)
+  put(key, packed, life)
+  local waits = writes[places[key]]
+  waits.handle, waits.tail = entry, tail
+  records[key] = record
+end
+
+-- The record that was put under a key in this call, or nil.
+local function record_at(key) return records[key] end
+
+-- Queues an entry for a stream. Answers what is its name later; `put_record` takes it.
+local function queue(stream, ...)
+  local handle = {}
+  queued[#queued + 1] = {handle, stream, ...}
+  return handle
+end
+
+-- Writes all that waits. The outbox comes first, because it says what a record is to name: an entry's `tail` is what
+-- stands in the record behind it.
 local function flush()
   for _, entry in ipairs(queued) do entry[1].entry = redis.call('XADD', entry[2], '*', unpack(entry, 3)) end
   for _, waits in ipairs(writes) do
@@ -69,3 +90,6 @@ local function flush()
   end
   discard()
 end
+
+return {discard = discard, write = write, get = get, mget = mget, put = put, put_record = put_record,
+  record_at = record_at, queue = queue, remove = remove, of_type = of_type, flush = flush}
