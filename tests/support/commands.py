@@ -19,7 +19,7 @@ def run(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # for what hangs: how long a command takes is the machine's matter
         check=False,
     )
 
@@ -41,7 +41,7 @@ def command(live: Contract, *words: str, env: Mapping[str, str] | None = None) -
         env=clean({"VERIFY_STATE_DIR": str(state), **(env or {})}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # for what hangs: how long a command takes is the machine's matter
         check=False,
     )
     assert "Traceback" not in done.stderr
