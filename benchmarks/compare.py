@@ -35,7 +35,16 @@ def tables(taken: Taken, against: Sequence[str]) -> list[Table]:
     """CPU time and rates of start, check and cycle; the ratios are taken round by round, and more is better."""
     cpu = Table(
         "CPU microseconds a call, by process",
-        ("call", "who", "web", "dispatcher", "store", "sum", *(f"{name} ÷ this row" for name in against)),
+        (
+            "call",
+            "who",
+            "web",
+            "dispatcher",
+            "store",
+            "sum",
+            "dispatcher ÷ web",
+            *(f"{name} ÷ this row" for name in against),
+        ),
         "Medians, lowest to highest in brackets, user and system. A cycle is a start and its check.",
     )
     rates = Table(
@@ -49,7 +58,9 @@ def tables(taken: Taken, against: Sequence[str]) -> list[Table]:
             pairs = [list(zip(found, costs[other], strict=True)) for other in against]
             processes = [_shown([one.cpu[process] for one in found], 0) for process in ("web", "dispatch", "store")]
             spared = [_shown([theirs.sum / mine.sum for mine, theirs in rounds], 2) for rounds in pairs]
-            cpu.rows.append((call, name, *processes, _shown([one.sum for one in found], 0), *spared))
+            whole = _shown([one.sum for one in found], 0)
+            share = _shown([one.cpu["dispatch"] / one.cpu["web"] for one in found], 2)
+            cpu.rows.append((call, name, *processes, whole, share, *spared))
             faster = [_shown([mine.rate / theirs.rate for mine, theirs in rounds], 2) for rounds in pairs]
             rates.rows.append((call, name, _shown([one.rate for one in found], 0), *faster))
     return [cpu, rates]

@@ -67,16 +67,26 @@ class Inside:
 
     def code(self, verification_id: str) -> str:
         """The code of a verification, derived as the dispatcher does it."""
-        found = unpack_record(self.store.link.command(0, ["GET", f"vs:{{0}}:verification:{verification_id}"]))
-        return self.keys.code(found["kid"], found["nonce"], found["tenant"], found["purpose"], 6)
+        return self.codes([verification_id])[verification_id]
+
+    def codes(self, ids: Sequence[str]) -> dict[str, str]:
+        """The codes of several, asked for in one call."""
+        if not ids:
+            return {}
+        packed = self.store.link.command(0, ["MGET", *(f"vs:{{0}}:verification:{one}" for one in ids)])
+        found = dict(zip(ids, map(unpack_record, packed), strict=True))
+        return {
+            one: self.keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+            for one, record in found.items()
+        }
 
     def start(self) -> str:
         """Starts a new caller's verification; its id."""
         return self.service.start("default", a_start(self.callers.next())).id
 
-    def fill(self, count: int, batch: int = 200, *, settled: bool = True) -> None:
+    def fill(self, count: int, batch: int = 200, *, settled: bool = True, approved: int = 0) -> None:
         """So many live verifications, with their messages sent where `settled`: the service's own calls, many to a
-        round trip."""
+        round trip. Of ten, `approved` are then approved, by one call each."""
         link = self.store.link
         recorder = _Recorder(link)
         self.store.verifications._link = recorder
@@ -84,9 +94,13 @@ class Inside:
             for done in range(0, count, batch):
                 for _ in range(min(batch, count - done)):
                     self.start()
-                recorder.flush()
+                ids = recorder.flush()
                 if settled:
                     self.settle()
+                self.store.verifications._link = link
+                for found, code in self.codes([one for n, one in enumerate(ids) if n % 10 < approved]).items():
+                    assert self.service.check("default", found, code).approved
+                self.store.verifications._link = recorder
         finally:
             self.store.verifications._link = link
 
@@ -118,10 +132,13 @@ class _Recorder(Link):
         self._calls.append(call)
         return [b"started", b"ve_", 0, 0, 0, 0, 0, b"sms", []]
 
-    def flush(self) -> None:
-        for answer in self._through.burst(self._calls):
+    def flush(self) -> list[str]:
+        """The ids of what was started."""
+        answers = self._through.burst(self._calls)
+        for answer in answers:
             assert answer[0] == b"started", answer
         self._calls.clear()
+        return [answer[1].decode() for answer in answers]
 
 
 @contextmanager

@@ -52,6 +52,16 @@ def program(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str]
             kill_group(process)
 
 
+def python_of(tree: Path | None) -> tuple[list[str], dict[str, str]]:
+    """What calls verify_service of this checkout or another, and the environment that it needs."""
+    if tree is None:
+        return [sys.executable, "-m", "verify_service"], {}
+    own = tree.resolve() / ".venv/bin/python"
+    # -P: what is found is the checkout's own package, and not the one where this was called.
+    command = [str(own) if own.exists() else sys.executable, "-P", "-m", "verify_service"]
+    return command, {"PYTHONPATH": str(tree.resolve())}
+
+
 class Service:
     """A running verify_service: a store's address, keys of its own, and the processes that are up, by role. With `tree`
     the roles are those of that checkout, run by its own `.venv` where it has one."""
@@ -74,12 +84,8 @@ class Service:
             "VERIFY_CONFIG": str(self._config),
             "VENDOR_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
-        self._python = [sys.executable, "-m", "verify_service"]
-        if tree is not None:
-            own = tree / ".venv/bin/python"
-            # -P: what is found is the checkout's own package, and not the one where this was called.
-            self._python = [str(own) if own.exists() else sys.executable, "-P", "-m", "verify_service"]
-            self._env["PYTHONPATH"] = str(tree.resolve())
+        self._python, more = python_of(tree)
+        self._env |= more
 
     @contextmanager
     def web(self, redis_url: str | None = None, workers: int = 2) -> Iterator[int]:

@@ -16,6 +16,8 @@ _BLOCKS = (
     ("+5511912", "BR", "mobile"),
     ("+2348031", "NG", "mobile"),
 )
+# From one caller of a block to the next: prime to a million, so each number comes once, and far from its neighbours.
+_STRIDE = 617_051
 
 
 class Caller(NamedTuple):
@@ -38,7 +40,8 @@ class Callers:
         before, country, line_type = _BLOCKS[index % len(_BLOCKS)]
         # Each in a network of its own: the last octet counts slowest.
         ip = f"{20 + index % 80}.{index // 80 % 256}.{index // 20_480 % 256}.{index // 5_242_880}"
-        return Caller(f"{before}{index // len(_BLOCKS):06d}", country, line_type, ip)
+        number = index // len(_BLOCKS) * _STRIDE % 1_000_000
+        return Caller(f"{before}{number:06d}", country, line_type, ip)
 
 
 def post(path: str, body: object, api_key: str, headers: Mapping[str, str] | None = None) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import compare, fraud
+from benchmarks import compare, fraud, idle
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -33,9 +33,11 @@ def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [row["measure"] for row in tables["Rates"]] == ["bare", "start", "check", "cycle", "start, appendfsync no"]
     assert all(row["per second"] > 0 for row in tables["Rates"])
     assert [(row["call"], row["round trips"]) for row in tables["Server time and round trips"]] == [
+        ("set", 0),
+        ("set", 0),
+        ("start", 1),
         ("start", 1),
         ("check", 1),
-        ("start", 1),
         ("check", 1),
     ]
     assert all(f"### {title}\n" in printed for title in tables)
@@ -46,9 +48,18 @@ def test_another_checkout_is_measured_beside_this_one(capsys: pytest.CaptureFixt
     compare.main(["--rounds", "1", "--calls", "40", "--connections", "4", str(HERE)])
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| start | ")]
     assert [(row[1], len(row)) for row in rows] == [
-        (who, width) for width in (8, 5) for who in ("bare", HERE.name, "this")
+        (who, width) for width in (9, 5) for who in ("bare", HERE.name, "this")
     ]
     assert all(row[3].startswith("0 ") == (row[1] == "bare") for row in rows[:3])
+
+
+def test_an_idle_installation_is_measured_by_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second of one: a share of each process, and their sum."""
+    idle.main(["--seconds", "1"])
+    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| this |")]
+    *shares, all_of_them = [float(cell) for cell in row.strip(" |").split(" | ")[1:]]
+    assert len(shares) == 4
+    assert abs(sum(shares) - all_of_them) < 0.1 * all_of_them
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
