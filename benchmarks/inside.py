@@ -23,7 +23,7 @@ from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
 from verify_service.store.records import unpack_record
 from verify_service.web import create_app
-from verify_service.web.parts import Parts
+from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
 
 API_KEY = codes.new_api_key("default")
@@ -49,7 +49,7 @@ class Inside:
         """The WSGI app of the web role around the same service."""
         live = LivePolicy(Policies(self.store.link, self.tagger), self.tagger)
         return create_app(
-            Parts(
+            WebContext(
                 config=self.config,
                 store=self.store,
                 service=self.service,

@@ -37,7 +37,7 @@ from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
 from verify_service.telemetry import configure_logs, log
 from verify_service.web import create_app
-from verify_service.web.parts import Parts
+from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
 
 PATIENCE_AT_START = 10.0
@@ -174,7 +174,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
     consents = base.consents()
     service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
     return create_app(
-        Parts(
+        WebContext(
             config=operator.with_inbox_key(base.config, settings.inbox_key()),
             store=base.store,
             service=service,

@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from verify_service import config, telemetry
 from verify_service.cli import commands
-from verify_service.web.catalogue import PROBLEMS
+from verify_service.web.catalogue import PROBLEM_TYPES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,7 +74,7 @@ def test_metrics_and_their_labels_are_those_that_are_served(page: Path) -> None:
 def test_problems_are_those_of_the_catalogue(page: Path) -> None:
     """A status with a slug beside it."""
     told = re.findall(r"\b(4\d\d|503) `([a-z-]+)`", page.read_text("utf-8"))
-    assert [pair for pair in told if PROBLEMS[pair[1]].status != int(pair[0])] == []
+    assert [pair for pair in told if PROBLEM_TYPES[pair[1]].status != int(pair[0])] == []
 
 
 def test_the_runbooks_log_lines_are_what_is_logged() -> None:

@@ -25,7 +25,7 @@ from verify_service.policy.rulebook import Rulebook
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.policies import Policies
-from verify_service.web.parts import parts
+from verify_service.web.context import context
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +255,7 @@ def test_a_pushed_policy_is_usable_or_a_400(store: Store, plain: dict[str, Any])
     status, _, answer = client.request("PUT", "/admin/policy", {"policy": text}, {"If-Match": "*"})
     assert status in {200, 400}
     with client.app.app_context():
-        live = parts().live
+        live = context().live
     late = LivePolicy(live.history, live._tagger)
     if status == 400:
         assert live.history.newest() == 0

@@ -21,7 +21,7 @@ from verify_service.errors import ConfigError, RevisionConflict
 from verify_service.policy.live import LivePolicy
 from verify_service.store import Store
 from verify_service.store.policies import Policies
-from verify_service.web.parts import parts
+from verify_service.web.context import context
 
 ABSURD = 10**17
 
@@ -60,7 +60,7 @@ def test_a_damaged_newest_revision_does_not_block_its_repair(store: Store) -> No
         status, _, made = client.request("PUT", "/admin/policy", {"policy": BASE}, {"If-Match": if_match})
         assert (status, made["revision"]) == (200, revision)
     with client.app.app_context():
-        assert [each.revision for each in parts().live.history.log()] == [5, 4, 2, 1]
+        assert [each.revision for each in context().live.history.log()] == [5, 4, 2, 1]
 
 
 def test_roles_start_on_a_store_whose_newest_revision_is_damaged(
@@ -120,7 +120,7 @@ def test_a_revision_of_an_absurd_time_is_shown(
     """A clock that was wrong when it was pushed is no error when it is read: the last moment that can be written."""
     client = LocalClient(store, ManualClock())
     with client.app.app_context():
-        history = parts().live.history
+        history = context().live.history
     history.push(ABSURD, "a", "", BASE)
     status, _, found = client.request("GET", "/admin/policy")
     assert (status, found["at"]) == (200, "9999-12-31T23:59:59.999Z")

@@ -11,7 +11,7 @@ from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import RateLimited
 from verify_service.store import Store
 from verify_service.store.clock import LATEST_MS, OFFSET_KEY, VirtualClock
-from verify_service.web.fake import fake
+from verify_service.web.native import fake
 
 DAY_S = 86_400
 POLICY = """

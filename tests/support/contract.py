@@ -33,8 +33,8 @@ from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
 from verify_service.web import create_app
-from verify_service.web.catalogue import PROBLEMS
-from verify_service.web.parts import Parts
+from verify_service.web.catalogue import PROBLEM_TYPES
+from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
 
 SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "openapi.yaml").read_text("utf-8"))
@@ -116,7 +116,7 @@ def judge(method: str, path: str, status: int, headers: Mapping[str, str], body:
     if media == "application/problem+json":
         assert isinstance(body, dict)
         assert body["status"] == status
-        assert body["type"].removeprefix("/problems/") in PROBLEMS, f"{said}: {body['type']} has no page"
+        assert body["type"].removeprefix("/problems/") in PROBLEM_TYPES, f"{said}: {body['type']} has no page"
         assert ("retry_after" in body) == ("retry-after" in headers), f"{said}: Retry-After is in one place only"
         assert str(body.get("retry_after", "")) == headers.get("retry-after", "")
 
@@ -161,7 +161,7 @@ class LocalClient(ContractClient):
         failures = FailedAuthentications(store.link, tagger)
         live = LivePolicy(Policies(store.link, tagger), tagger)
         self.app: Flask = create_app(
-            Parts(
+            WebContext(
                 config=config,
                 store=store,
                 service=self.service,

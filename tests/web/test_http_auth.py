@@ -8,7 +8,7 @@ import pytest
 from tests.support.bench import ManualClock
 from tests.support.contract import SPEC, Contract, LocalClient, a_number, contract, template_of
 from verify_service.store import Store
-from verify_service.web.catalogue import PROBLEMS
+from verify_service.web.catalogue import PROBLEM_TYPES
 
 pytestmark = pytest.mark.slow
 
@@ -140,9 +140,9 @@ def test_too_many_wrong_keys_from_an_address_are_slowed_and_right_ones_are_not(s
     assert client.request("GET", "/metrics", headers=wrong)[0] == 401
 
 
-@pytest.mark.parametrize("slug", PROBLEMS)
+@pytest.mark.parametrize("slug", PROBLEM_TYPES)
 def test_every_problem_has_a_page_without_a_key(live: Contract, slug: str) -> None:
     """The `type` of an answer is a path of the same server, readable by whoever got it."""
     status, headers, page = live.client("").request("GET", f"/problems/{slug}")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert PROBLEMS[slug].title in page
+    assert PROBLEM_TYPES[slug].title in page

@@ -21,21 +21,22 @@ from verify_service.routing import CHANNELS
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
-from verify_service.web import bodies, create_app, problems
-from verify_service.web.catalogue import PROBLEMS
-from verify_service.web.parts import Parts
+from verify_service.web import create_app, problems
+from verify_service.web.catalogue import PROBLEM_TYPES
+from verify_service.web.context import WebContext
+from verify_service.web.native import schemas
 from verify_service.web.readiness import Readiness
 
 # What the document may say of a field that decides nothing: words, and a default that the struct has as well.
 WORDS = {"description", "example", "examples", "title", "default"}
 BODIES = {
-    "StartRequest": bodies.StartBody,
-    "Behaviour": bodies.BehaviourBody,
+    "StartRequest": schemas.StartBody,
+    "Behaviour": schemas.BehaviourBody,
     "BehaviourRule": Rule,
-    "Inbound": bodies.InboundBody,
-    "ConsentRecord": bodies.ConsentBody,
-    "Unlock": bodies.UnlockBody,
-    "PolicyPush": bodies.PolicyBody,
+    "Inbound": schemas.InboundBody,
+    "ConsentRecord": schemas.ConsentBody,
+    "Unlock": schemas.UnlockBody,
+    "PolicyPush": schemas.PolicyBody,
 }
 
 
@@ -47,7 +48,7 @@ def app(store: Store) -> Flask:
     tagger = codes.Tagger(codes.new_key())
     live = LivePolicy(Policies(store.link, tagger), tagger)
     return create_app(
-        Parts(
+        WebContext(
             config=config.load(None, None),
             store=store,
             service=client.service,
@@ -137,7 +138,7 @@ def test_every_problem_is_in_the_code_the_catalogue_and_the_document() -> None:
             yield child
 
     raised = {leaf.slug: leaf.status for leaf in leaves(errors.Problem)}
-    listed = {slug: problem.status for slug, problem in PROBLEMS.items()}
+    listed = {slug: problem.status for slug, problem in PROBLEM_TYPES.items()}
     assert raised.items() <= listed.items()
     by_http = {"method-not-allowed", "payload-too-large", "unsupported-media-type"}
     later = {"idempotency-in-flight"}
@@ -160,7 +161,7 @@ def test_a_request_body_is_what_the_code_takes(name: str) -> None:
 
 def test_the_two_forms_of_a_check_are_what_the_code_takes() -> None:
     """By id or by number: together they have the fields of the struct, each with its constraints."""
-    ours = constraints(schema_of(bodies.CheckBody))
+    ours = constraints(schema_of(schemas.CheckBody))
     by_id, by_number = (constraints(SPEC["components"]["schemas"][name]) for name in ("CheckById", "CheckByNumber"))
     assert by_id["properties"].keys() | by_number["properties"].keys() == ours["properties"].keys()
     assert (by_id["required"], by_number["required"]) == (["code", "id"], ["code", "to"])
@@ -175,13 +176,13 @@ def test_the_two_forms_of_a_check_are_what_the_code_takes() -> None:
 def test_the_clock_is_what_the_code_takes() -> None:
     """The one body that the document writes in place."""
     theirs = SPEC["paths"]["/fake/clock"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert constraints(schema_of(bodies.ClockBody)) == constraints(theirs)
+    assert constraints(schema_of(schemas.ClockBody)) == constraints(theirs)
 
 
 def test_defaults_are_the_same() -> None:
     """What is left out means the same to the document and to the code."""
     theirs = SPEC["components"]["schemas"]["StartRequest"]["properties"]
-    ours = msgspec.structs.fields(bodies.StartBody)
+    ours = msgspec.structs.fields(schemas.StartBody)
     defaults = {field.name: field.default for field in ours if field.default not in (None, msgspec.NODEFAULT)}
     assert {name: resolve(theirs[name])["default"] for name in defaults} == defaults
 
@@ -200,7 +201,7 @@ def test_the_words_of_answers_are_the_same() -> None:
 def test_the_limits_in_words_are_those_of_the_code() -> None:
     """The body's limit stands in the description, in the catalogue and in the code."""
     assert f"at most {problems.MOST_BYTES} bytes" in SPEC["info"]["description"]
-    assert f"larger than {problems.MOST_BYTES} bytes" in PROBLEMS["payload-too-large"].means
+    assert f"larger than {problems.MOST_BYTES} bytes" in PROBLEM_TYPES["payload-too-large"].means
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import verify_service
-from verify_service.web.catalogue import PROBLEMS
+from verify_service.web.catalogue import PROBLEM_TYPES
 
 TOP = Path(__file__).parents[2]
 SPEC: dict[str, Any] = yaml.safe_load((TOP / "openapi.yaml").read_text(encoding="utf-8"))
@@ -153,11 +153,11 @@ def test_problems_and_catalogue_agree() -> None:
         node = resolve(kind)
         slug = node["properties"]["type"]["const"].removeprefix("/problems/")
         documented[slug] = node["properties"]["status"]["const"]
-    assert documented == {problem.slug: problem.status for problem in PROBLEMS.values()}
+    assert documented == {problem.slug: problem.status for problem in PROBLEM_TYPES.values()}
     for example in SPEC["components"]["examples"].values():
         value = example["value"]
         if str(value.get("type", "")).startswith("/problems/"):
-            problem = PROBLEMS[value["type"].removeprefix("/problems/")]
+            problem = PROBLEM_TYPES[value["type"].removeprefix("/problems/")]
             assert (value["title"], value["status"]) == (problem.title, problem.status)
 
 

@@ -16,12 +16,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
-from verify_service.web.catalogue import PROBLEMS
-from verify_service.web.pages import inbox_page, pages, phrase, prose
-from verify_service.web.reference import operations
+from verify_service.web.catalogue import PROBLEM_TYPES
+from verify_service.web.docs import docs, inbox_page, phrase, prose
+from verify_service.web.docs.reference import operations
 
 TOP = Path(__file__).parents[2]
-module = importlib.import_module("verify_service.web.pages")  # `web` itself has the blueprint under this name
+module = importlib.import_module("verify_service.web.docs")  # `web` itself has the surface under this name
 PAGES = ("/", "/docs", "/problems/", "/problems/rate-limited", "/fake/inbox")
 
 
@@ -51,7 +51,7 @@ class Links(HTMLParser):
 @pytest.fixture
 def client() -> Iterator[FlaskClient]:
     app = Flask(__name__)
-    app.register_blueprint(pages)
+    app.register_blueprint(docs)
     app.add_url_rule("/fake/inbox", view_func=inbox_page)
     for path in ("/healthz", "/readyz"):
         app.add_url_rule(path, path, view_func=Response)
@@ -106,11 +106,11 @@ def test_the_samples_are_shell_that_says_what_it_means() -> None:
     assert "Accept: application/json" in module.curl(calls["list_inbox"])
 
 
-@pytest.mark.parametrize("slug", PROBLEMS)
+@pytest.mark.parametrize("slug", PROBLEM_TYPES)
 def test_a_problem_has_a_page_that_helps(client: FlaskClient, slug: str) -> None:
     """The `type` of every problem opens a page with its meaning, its remedy and an example."""
     answer = client.get(f"/problems/{slug}")
-    problem = PROBLEMS[slug]
+    problem = PROBLEM_TYPES[slug]
     assert answer.status_code == 200
     assert problem.title in answer.text
     assert phrase(problem.means) in answer.text
@@ -132,7 +132,7 @@ def test_every_link_leads_somewhere(client: FlaskClient) -> None:
         answer = client.get(page)
         return Links(answer.text) if answer.status_code == 200 else None
 
-    for page in (*PAGES, *(f"/problems/{slug}" for slug in PROBLEMS)):
+    for page in (*PAGES, *(f"/problems/{slug}" for slug in PROBLEM_TYPES)):
         found = read(page)
         assert found, page
         for link in found.links:

@@ -1,20 +1,15 @@
-"""HTTP: the Flask app. `create_app` is given everything it works with."""
+"""HTTP: the Flask app and the surfaces that it mounts. `create_app` is given everything it works with."""
 
 from flask import Flask, request
 from werkzeug.exceptions import NotFound
 
-from verify_service.web import access, problems
-from verify_service.web.admin import admin
-from verify_service.web.blocks import blocks
-from verify_service.web.consents import consents
-from verify_service.web.fake import fake
-from verify_service.web.inquiry import inquiry
-from verify_service.web.native import native
-from verify_service.web.operations import operations
-from verify_service.web.pages import pages
-from verify_service.web.parts import EXTENSION, Parts
+from verify_service.web import access
+from verify_service.web.callbacks import callbacks
+from verify_service.web.context import EXTENSION, WebContext
+from verify_service.web.docs import docs
+from verify_service.web.native import fake, native
 from verify_service.web.problems import MOST_BYTES
-from verify_service.web.providers import providers
+from verify_service.web.surface import install
 
 
 def _exact() -> None:
@@ -23,19 +18,20 @@ def _exact() -> None:
         raise NotFound
 
 
-def create_app(parts: Parts, *, access_log: bool = False) -> Flask:
-    """The WSGI app. The fake provider's paths exist only where `parts.inbox` is given."""
+def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
+    """The WSGI app. The fake provider's paths exist only where `context.inbox` is given."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # A chunked body is cut there, and seen to be too long.
     app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = parts
+    app.extensions[EXTENSION] = context
     app.before_request(_exact)
-    problems.install(app)
     if access_log:
         access.install(app)
-    for blueprint in (native, operations, pages, admin, inquiry, blocks, consents, providers):
-        app.register_blueprint(blueprint)
-    if parts.inbox is not None:
+    app.register_blueprint(native)
+    app.register_blueprint(docs)
+    app.register_blueprint(callbacks)
+    if context.inbox is not None:
         app.register_blueprint(fake)
+    install(app, fallback=native)
     return app

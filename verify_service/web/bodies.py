@@ -1,111 +1,18 @@
-"""Request bodies: read, typed and judged, with an error that names the field."""
+"""Request bodies: read whole, typed and judged, with an error that names the field."""
 
 import ipaddress
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from flask import request
-from msgspec import Meta
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from verify_service import recipient, typed
-from verify_service.consents import Source
-from verify_service.errors import InvalidNumber, InvalidRequest
-from verify_service.inbox import Rule
-from verify_service.policy.live import MOST_NOTE, NOTE
-from verify_service.service import StartFields
-from verify_service.store.consents import State
+from verify_service import typed
+from verify_service.errors import InvalidRequest
 from verify_service.web.problems import MOST_BYTES
-
-# Python's `$` also matches before a final newline; `\Z` does not.
-To = Annotated[str, Meta(min_length=1, max_length=254)]
-Address = Annotated[str, Meta(min_length=1, max_length=32)]
-Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
-Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
-Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*\Z")]
-Ip = Annotated[str, Meta(min_length=1, max_length=45)]
-Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}\Z")]
-Binding = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]], Meta(max_length=16)
-]
-AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
-Code = Annotated[str, Meta(min_length=4, max_length=64)]
-
-
-class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /start."""
-
-    to: To
-    region: Region | None = None
-    channel: Annotated[str, Meta(max_length=32)] | None = None
-    purpose: Purpose | None = None
-    locale: Locale | None = None
-    ip: Ip | None = None
-    device: Device | None = None
-    binding: Binding | None = None
-    app_hash: AppHash | None = None
-    origin: Origin | None = None
-
-
-class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /check: by `id`, or by `to` with `region` and `purpose`."""
-
-    code: Code
-    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    to: To | None = None
-    region: Region | None = None
-    purpose: Purpose | None = None
-    binding: Binding | None = None
-    ip: Ip | None = None
-
-
-class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /admin/unlock."""
-
-    to: To
-    reason: Reason
-
-
-class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PUT /consents/{number}."""
-
-    state: State
-    source: Source = "api"
-    note: Reason | None = None
-
-
-class BehaviourBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PUT /fake/behaviour."""
-
-    rules: Annotated[tuple[Rule, ...], Meta(max_length=100)]
-
-
-class ClockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /fake/clock; seconds."""
-
-    advance: Annotated[float, Meta(gt=0, le=31_536_000)]
-
-
-class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """The body of POST /fake/inbound: a text from a phone."""
-
-    from_: Address
-    to: Address
-    body: Annotated[str, Meta(min_length=1, max_length=1600)]
-
-
-class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PUT /admin/policy where it is JSON."""
-
-    policy: Annotated[str, Meta(min_length=1)]
-    note: Annotated[str, Meta(max_length=MOST_NOTE, pattern=NOTE)] = ""
-
 
 _FORMS = {
     "region": "two capital letters, such as US",
@@ -247,41 +154,3 @@ def address(ip: str | None) -> str | None:
         except ValueError:
             raise InvalidRequest("ip", "is not an IPv4 or IPv6 address") from None
     return ip
-
-
-def after() -> str | None:
-    """The id of the newest message that the caller has, or None. Raises InvalidRequest."""
-    newest = request.args.get("after")
-    if newest is not None and not re.fullmatch(r"[0-9A-Za-z_-]{1,64}", newest):
-        raise InvalidRequest("after", "is the `id` of a message")
-    return newest
-
-
-def idempotency_key() -> str | None:
-    """The Idempotency-Key header, or None. Raises InvalidRequest."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (1 <= len(key) <= 255 and all("!" <= char <= "~" for char in key)):
-        raise InvalidRequest("Idempotency-Key", "is 1 to 255 visible ASCII characters")
-    return key
-
-
-def path_number(to: str, field: str = "to") -> str:
-    """A number in a path or a text's sender: E.164, its + optional. Raises InvalidNumber naming the field."""
-    number = to if to.startswith("+") else f"+{to}"
-    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
-        raise InvalidNumber("not-a-number", "Write the number in E.164, such as +14155550123.", field)
-    return number
-
-
-def path_recipient(to: str) -> str:
-    """A number in a path as `path_number` takes it, or an email address. Raises InvalidNumber."""
-    return recipient.parse(to, None).e164 if "@" in to else path_number(to)
-
-
-def real_recipient(to: str) -> str:
-    """A number in a path that exists in its country's plan, as E.164 has it, or an email address. Raises
-    InvalidNumber."""
-    try:
-        return recipient.parse(to if "@" in to else path_number(to), None).e164
-    except InvalidNumber as error:
-        raise InvalidNumber(error.members["reason"], error.detail, "number") from None

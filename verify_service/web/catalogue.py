@@ -11,7 +11,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ProblemType:
     """One kind of error, as RFC 9457 understands it: the slug is stable, the words may improve."""
 
     slug: str
@@ -27,7 +27,7 @@ class Problem:
 
 
 _ALL: Final = (
-    Problem(
+    ProblemType(
         "invalid-request",
         "The request does not fit the API",
         400,
@@ -36,7 +36,7 @@ _ALL: Final = (
         "Read `errors`: each entry names the `field` and says what it should be. The fields of every call "
         "are listed at `/docs`.",
     ),
-    Problem(
+    ProblemType(
         "unauthorized",
         "No valid API key",
         401,
@@ -47,7 +47,7 @@ _ALL: Final = (
         "digest to configure. For a callback, compare the secret and `public_url` in verify.toml with what the "
         "vendor was given.",
     ),
-    Problem(
+    ProblemType(
         "forbidden",
         "This is not allowed with your API key or on this server",
         403,
@@ -56,7 +56,7 @@ _ALL: Final = (
         "Use a key with the scope named in `detail`, or make one with `verify-service apikey new "
         "--scope`. The clock moves only where `VERIFY_CLOCK=virtual` is set.",
     ),
-    Problem(
+    ProblemType(
         "verification-not-found",
         "There is no such verification to act on",
         404,
@@ -66,7 +66,7 @@ _ALL: Final = (
         "Ask for a new code with `POST /start`. To learn how a verification ended, `GET "
         "/verifications/{id}` answers for an hour after its life.",
     ),
-    Problem(
+    ProblemType(
         "not-found",
         "Nothing lives at this address",
         404,
@@ -74,21 +74,21 @@ _ALL: Final = (
         "is configured.",
         "Compare the path with `/docs`, and check that the base URL carries no prefix of its own.",
     ),
-    Problem(
+    ProblemType(
         "method-not-allowed",
         "This address does not know that method",
         405,
         "The path exists, but not with this HTTP method.",
         "The `Allow` header of the answer lists the methods that work here.",
     ),
-    Problem(
+    ProblemType(
         "idempotency-in-flight",
         "The first request with this key is still running",
         409,
         "Another request with the same `Idempotency-Key` has not been answered yet.",
         "Wait a second and send the same request with the same key again: it then gives the first one's answer.",
     ),
-    Problem(
+    ProblemType(
         "revision-conflict",
         "The policy has changed since you looked",
         409,
@@ -96,7 +96,7 @@ _ALL: Final = (
         "is the one in force now. Nothing was changed.",
         "Get `/admin/policy` again, see whether your change still fits, and send it with the new `ETag` as `If-Match`.",
     ),
-    Problem(
+    ProblemType(
         "request-timeout",
         "The body did not come in time",
         408,
@@ -105,14 +105,14 @@ _ALL: Final = (
         "Send the request again, with its body right behind its head. A proxy that collects the body first, as nginx "
         "does by itself, keeps slow callers from this server.",
     ),
-    Problem(
+    ProblemType(
         "payload-too-large",
         "The body is too large",
         413,
         "The request's body is larger than 16384 bytes, or a policy larger than 1048576. No call needs that much.",
         "Send only the fields of the call. Put a reference to your own data into `binding`, not the data itself.",
     ),
-    Problem(
+    ProblemType(
         "unsupported-media-type",
         "The body is of a kind that this call does not take",
         415,
@@ -120,7 +120,7 @@ _ALL: Final = (
         "Send `Content-Type: application/json` and a JSON object. With curl, add `-H 'Content-Type: "
         "application/json'`. A policy may also be sent as it is, as `application/toml`.",
     ),
-    Problem(
+    ProblemType(
         "invalid-number",
         "This is not a number that can be verified",
         422,
@@ -131,14 +131,14 @@ _ALL: Final = (
         "Send what the person typed, with `+` and the country code, or together with `region`, as `US`; letters and "
         "extensions are refused. For `line-type`, ask the person for a mobile number.",
     ),
-    Problem(
+    ProblemType(
         "idempotency-mismatch",
         "This key belongs to another request",
         422,
         "The `Idempotency-Key` was used before with a different body, so repeating the earlier answer would be wrong.",
         "Make a fresh random key for each new request, and reuse one only to send the very same body again.",
     ),
-    Problem(
+    ProblemType(
         "rate-limited",
         "Too many requests for now",
         429,
@@ -150,7 +150,7 @@ _ALL: Final = (
         "let the person enter the code they have. Give the `decision` to your security team if the limit "
         "seems wrong.",
     ),
-    Problem(
+    ProblemType(
         "sends-exhausted",
         "This code was sent as often as it may be",
         429,
@@ -158,7 +158,7 @@ _ALL: Final = (
         "Ask the person to look through the messages they have. After `retry_after` seconds the "
         "verification is over, and a start makes a new one.",
     ),
-    Problem(
+    ProblemType(
         "checks-exhausted",
         "Too many wrong codes",
         429,
@@ -166,7 +166,7 @@ _ALL: Final = (
         "Start a new verification after `retry_after` seconds: 0 says that it can be done at once. Limits on wrong "
         "codes per number go on counting.",
     ),
-    Problem(
+    ProblemType(
         "blocked",
         "Refused by a rule of the policy",
         403,
@@ -176,7 +176,7 @@ _ALL: Final = (
         "Do not retry. If the person is genuine, hand the `decision` to your security team, who can look "
         "it up and lift the block. Where the number is `unreachable`, offer another channel or number.",
     ),
-    Problem(
+    ProblemType(
         "opted-out",
         "This number asked for no more messages",
         403,
@@ -184,7 +184,7 @@ _ALL: Final = (
         "unlawful in many places. Nothing was counted or sent.",
         "Offer another way to sign in. The person can undo it by texting START to the same sender.",
     ),
-    Problem(
+    ProblemType(
         "store-unavailable",
         "The store cannot be reached",
         503,
@@ -195,5 +195,5 @@ _ALL: Final = (
     ),
 )
 
-PROBLEMS: Final[dict[str, Problem]] = {problem.slug: problem for problem in _ALL}
-"""Every problem this service answers with, by slug, in the order of the documentation."""
+PROBLEM_TYPES: Final[dict[str, ProblemType]] = {problem.slug: problem for problem in _ALL}
+"""Every kind of problem this service answers with, by slug, in the order of the documentation."""

@@ -1,18 +1,17 @@
-"""Problems on the wire: RFC 9457 `application/problem+json`."""
+"""An error as the caller is told of it, RFC 9457's problem details, and how they are written as JSON."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from verify_service.duration import rfc3339
-from verify_service.errors import NotHere, Problem
-from verify_service.telemetry import PROBLEMS as COUNTER
-from verify_service.telemetry import log
-from verify_service.web.catalogue import PROBLEMS
+from verify_service.errors import Problem
+from verify_service.web.catalogue import PROBLEM_TYPES
 
-_log = log("web")
+MOST_BYTES = 16_384
 _BY_STATUS = {
     400: "invalid-request",
     404: "not-found",
@@ -20,70 +19,44 @@ _BY_STATUS = {
     413: "payload-too-large",
     415: "unsupported-media-type",
 }
-MOST_BYTES = 16_384
 _TIMES = ("resend_at", "expires_at")
 
 
-def respond(slug: str, detail: str, members: dict[str, Any] | None = None) -> Response:
-    """A problem answer with its status, its members and, where it says when to retry, `Retry-After`."""
-    problem = PROBLEMS[slug]
-    members = members or {}
-    COUNTER.labels(slug).inc()
-    body = {"type": f"/problems/{slug}", "title": problem.title, "status": problem.status, "detail": detail}
-    body |= {name: rfc3339(value) if name in _TIMES else value for name, value in members.items()}
+class ProblemDetails(NamedTuple):
+    """One error: its kind, a sentence, and what else there is to say of it. The slug is None of what nobody foresaw."""
+
+    slug: str | None
+    status: int
+    detail: str
+    members: Mapping[str, Any]
+
+
+UNFORESEEN = ProblemDetails(None, 500, "This is a fault of the service.", {})
+
+
+def details(error: Problem | HTTPException) -> ProblemDetails:
+    """What the caller is told of an error of ours, or of one that the framework raised."""
+    if isinstance(error, Problem):
+        return ProblemDetails(error.slug, error.status, error.detail, error.members)
+    most = (request.max_content_length or MOST_BYTES + 1) - 1
+    slug = _BY_STATUS.get(error.code or 400, "invalid-request")
+    detail = {
+        404: "This server has no such path; /docs lists those it has.",
+        405: f"This path has no {request.method}.",
+        413: f"A body here may have {most} bytes at most.",
+    }.get(error.code or 400, error.description or PROBLEM_TYPES[slug].title)
+    members = {"errors": [{"field": "", "message": detail}]} if slug == "invalid-request" else {}
+    return ProblemDetails(slug, PROBLEM_TYPES[slug].status, detail, members)
+
+
+def problem_json(problem: ProblemDetails) -> Response:
+    """`application/problem+json`, its times in RFC 3339."""
+    type_, title = "about:blank", "Internal error"
+    if problem.slug:
+        type_, title = f"/problems/{problem.slug}", PROBLEM_TYPES[problem.slug].title
+    body = {"type": type_, "title": title, "status": problem.status, "detail": problem.detail}
+    body |= {name: rfc3339(value) if name in _TIMES else value for name, value in problem.members.items()}
     answer = Response(msgspec.json.encode(body), problem.status, mimetype="application/problem+json")
-    if not _drained():
-        answer.headers["Connection"] = "close"
-    if "retry_after" in members:
-        answer.headers["Retry-After"] = str(members["retry_after"])
-    if slug == "unauthorized":
+    if problem.slug == "unauthorized":
         answer.headers["WWW-Authenticate"] = 'Bearer realm="verify_service"'
     return answer
-
-
-def _drained() -> bool:
-    """Reads what a refusal left of a small body that is here; whether that was all. The server closes a connection
-    whose request was not read to its end: a caller that is not told so sends its next request there, in vain."""
-    try:
-        request.get_data(cache=False)
-    except (HTTPException, OSError, Problem, NotHere):
-        return False
-    return True
-
-
-def install(app: Flask) -> None:
-    """Every error of the app becomes a problem answer; what nobody foresaw is logged and says nothing of itself."""
-
-    @app.errorhandler(Problem)
-    def refused(problem: Problem) -> Response:
-        reason = getattr(problem, "reason", "")
-        if problem.status == 503:
-            _log.error("store unavailable", path=request.url_rule and request.url_rule.rule, reason=reason)
-        return respond(problem.slug, problem.detail, problem.members)
-
-    @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> Response:
-        most = (request.max_content_length or MOST_BYTES + 1) - 1
-        slug = _BY_STATUS.get(error.code or 400, "invalid-request")
-        detail = {
-            404: "This server has no such path; /docs lists those it has.",
-            405: f"This path has no {request.method}.",
-            413: f"A body here may have {most} bytes at most.",
-        }.get(error.code or 400, error.description or PROBLEMS[slug].title)
-        members = {"errors": [{"field": "", "message": detail}]} if slug == "invalid-request" else {}
-        answer = respond(slug, detail, members)
-        allowed = getattr(error, "valid_methods", None)
-        if allowed:
-            answer.headers["Allow"] = ", ".join(sorted(allowed))
-        return answer
-
-    @app.errorhandler(Exception)
-    def unforeseen(error: Exception) -> Response:
-        _log.error("unforeseen error", path=request.url_rule and request.url_rule.rule, exc_info=error)
-        body = {
-            "type": "about:blank",
-            "title": "Internal error",
-            "status": 500,
-            "detail": "This is a fault of the service.",
-        }
-        return Response(msgspec.json.encode(body), 500, mimetype="application/problem+json")

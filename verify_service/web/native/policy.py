@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, InvalidRequest, NotFound, StoreUnavailable
@@ -12,24 +12,23 @@ from verify_service.model import Revision
 from verify_service.policy.bounds import MOST_BYTES
 from verify_service.policy.live import SOURCE
 from verify_service.web import bodies
-from verify_service.web.auth import guarded
-from verify_service.web.native import json
-from verify_service.web.parts import parts
+from verify_service.web.answers import json
+from verify_service.web.context import context
+from verify_service.web.native import schemas
+from verify_service.web.native.surface import native
 
-admin = Blueprint("admin", __name__, url_prefix="/admin")
-
-_policy = msgspec.json.Decoder(bodies.PolicyBody)
+_policy = msgspec.json.Decoder(schemas.PolicyBody)
 _IF_MATCH = re.compile(r'\*|"([1-9][0-9]{0,8})"')
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+(?:\[\d+\])?)*): (.*)", re.DOTALL)
 
 
-@admin.get("/policy")
-@guarded("admin")
+@native.get("/admin/policy")
+@native.guarded("admin")
 def policy(_tenant: str) -> Response:
     try:
-        found = parts().live.history.current()
+        found = context().live.history.current()
     except ConfigError as error:
         raise StoreUnavailable(str(error)) from None
     if found is None:
@@ -37,18 +36,18 @@ def policy(_tenant: str) -> Response:
     return _shown(found)
 
 
-@admin.put("/policy")
-@guarded("admin")
+@native.put("/admin/policy")
+@native.guarded("admin")
 def push(tenant: str) -> Response:
     """A push that names the revision it replaces, so that no push undoes one that its author has not seen."""
     expected = _if_match()
     if bodies.media_type() == "application/json":
         body = bodies.read(_policy, MOST_BYTES)
     else:
-        body = bodies.PolicyBody(policy=bodies.text(("application/toml", "text/plain"), MOST_BYTES))
-    live = parts().live
+        body = schemas.PolicyBody(policy=bodies.text(("application/toml", "text/plain"), MOST_BYTES))
+    live = context().live
     try:
-        pushed = live.push(parts().clock.now(), f"api:{tenant}", body.note, body.policy, expected=expected)
+        pushed = live.push(context().clock.now(), f"api:{tenant}", body.note, body.policy, expected=expected)
     except ConfigError as error:
         raise InvalidRequest(*_fault(str(error))) from None
     with suppress(StoreUnavailable):  # It is pushed; this process may follow like the others.

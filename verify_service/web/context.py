@@ -21,7 +21,7 @@ EXTENSION = "verify_service"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class WebContext:
     """Built once per worker process by `verify_service.app`. `inbox` is None where no fake provider is configured;
     `multiprocess` says that metrics of several processes are gathered; `callbacks` are those of each provider whose
     vendor calls us."""
@@ -40,7 +40,7 @@ class Parts:
     multiprocess: bool
 
 
-def parts() -> Parts:
-    """The parts of the app that serves this request."""
-    found: Parts = current_app.extensions[EXTENSION]
+def context() -> WebContext:
+    """Of the app that serves this request."""
+    found: WebContext = current_app.extensions[EXTENSION]
     return found

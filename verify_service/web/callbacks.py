@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from verify_service.adapters import Callbacks
 from verify_service.errors import (
@@ -18,34 +18,36 @@ from verify_service.errors import (
 from verify_service.model import Callback
 from verify_service.telemetry import CALLBACKS, log
 from verify_service.web import bodies
-from verify_service.web.parts import parts
+from verify_service.web.context import context
+from verify_service.web.problems import problem_json
+from verify_service.web.surface import Surface
 
 # Vendors tell of many messages in one call.
 MOST_BYTES = 1_048_576
 
-providers = Blueprint("providers", __name__, url_prefix="/providers")
+callbacks = Surface("callbacks", __name__, url_prefix="/providers", refuse=problem_json)
 
 _log = log("web")
 Told = TypeVar("Told")
 
 
-@providers.route("/<name>/receipts", methods=["GET", "POST"])
+@callbacks.route("/<name>/receipts", methods=["GET", "POST"])
 def receipts(name: str) -> Response:
     """Receipts come late, twice and out of order: `all_received` knows how to take them."""
     told = _told(name, _callbacks(name).receipts)
-    parts().store.deliveries.all_received(parts().clock.now(), name, told)
+    context().store.deliveries.all_received(context().clock.now(), name, told)
     return _taken(name)
 
 
-@providers.route("/<name>/inbound", methods=["GET", "POST"])
+@callbacks.route("/<name>/inbound", methods=["GET", "POST"])
 def inbound(name: str) -> Response:
     for text in _told(name, _callbacks(name).inbound):
-        parts().consents.heard(text, name)
+        context().consents.heard(text, name)
     return _taken(name)
 
 
 def _callbacks(name: str) -> Callbacks:
-    found = parts().callbacks.get(name)
+    found = context().callbacks.get(name)
     if found is None:
         raise NotFound("There is no provider of this name here that calls back.")
     return found
@@ -55,7 +57,7 @@ def _told(name: str, read: Callable[[Callback], Sequence[Told]]) -> Sequence[Tol
     """What the vendor tells. Raises Unauthorized for what it has not signed, InvalidRequest for what cannot be read."""
     # By the operator's word and not by the Host header: a signature over the URL must not hang on what a caller claims.
     query = request.query_string.decode("latin-1")
-    url = f"{parts().config.public_url or ''}{request.path}{'?' if query else ''}{query}"
+    url = f"{context().config.public_url or ''}{request.path}{'?' if query else ''}{query}"
     headers = {header.lower(): value for header, value in request.headers}
     call = Callback(method=request.method, url=url, headers=headers, body=bodies.raw(MOST_BYTES))
     try:

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import cast
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from verify_service import phone
 from verify_service.duration import rfc3339
@@ -14,17 +14,20 @@ from verify_service.inbox import Inbox, InboxMessage
 from verify_service.model import InboundText
 from verify_service.store.clock import VirtualClock
 from verify_service.web import bodies
-from verify_service.web.auth import guarded
-from verify_service.web.native import json
-from verify_service.web.pages import inbox_page
-from verify_service.web.parts import parts
+from verify_service.web.answers import json
+from verify_service.web.auth import bearer
+from verify_service.web.context import context
+from verify_service.web.docs import inbox_page
+from verify_service.web.native import parameters, schemas
+from verify_service.web.problems import problem_json
+from verify_service.web.surface import Surface
 
-fake = Blueprint("fake", __name__, url_prefix="/fake")
+fake = Surface("fake", __name__, url_prefix="/fake", authenticate=bearer, refuse=problem_json)
 
 LONGEST_WAIT = 30.0
-_behaviour = msgspec.json.Decoder(bodies.BehaviourBody)
-_clock = msgspec.json.Decoder(bodies.ClockBody)
-_inbound = msgspec.json.Decoder(bodies.InboundBody)
+_behaviour = msgspec.json.Decoder(schemas.BehaviourBody)
+_clock = msgspec.json.Decoder(schemas.ClockBody)
+_inbound = msgspec.json.Decoder(schemas.InboundBody)
 
 
 @fake.get("/inbox")
@@ -37,39 +40,39 @@ def page_or_all() -> Response:
     return answer
 
 
-@guarded("verify", "inbox")
+@fake.guarded("verify", "inbox")
 def _all(tenant: str) -> Response:
     return _messages(tenant, None)
 
 
 @fake.get("/inbox/<to>")
-@guarded("verify")
+@fake.guarded("verify")
 def messages(tenant: str, to: str) -> Response:
-    return _messages(tenant, bodies.path_recipient(to))
+    return _messages(tenant, parameters.path_recipient(to))
 
 
 @fake.delete("/inbox")
-@guarded("verify")
+@fake.guarded("verify")
 def empty(tenant: str) -> Response:
     _inbox().empty(tenant)
     return Response(status=204)
 
 
 @fake.delete("/state/<to>")
-@guarded("verify")
+@fake.guarded("verify")
 def forget(tenant: str, to: str) -> Response:
-    _inbox().forget(tenant, bodies.path_recipient(to))
+    _inbox().forget(tenant, parameters.path_recipient(to))
     return Response(status=204)
 
 
 @fake.get("/behaviour")
-@guarded("verify")
+@fake.guarded("verify")
 def behaviour(_tenant: str) -> Response:
     return json({"rules": _inbox().behaviour()})
 
 
 @fake.put("/behaviour")
-@guarded("verify")
+@fake.guarded("verify")
 def set_behaviour(_tenant: str) -> Response:
     rules = bodies.read(_behaviour).rules
     _inbox().set_behaviour(rules)
@@ -77,16 +80,16 @@ def set_behaviour(_tenant: str) -> Response:
 
 
 @fake.get("/clock")
-@guarded("verify")
+@fake.guarded("verify")
 def clock(_tenant: str) -> Response:
-    return json({"now": rfc3339(parts().clock.now())})
+    return json({"now": rfc3339(context().clock.now())})
 
 
 @fake.post("/clock")
-@guarded("verify")
+@fake.guarded("verify")
 def advance(_tenant: str) -> Response:
     body = bodies.read(_clock)
-    clock = parts().clock
+    clock = context().clock
     if not isinstance(clock, VirtualClock):
         raise Forbidden("The clock moves only where VERIFY_CLOCK=virtual is set.")
     try:
@@ -97,7 +100,7 @@ def advance(_tenant: str) -> Response:
 
 
 @fake.post("/inbound")
-@guarded("verify")
+@fake.guarded("verify")
 def inbound(tenant: str) -> Response:
     """A text from a phone: STOP and its kin opt the number out of the tenant's messages, START and its kin in again."""
     body = bodies.read(_inbound)
@@ -105,12 +108,12 @@ def inbound(tenant: str) -> Response:
     if number is None:
         raise InvalidNumber("not-a-number", "Write the number as vendors do, such as +14155550123.", "from")
     text = InboundText(id=secrets.token_hex(12), from_=body.from_, to=body.to, body=body.body)
-    parts().consents.heard(text, _first_fake(), [tenant])
+    context().consents.heard(text, _first_fake(), [tenant])
     return json({"from": number.e164, "to": body.to, "body": body.body}, 202)
 
 
 def _messages(tenant: str, to: str | None) -> Response:
-    found = _inbox().messages(tenant, to, bodies.after(), _wait())
+    found = _inbox().messages(tenant, to, parameters.after(), _wait())
     return json({"messages": [_shown(message) for message in found]})
 
 
@@ -132,8 +135,8 @@ def _wait() -> float:
 
 def _first_fake() -> str:
     """The name that a text comes by."""
-    return next(name for name, provider in parts().config.providers.items() if provider.adapter.fake)
+    return next(name for name, provider in context().config.providers.items() if provider.adapter.fake)
 
 
 def _inbox() -> Inbox:
-    return cast(Inbox, parts().inbox)  # These paths are mounted only where there is one.
+    return cast(Inbox, context().inbox)  # These paths are mounted only where there is one.

@@ -1,0 +1,98 @@
+"""The bodies of the native API, as `openapi.yaml` has them."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from verify_service.consents import Source
+from verify_service.inbox import Rule
+from verify_service.policy.live import MOST_NOTE, NOTE
+from verify_service.service import StartFields
+from verify_service.store.consents import State
+
+# Python's `$` also matches before a final newline; `\Z` does not.
+To = Annotated[str, Meta(min_length=1, max_length=254)]
+Address = Annotated[str, Meta(min_length=1, max_length=32)]
+Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}\Z")]
+Locale = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*\Z")]
+Ip = Annotated[str, Meta(min_length=1, max_length=45)]
+Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}\Z")]
+Binding = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]], Meta(max_length=16)
+]
+AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
+Code = Annotated[str, Meta(min_length=4, max_length=64)]
+
+
+class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /start."""
+
+    to: To
+    region: Region | None = None
+    channel: Annotated[str, Meta(max_length=32)] | None = None
+    purpose: Purpose | None = None
+    locale: Locale | None = None
+    ip: Ip | None = None
+    device: Device | None = None
+    binding: Binding | None = None
+    app_hash: AppHash | None = None
+    origin: Origin | None = None
+
+
+class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /check: by `id`, or by `to` with `region` and `purpose`."""
+
+    code: Code
+    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    to: To | None = None
+    region: Region | None = None
+    purpose: Purpose | None = None
+    binding: Binding | None = None
+    ip: Ip | None = None
+
+
+class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /admin/unlock."""
+
+    to: To
+    reason: Reason
+
+
+class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /consents/{number}."""
+
+    state: State
+    source: Source = "api"
+    note: Reason | None = None
+
+
+class BehaviourBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /fake/behaviour."""
+
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=100)]
+
+
+class ClockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /fake/clock; seconds."""
+
+    advance: Annotated[float, Meta(gt=0, le=31_536_000)]
+
+
+class InboundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """The body of POST /fake/inbound: a text from a phone."""
+
+    from_: Address
+    to: Address
+    body: Annotated[str, Meta(min_length=1, max_length=1600)]
+
+
+class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /admin/policy where it is JSON."""
+
+    policy: Annotated[str, Meta(min_length=1)]
+    note: Annotated[str, Meta(max_length=MOST_NOTE, pattern=NOTE)] = ""

@@ -1,0 +1,108 @@
+"""What a surface is: one way of calling the service by HTTP, with its own paths, callers, bodies and errors."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from verify_service.config import Principal
+from verify_service.errors import Forbidden, NotHere, Problem, Unauthorized
+from verify_service.telemetry import PROBLEMS, log
+from verify_service.web.problems import UNFORESEEN, ProblemDetails, details
+
+P = ParamSpec("P")
+View = Callable[Concatenate[str, P], Response]
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
+
+_log = log("web")
+
+
+def _nobody() -> Principal:
+    raise Unauthorized("No key opens this.")
+
+
+class Surface(Blueprint):
+    """A package here declares one and hangs its views on it; `create_app` mounts it with one line.
+
+    `authenticate` says who calls a guarded view, and raises Unauthorized or RateLimited. `refuse` writes an error, also
+    of a path under `url_prefix` that there is none of; what HTTP has to say of it is added in `install`. Views read
+    their bodies with `bodies.raw`, and take them apart in whatever form their callers write.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        *,
+        refuse: Callable[[ProblemDetails], Response],
+        authenticate: Callable[[], Principal] = _nobody,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, import_name, **options)
+        self.refuse = refuse
+        self.authenticate = authenticate
+
+    def guarded(self, scope: str, *also: str) -> Callable[[View[P]], Callable[P, Response]]:
+        """Lets a view run for keys with the scope, or one of `also`; it gets the tenant first. `admin` includes
+        `read`."""
+        enough = {scope, *also, *(["admin"] if scope == "read" else [])}
+
+        def decorate(view: View[P]) -> Callable[P, Response]:
+            @wraps(view)
+            def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
+                principal = self.authenticate()
+                if not enough & principal.scopes:
+                    raise Forbidden(f"This API key lacks the scope `{scope}`.")
+                if request.method in _BODILESS:  # The others read it before they do anything; see `gateway.py`.
+                    request.environ["wsgi.input"].read(0)
+                return view(principal.tenant, *args, **kwargs)
+
+            return checked
+
+        return decorate
+
+
+def install(app: Flask, fallback: Surface) -> None:
+    """Every error becomes an answer of the surface whose path it is, `fallback` where it is nobody's. What nobody
+    foresaw is logged and says nothing of itself."""
+
+    @app.errorhandler(Exception)
+    def refused(error: Exception) -> Response:
+        path = request.url_rule and request.url_rule.rule
+        problem = UNFORESEEN
+        if isinstance(error, Problem | HTTPException):
+            problem = details(error)
+            PROBLEMS.labels(problem.slug).inc()
+            if problem.status == 503:
+                _log.error("store unavailable", path=path, reason=getattr(error, "reason", ""))
+        else:
+            _log.error("unforeseen error", path=path, exc_info=error)
+        answer = (_surface(app) or fallback).refuse(problem)
+        if problem.slug and not _drained():
+            answer.headers["Connection"] = "close"
+        if "retry_after" in problem.members:
+            answer.headers["Retry-After"] = str(problem.members["retry_after"])
+        if allowed := getattr(error, "valid_methods", None):
+            answer.headers["Allow"] = ", ".join(sorted(allowed))
+        return answer
+
+
+def _surface(app: Flask) -> Surface | None:
+    """Whose view was asked for; where there is none, whose prefix the path begins with."""
+    matched = app.blueprints.get(request.blueprint or "")
+    if isinstance(matched, Surface):
+        return matched
+    mounted = (each for each in app.blueprints.values() if isinstance(each, Surface) and each.url_prefix)
+    return next((each for each in mounted if f"{request.path}/".startswith(f"{each.url_prefix}/")), None)
+
+
+def _drained() -> bool:
+    """Reads what a refusal left of a small body that is here; whether that was all. The server closes a connection
+    whose request was not read to its end: a caller that is not told so sends its next request there, in vain."""
+    try:
+        request.get_data(cache=False)
+    except (HTTPException, OSError, Problem, NotHere):
+        return False
+    return True
