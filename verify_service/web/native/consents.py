@@ -19,7 +19,7 @@ _consent = msgspec.json.Decoder(schemas.ConsentBody)
 
 @native.get("/consents/<number>")
 @native.guarded("read")
-def look(tenant: str, number: str) -> Response:
+def consent(tenant: str, number: str) -> Response:
     e164 = parameters.real_recipient(number)
     return json(shown(e164, context().consents.look(tenant, e164)))
 
