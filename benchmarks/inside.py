@@ -20,8 +20,8 @@ from verify_service.store.clock import SystemClock
 from verify_service.store.connection import Call, Link
 from verify_service.store.entries import Settlement
 from verify_service.store.failures import FailedAuthentications
+from verify_service.store.layouts import Record
 from verify_service.store.policies import Policies
-from verify_service.store.records import unpack_record
 from verify_service.web import create_app
 from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
@@ -74,9 +74,9 @@ class Inside:
         if not ids:
             return {}
         packed = self.store.link.command(0, ["MGET", *(f"vs:{{0}}:verification:{one}" for one in ids)])
-        found = dict(zip(ids, map(unpack_record, packed), strict=True))
+        found = dict(zip(ids, map(Record.open, packed), strict=True))
         return {
-            one: self.keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+            one: self.keys.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
             for one, record in found.items()
         }
 

@@ -11,8 +11,8 @@ import redis
 
 from benchmarks.processes import ROLES
 from verify_service.codes import KeyRing
+from verify_service.store.layouts import Record
 from verify_service.store.partitions import of_id
-from verify_service.store.records import unpack_record
 from verify_service.testing import VerifyClient, VerifyServer
 
 ENDED_WITHIN_S = 30.0
@@ -82,8 +82,8 @@ def reckon(server: VerifyServer, lives: Mapping[str, Life]) -> tuple[list[str], 
                 faults.append(f"{one}: {life.messages} messages were answered 201, but {dict(events)}")
             if events["approved"] != life.approved:
                 faults.append(f"{one}: approved {life.approved} by answer, {events['approved']} times in its timeline")
-            record = unpack_record(store.get(f"vs:{{{of_id(one, 1)}}}:verification:{one}"))
-            code = keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+            record = Record.open(store.get(f"vs:{{{of_id(one, 1)}}}:verification:{one}"))
+            code = keys.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
             messages = client.request("GET", f"/fake/inbox/{life.to}")[2]["messages"]
             codes = [message["code"] for message in messages if message["verification_id"] == one]
             if len(codes) < events["sent"] or not codes or set(codes) != {code}:

@@ -19,7 +19,7 @@ from benchmarks.traffic import Caller, post
 from verify_service.codes import KeyRing, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.process import Child, kill_group, last_lines, spawn
-from verify_service.store.records import unpack_record
+from verify_service.store.layouts import Record
 
 PATIENCE_S = 30.0
 _CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/"\nsecret = "env:VENDOR_SECRET"\n'
@@ -127,8 +127,8 @@ class Service:
             pipe.get(f"vs:{{0}}:verification:{verification_id}")
         requests = []
         for found, packed in zip(ids, pipe.execute(), strict=True):
-            record = unpack_record(packed)
-            code = self._ring.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+            record = Record.open(packed)
+            code = self._ring.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
             requests.append(self.check(found, code))
         return requests
 

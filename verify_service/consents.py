@@ -23,6 +23,8 @@ from verify_service.routing import SenderConfig
 from verify_service.store import Store, partitions
 from verify_service.store.connection import Argument
 from verify_service.store.consents import Said, State
+from verify_service.store.entries import queued
+from verify_service.store.layouts import Content
 from verify_service.telemetry import INBOUND, log
 
 ANSWER_LIFE_MS = 600_000
@@ -224,20 +226,13 @@ class Consents(Ledger):
     ) -> list[Argument]:
         """The outbox entry of an answer."""
         home = self._store.verifications.partition(tag)
-        fields: dict[str, Argument] = {
-            "id": partitions.new_id("re", home, self._store.link.partitions),
-            "kind": "reply",
-            "text": kind,
-            "via": via,
-            "expires_at": str(now + ANSWER_LIFE_MS),
-            "tenant": tenant,
-            "channel": source,
-            "number": tag,
-            "country": number.country,
-            "locale": locale,
-            "to": self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
-        }
-        return [part for pair in fields.items() for part in pair]
+        content = Content(number=tag, country=number.country, locale=locale)
+        return [
+            *("id", partitions.new_id("re", home, self._store.link.partitions)),
+            *("expires_at", str(now + ANSWER_LIFE_MS)),
+            *("to", self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")),
+            *queued(tenant, source, content, kind="reply", text=kind, via=via),
+        ]
 
 
 def shown(number: str, consent: Consent) -> dict[str, object]:

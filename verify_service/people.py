@@ -10,7 +10,7 @@ from verify_service.consents import Ledger, Unread, shown
 from verify_service.duration import rfc3339
 from verify_service.model import Clock
 from verify_service.store import Store
-from verify_service.store.shapes import Record
+from verify_service.store.shapes import StoredVerification
 
 
 class People:
@@ -89,7 +89,7 @@ _HIDDEN = ("number", "sealed_to")
 
 def _timed(noun: Any) -> Any:
     """A noun as JSON has it, its times in RFC 3339."""
-    return _spelt(noun._asdict() if isinstance(noun, Record) else msgspec.to_builtins(noun))
+    return _spelt(noun._asdict() if isinstance(noun, StoredVerification) else msgspec.to_builtins(noun))
 
 
 def _spelt(value: Any) -> Any:

@@ -17,16 +17,14 @@ from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
 from verify_service.routing import CHANNELS
-from verify_service.store.decisions import Refusal
+from verify_service.store.decisions import refusal_of
+from verify_service.store.layouts import Content, Context, Facts
 from verify_service.store.shapes import (
     Checked,
-    Context,
-    Fields,
     Idempotency,
     Proposal,
     Refused,
     Started,
-    packed,
 )
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
@@ -87,9 +85,9 @@ class Service:
             decision = self._verifications.new_decision(tag)
             kind = "invalid-number" if refused.kind == "line-types" else "blocked"
             what = self._facts(book, tenant, ask, tag, facts)
-            context = context._replace(unjudged=[hit.name for hit in hits])
-            gone = Refusal(decision, self._verifications.new_id(tag), tenant, kind, refused.name, 0, context, what)
-            decision = self._verifications.decisions.refuse(now, gone)
+            context = msgspec.structs.replace(context, unjudged=[hit.name for hit in hits])
+            gone = refusal_of(self._verifications.new_id(tag), kind, refused.name, 0, context, what)
+            decision = self._verifications.decisions.refuse(now, decision, gone)
             REFUSED.labels(refused.name).inc()
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
@@ -109,7 +107,7 @@ class Service:
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
             binding=self._binding_tag(ask.binding),
             sealed_to=self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
-            message=self._message(book, ask, tag),
+            content=self._content(book, ask, tag),
             facts=self._facts(book, tenant, ask, tag, facts),
             test=test_code is not None,
             decision=self._verifications.new_decision(tag),
@@ -235,20 +233,37 @@ class Service:
         fingerprint = self._tagger.tag("body", msgspec.json.encode(body, order="deterministic").decode())
         return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
 
-    def _message(self, book: Rulebook, ask: Start, tag: str) -> Fields:
-        """What the dispatcher needs beyond the verification itself, as the outbox entry carries it: `MESSAGE`."""
-        digits = str(book.policy.code.digits)
-        return packed(
-            "message", tag, ask.number.country, digits, ask.locale or "", ask.app_hash or "", ask.origin or ""
+    def _content(self, book: Rulebook, ask: Start, tag: str) -> Content:
+        """What the message needs beside its verification."""
+        return Content(
+            number=tag,
+            country=ask.number.country,
+            digits=str(book.policy.code.digits),
+            locale=ask.locale or "",
+            app_hash=ask.app_hash or "",
+            origin=ask.origin or "",
         )
 
-    def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> Fields:
-        """The start as its event has it, `FACTS`: pseudonyms, and the range without its last three digits."""
+    def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> Facts:
+        """The start as its event has it."""
         number = ask.number
-        price = str(micro(book.policy.price(number.country)))
-        who = [self._tagger.tag(name, value) if (value := facts[name]) else "" for name in ("ip", "network", "device")]
-        what = (tenant, ask.purpose, ask.channel, tag, number.country, number.line_type, number.range)
-        return packed("facts", *what, str(book.revision), price, *who)
+        ip, network, device = (
+            self._tagger.tag(name, value) if (value := facts[name]) else "" for name in ("ip", "network", "device")
+        )
+        return Facts(
+            tenant=tenant,
+            purpose=ask.purpose,
+            channel=ask.channel,
+            number=tag,
+            country=number.country,
+            line_type=number.line_type,
+            range=number.range,
+            revision=str(book.revision),
+            price=str(micro(book.policy.price(number.country))),
+            ip=ip,
+            network=network,
+            device=device,
+        )
 
 
 class StartFields(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from verify_service.errors import OptedOut, Rejected
 from verify_service.model import InboundText, Message
 from verify_service.people import People
 from verify_service.store import Store
+from verify_service.store.layouts import Content
 
 pytestmark = pytest.mark.slow
 
@@ -79,14 +80,17 @@ class Phone:
         found: Any = self.bench.store.link.client().xrange("vs:{0}:outbox")
         entries = [{name.decode(): value for name, value in fields.items()} for _, fields in found]
         return [
-            {name: value.decode() for name, value in entry.items() if name != "to"}
-            | {"to": self.bench.keys.decrypt(entry["to"], self._context(entry)).decode()}
+            {name: value.decode() for name, value in entry.items() if name not in ("to", "message")}
+            | {
+                "country": Content.open(entry["message"]).country,
+                "to": self.bench.keys.decrypt(entry["to"], _sealed_for(entry)).decode(),
+            }
             for entry in entries
         ]
 
-    @staticmethod
-    def _context(entry: dict[str, bytes]) -> str:
-        return f"to|{entry['tenant'].decode()}|{entry['number'].decode()}"
+
+def _sealed_for(entry: dict[str, bytes]) -> str:
+    return f"to|{entry['tenant'].decode()}|{Content.open(entry['message']).number}"
 
 
 @pytest.fixture

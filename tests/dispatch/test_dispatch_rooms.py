@@ -22,6 +22,7 @@ from verify_service.dispatch.ways import Way
 from verify_service.errors import StoreUnavailable, Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store.entries import Entry
+from verify_service.store.layouts import Content
 from verify_service.store.outbox import Outbox
 
 pytestmark = pytest.mark.slow
@@ -261,8 +262,9 @@ def test_a_message_that_waits_takes_half_a_kilobyte() -> None:
     try:
         parking = Parking()
         for n in range(5_000):
-            entry = Entry(0, f"1795938315699-{n}", f"ve_{n:024}", "default", "n" * 64, "login", "sms", "k1", "n" * 22,
-                          b"t" * 60, 1_795_938_915_699 + n, "US", 6, "en", "", "")  # fmt: skip
+            content = Content("n" * 64, "US", "6", "en")
+            entry = Entry(0, f"1795938315699-{n}", f"ve_{n:024}", "default", "login", "sms", "k1", "n" * 22,
+                          b"t" * 60, 1_795_938_915_699 + n, content)  # fmt: skip
             parked = parking.put_aside(Job(entry, [ways], 0.0), ways)
             assert parked is not None
             parking.add(parked._replace(entry=None))

@@ -10,6 +10,7 @@ import pyotp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.concurrency import numbers
@@ -21,7 +22,7 @@ from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
 from verify_service.service import Service, Target
 from verify_service.store import Store, partitions
-from verify_service.store.records import unpack_record
+from verify_service.store.layouts import Record
 
 pytestmark = pytest.mark.slow
 
@@ -44,13 +45,13 @@ def begin(bench: Bench, to: str, **fields: Any) -> Verification:
     return bench.service.start(TENANT, a_start(to, **fields))
 
 
-def record_of(bench: Bench, verification_id: str) -> dict[str, Any]:
-    return unpack_record(bench.store.link.command(0, ["GET", f"vs:{{0}}:verification:{verification_id}"]))
+def record_of(bench: Bench, verification_id: str) -> Record:
+    return Record.open(bench.store.link.command(0, ["GET", f"vs:{{0}}:verification:{verification_id}"]))
 
 
 def kid_of(bench: Bench, verification_id: str) -> str:
     """The key that the verification was made with."""
-    return str(record_of(bench, verification_id)["kid"])
+    return record_of(bench, verification_id).kid
 
 
 @pytest.fixture
@@ -256,10 +257,10 @@ def test_a_digest_says_nothing_without_the_key(store: Store, to: str) -> None:
     started = begin(bench, to)
     code = bench.code(started.id)
     record = record_of(bench, started.id)
-    nonce, digest = record["nonce"], record["digest"]
+    nonce, digest = record.nonce, record.digest
     assert bench.keys.digest(code, nonce, TENANT, "login", None) == digest
     assert KeyRing(f"k1:{new_key()}").digest(code, nonce, TENANT, "login", None) != digest
-    assert code not in "|".join(map(str, record.values()))
+    assert code not in "|".join(map(str, astuple(record)))
 
 
 @pytest.mark.parametrize("count", [1, 32])

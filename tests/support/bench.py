@@ -10,7 +10,7 @@ from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
-from verify_service.store.records import unpack_record
+from verify_service.store.layouts import Record
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Bench:
         """The code of the verification, as the dispatcher would derive it from the record."""
         part = self.store.verifications.partition(verification_id[3:])
         key = f"vs:{{{part}}}:verification:{verification_id}"
-        record = unpack_record(self.store.link.command(part, ["GET", key]))
-        return self.keys.code(record["kid"], record["nonce"], record["tenant"], record["purpose"], 6)
+        record = Record.open(self.store.link.command(part, ["GET", key]))
+        return self.keys.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
 
 
 def wrong(code: str) -> str:

@@ -14,8 +14,9 @@ from verify_service.model import Number
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
+from verify_service.store.layouts import Content, Context, Facts
 from verify_service.store.rehearsal import Step
-from verify_service.store.shapes import Context, Proposal
+from verify_service.store.shapes import Proposal
 from verify_service.store.verifications import Verifications
 
 _KID, _NONCE, _RIGHT, _WRONG = "k", "n", "right", "wrong"
@@ -70,8 +71,8 @@ class Steps:
             digest=_digest(event.tenant, event.purpose),
             binding="",
             sealed_to=b"",
-            message=(),
-            facts=(),
+            content=Content(),
+            facts=Facts(),
             test=False,
             decision=f"de_0000{serial}",
             ring=(_KID,),

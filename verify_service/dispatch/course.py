@@ -60,7 +60,11 @@ class Course(ABC):
                 job.set_out(self._pulse, job.round())
                 self._go_on(job)
             else:
-                why = "no other way is left" if entry.tried else f"no route carries {entry.channel} to {entry.country}"
+                why = (
+                    "no other way is left"
+                    if entry.tried
+                    else f"no route carries {entry.channel} to {entry.content.country}"
+                )
                 self._end(job, None, why)
         return True
 

@@ -158,7 +158,7 @@ class Journeys(Course):
                 self._pulse.failed(way)
         if isinstance(error, Rejected) and error.permanent:
             with suppress(StoreUnavailable):  # The provider says so again, the next time.
-                self._deliveries.unreachable(self._clock.now(), job.entry.number, way.channel)
+                self._deliveries.unreachable(self._clock.now(), job.entry.content.number, way.channel)
         self._failed(attempt, error)
 
     def _taken(self, attempt: Try, message: Message, receipt: Receipt, seconds: float) -> None:
@@ -168,7 +168,7 @@ class Journeys(Course):
         self._pulse.sent(way, message.segments, receipt)
         text = outgoing.text_name(job.entry, self._config, message.locale)
         if receipt.status != "accepted":
-            where = (job.entry.country, carrier_label(receipt.carrier), way.channel, text)
+            where = (job.entry.content.country, carrier_label(receipt.carrier), way.channel, text)
             RECEIPTS.labels(way.provider, receipt.status, *where).inc()
         now = time_of(self._clock)
         with job.lock:

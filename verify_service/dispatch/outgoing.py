@@ -14,10 +14,10 @@ def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
-    to = keys.decrypt(entry.to, f"to|{entry.tenant}|{entry.number}").decode()
+    to = keys.decrypt(entry.to, f"to|{entry.tenant}|{entry.content.number}").decode()
     if entry.kind:
         return to, ""
-    return to, keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, entry.digits)
+    return to, keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, int(entry.content.digits))
 
 
 def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way) -> Message:
@@ -25,18 +25,18 @@ def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way
     tenant = config.tenants.get(entry.tenant)
     brand = tenant.brand if tenant else "Verify"
     if entry.kind == "reply":
-        text = messages.reply(entry.text, brand, entry.locale, entry.country, config.own)
+        text = messages.reply(entry.text, brand, entry.content.locale, entry.content.country, config.own)
     else:
         text = messages.compose(
             entry.purpose,
             way.channel,
-            entry.locale,
-            entry.country,
+            entry.content.locale,
+            entry.content.country,
             code,
             brand,
             max(1, round((entry.expires_at - now) / 60_000)),
-            entry.app_hash,
-            entry.origin,
+            entry.content.app_hash,
+            entry.content.origin,
             config.own,
         )
     return Message(
@@ -52,7 +52,7 @@ def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way
         encoding=text.encoding,
         segments=text.segments,
         expires_at=entry.expires_at,
-        country=entry.country,
+        country=entry.content.country,
         locale=text.locale,
         subject=text.subject,
     )

@@ -63,7 +63,7 @@ class Parking:
             entry.partition,
             entry.entry,
             entry.expires_at,
-            (entry.tenant, entry.country, rooms),
+            (entry.tenant, entry.content.country, rooms),
             job.plan,
             ways,
             job.rounds,

@@ -51,7 +51,7 @@ class Plans:
             provider, _, sender = entry.via.partition("/")
             known = provider in self._config.providers and (not sender or sender in self._config.senders)
             return [[Way(provider, sender or None, entry.channel)]] if known else []
-        place = (entry.country, entry.channel)
+        place = (entry.content.country, entry.channel)
         if place not in self._known:
             self._known[place] = self._look_up(*place)
         if not entry.tried:

@@ -2,7 +2,6 @@
 nothing. Also an operator's unlock."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,27 +12,14 @@ from verify_service.routing import CHANNELS
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.deliveries import unreachable_keys
-from verify_service.store.shapes import Context, Fields
+from verify_service.store.layouts import Context, Facts, Refusal
+from verify_service.store.packing import text
 
 KEEP_MS = 3_600_000
 _SCAN = 1000
 
-_pack = msgspec.msgpack.Encoder().encode
 _judged = msgspec.msgpack.Decoder(list[Judged])
 _statics = msgspec.json.Decoder(list[StaticVerdict])
-
-
-class Refusal(NamedTuple):
-    """A start that was refused before its script: `refused` is the kind, `by` the limit or rule, `wait` in ms."""
-
-    decision: str
-    id: str
-    tenant: str
-    refused: str
-    by: str
-    wait: int
-    context: Context
-    facts: Fields
 
 
 class Decisions:
@@ -43,16 +29,18 @@ class Decisions:
         self._link = link
         self._keep_events = keep_events
 
-    def refuse(self, now: int, refusal: Refusal, hits: Sequence[Hit] = ()) -> str:
+    def refuse(self, now: int, decision_id: str, refusal: Refusal, hits: Sequence[Hit] = ()) -> str:
         """Records a refused start and its event; it has counted for nothing. `hits` are judged for the record, as far
-        as they can be. Answers the id of the record, which repeats share. Raises StoreUnavailable."""
+        as they can be. Answers the id of the record, which repeats share: `decision_id` where it is new. Raises
+        StoreUnavailable."""
         judged: list[bytes] = []
         if hits:
             judged, unjudged = self.judged(now, split(hits, self._link.partitions))
-            refusal = refusal._replace(context=refusal.context._replace(unjudged=unjudged))
-        home = partitions.of_id(refusal.decision, self._link.partitions)
-        key = f"{prefix(home)}decision:{refusal.decision}"
-        args: list[Argument] = [now, self._keep_events, _pack(refusal[1:])]
+            context = msgspec.structs.replace(refusal.context, unjudged=unjudged)
+            refusal = msgspec.structs.replace(refusal, context=context)
+        home = partitions.of_id(decision_id, self._link.partitions)
+        key = f"{prefix(home)}decision:{decision_id}"
+        args: list[Argument] = [now, self._keep_events, refusal.pack()]
         recorded: bytes = self._link.call(Call(home, "refuse", [key], [*args, *judged]))
         return recorded.decode()
 
@@ -146,6 +134,13 @@ class Decisions:
             part = partitions.of_tag(owner, self._link.partitions)
             forgotten += self._link.command(part, ["DEL", prefix(part) + key])
         return int(forgotten)
+
+
+def refusal_of(
+    id: str, refused: str, by: str, wait: int, context: Context, facts: Facts, said: Sequence[str] = ()
+) -> Refusal:
+    """A start that was refused before its script."""
+    return Refusal(id, facts.tenant, refused, by, wait, context, ("facts", text(facts.pack()), *said))
 
 
 def split(hits: Sequence[Hit], count: int) -> Mapping[int, list[Hit]]:

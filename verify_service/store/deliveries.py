@@ -9,6 +9,7 @@ import msgspec
 from verify_service.model import Receipt
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.layouts import Delivery
 from verify_service.store.strays import Strays, strays_key
 from verify_service.store.unreadable import passed_over
 from verify_service.telemetry import RECEIPTS, STRAYS, carrier_label, log
@@ -21,22 +22,6 @@ PAGE = 200
 _pack = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
 _log = log("receipts")
-
-
-class Delivery(msgspec.Struct, array_like=True, frozen=True):
-    """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language, `at`
-    is in milliseconds; `priced` where the provider has said already what it costs."""
-
-    id: str
-    entry: str
-    tenant: str
-    number: str
-    channel: str
-    country: str
-    way: str = ""
-    text: str = ""
-    at: int = 0
-    priced: bool = False
 
 
 class Deliveries:
@@ -56,7 +41,7 @@ class Deliveries:
     def sent(self, provider: str, provider_id: str, delivery: Delivery, life_ms: int) -> Call:
         """The call that writes down whose message a provider's id names; it answers an early receipt, for `early`."""
         tag = tag_of(provider, provider_id)
-        return Call(self._home(tag), "sent", self._keys(tag), [_pack(delivery), life_ms + KEEP_MS])
+        return Call(self._home(tag), "sent", self._keys(tag), [delivery.pack(), life_ms + KEEP_MS])
 
     def early(self, now: int, provider: str, delivery: Delivery, answer: bytes | None) -> None:
         """Applies the receipt that `sent` answered, where there was one."""
@@ -137,7 +122,7 @@ class Deliveries:
         args: list[Argument] = [
             now,
             self._keep_events,
-            _pack(delivery),
+            delivery.pack(),
             provider,
             receipt.status,
             receipt.reason or "",

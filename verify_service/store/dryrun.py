@@ -19,7 +19,9 @@ from verify_service.policy.sections import Policy
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import explaining, unpack
 from verify_service.store.functions import placed
-from verify_service.store.shapes import Context, Proposal, text
+from verify_service.store.layouts import Content, Facts
+from verify_service.store.packing import text
+from verify_service.store.shapes import Proposal
 from verify_service.store.verifications import Verifications
 
 # A fictional number, and an address that cannot exist (RFC 2606): no names, no neighbours, no country.
@@ -91,12 +93,11 @@ def _proposal(id: str, tag: str, nth: int) -> Proposal:
         digest=digest,
         binding="",
         sealed_to=b"-",
-        message=(),
-        facts=(),
+        content=Content(),
+        facts=Facts(),
         test=False,
         decision=f"de_{nth:032x}",
         ring=(_KID,),
-        context=Context(),
     )
 
 

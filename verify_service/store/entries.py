@@ -7,7 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service.model import TimelineEvent
-from verify_service.store.shapes import MESSAGE, unpacked
+from verify_service.store.burst import Argument
+from verify_service.store.layouts import Content
 
 
 class Entry(NamedTuple):
@@ -21,18 +22,13 @@ class Entry(NamedTuple):
     entry: str
     id: str
     tenant: str
-    number: str
     purpose: str
     channel: str
     kid: str
     nonce: str
     to: bytes
     expires_at: int
-    country: str
-    digits: int
-    locale: str
-    app_hash: str
-    origin: str
+    content: Content
     tried: tuple[str, ...] = ()
     kind: str = ""
     text: str = ""
@@ -94,6 +90,13 @@ class Overdue(NamedTuple):
     entered: bool
 
 
+def queued(tenant: str, channel: str, content: Content, **more: str) -> list[Argument]:
+    """What every message has in the outbox, names and values in turns; its id, its end and its sealed number are added
+    where they are known."""
+    said: dict[str, Argument] = {"tenant": tenant, "channel": channel, "message": content.pack(), **more}
+    return [part for pair in said.items() for part in pair]
+
+
 _ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")
 
 
@@ -115,11 +118,16 @@ def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
     """Raises KeyError for what every message needs and this one lacks, ValueError and msgspec.DecodeError for what is
     not what it should be."""
     fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-    message = unpacked(MESSAGE, fields["message"]) if "message" in fields else {}
 
     def text(name: str) -> str:
-        return message.get(name) or fields.get(name, b"").decode()
+        return fields.get(name, b"").decode()
 
+    if "message" in fields:
+        content = Content.open(fields["message"])
+    else:
+        # An answer that an earlier version queued has each in a field of its own.
+        content = Content(**{name: text(name) for name in Content.__struct_fields__})
+    int(content.digits or 0)
     for name in ("id", "tenant", "channel", "to", *(() if text("kind") else ("kid", "nonce"))):
         fields[name]
     return Entry(
@@ -127,18 +135,13 @@ def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
         entry=entry.decode(),
         id=text("id"),
         tenant=text("tenant"),
-        number=text("number"),
         purpose=text("purpose"),
         channel=text("channel"),
         kid=text("kid"),
         nonce=text("nonce"),
         to=fields["to"],
         expires_at=int(fields.get("expires_at", 0)),
-        country=text("country"),
-        digits=int(text("digits") or 0),
-        locale=text("locale"),
-        app_hash=text("app_hash"),
-        origin=text("origin"),
+        content=content,
         tried=tuple(way for way in text("tried").split(",") if way),
         kind=text("kind"),
         text=text("text"),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from verify_service.store.connection import Link, prefix
-from verify_service.store.shapes import FACTS, unpacked
+from verify_service.store.layouts import Facts
 from verify_service.store.unreadable import passed_over
 
 _PAGE = 1000
@@ -78,7 +78,7 @@ def _in_order(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _named(flat: list[bytes]) -> Iterator[tuple[str, str]]:
     for i in range(0, len(flat), 2):
         if flat[i] == b"facts":
-            yield from unpacked(FACTS, flat[i + 1]).items()
+            yield from msgspec.structs.asdict(Facts.open(flat[i + 1])).items()
         else:
             yield flat[i].decode(), flat[i + 1].decode()
 

@@ -83,12 +83,12 @@ class InboxStore:
             found = client.scan_iter(match=f"{base}*:{number}*", count=1000)
             doomed = [key for key in found if f"{key.decode()}:".removeprefix(base).startswith(own)]
             records = list(client.scan_iter(match=f"{base}verification:*", count=1000))
-            for record in records:
-                packed = self._link.command(partition, ["GET", record])
-                fields = readable_record(packed) or {}
-                if (fields.get("number"), fields.get("tenant")) == (number, tenant):
-                    ids.add(record.decode().rpartition(":")[2])
-                    doomed.append(record)
+            for key in records:
+                packed = self._link.command(partition, ["GET", key])
+                record = readable_record(packed)
+                if record and (record.number, record.tenant) == (number, tenant):
+                    ids.add(key.decode().rpartition(":")[2])
+                    doomed.append(key)
             for key in client.scan_iter(match=f"{base}idempotency:*", count=1000):
                 kept = msgspec.msgpack.decode(self._link.command(partition, ["GET", key]) or b"\xc0")
                 if kept and len(kept) > 2 and kept[2][1] in ids:

@@ -10,8 +10,9 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
-from verify_service.store.deliveries import Deliveries, Delivery, tag_of
+from verify_service.store.deliveries import Deliveries, tag_of
 from verify_service.store.entries import Came, Entry, Overdue, Settlement, Unreadable, read_entry
+from verify_service.store.layouts import Delivery, Due
 from verify_service.store.unreadable import passed_over
 from verify_service.telemetry import BLOCKS, SETTLED
 
@@ -20,8 +21,6 @@ NOBODY = "nobody"
 ALIVE_KEY = "vs:{0}:dispatcher"
 ALIVE_MS = 3_000
 CLAIM_MOST = 500
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 class Outbox:
@@ -129,7 +128,7 @@ class Outbox:
     def _settling(self, settlement: Settlement) -> Call:
         entry, sent = settlement.entry, settlement.sent
         base = prefix(entry.partition)
-        args: list[Argument] = [self._keep_events, _pack(_delivery(settlement))]
+        args: list[Argument] = [self._keep_events, _delivery(settlement).pack()]
         if settlement.late:
             args.append(settlement.mark)
         else:
@@ -137,7 +136,7 @@ class Outbox:
             if sent and sent.due is not None:
                 tag = tag_of(sent.provider, sent.provider_id)
                 life = max(1, entry.expires_at - settlement.events[-1].at)
-                waiting = _pack((sent.due, tag, sent.provider, sent.way, sent.within, life))
+                waiting = Due(sent.due, tag, sent.provider, sent.way, sent.within, life).pack()
             args.append(waiting)
         for event in settlement.events:
             args += [event.at, event.event, event.provider or "", event.reason or ""]
@@ -164,7 +163,7 @@ class Outbox:
         calls = []
         for part, own in codes.items():
             ids = [f"{prefix(part)}verification:{each.id}" for each in own]
-            consents = [f"{prefix(part)}consent:{each.number}:{each.tenant}" for each in own]
+            consents = [f"{prefix(part)}consent:{each.content.number}:{each.tenant}" for each in own]
             calls.append(Call(part, "wanted", [*ids, *consents], [each.nonce for each in own]))
         unwanted: set[tuple[int, str]] = set()
         with suppress(StoreUnavailable):
@@ -250,7 +249,7 @@ class Outbox:
 def _delivery(settlement: Settlement) -> Delivery:
     entry, sent = settlement.entry, settlement.sent
     channel = settlement.channel or entry.channel
-    about = Delivery(entry.id, entry.entry, entry.tenant, entry.number, channel, entry.country)
+    about = Delivery(entry.id, entry.entry, entry.tenant, entry.content.number, channel, entry.content.country)
     if sent is None:
         return about
     return msgspec.structs.replace(about, way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)

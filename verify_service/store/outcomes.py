@@ -3,6 +3,7 @@
 from typing import Any
 
 from verify_service.model import TimelineEvent, TimelineName
+from verify_service.store.layouts import TimelineLine
 from verify_service.store.shapes import Checked, Refused, Started
 
 
@@ -55,7 +56,8 @@ def _checked(answer: list[Any]) -> Checked:
     return Checked(answer[0].decode(), answer[1].decode(), answer[2])
 
 
-def timeline_event(line: str, created_at: int) -> TimelineEvent:
-    after, event, provider, reason, *_ = line.split("\t")  # Behind them a later version may put more.
-    name: TimelineName = event  # type: ignore[assignment]
-    return TimelineEvent(at=created_at + int(after), event=name, provider=provider or None, reason=reason or None)
+def timeline_event(line: TimelineLine, created_at: int) -> TimelineEvent:
+    """A line of the timeline as it is shown. Raises ValueError."""
+    name: TimelineName = line.event  # type: ignore[assignment]
+    at = created_at + int(line.after)
+    return TimelineEvent(at=at, event=name, provider=line.provider or None, reason=line.reason or None)

@@ -27,7 +27,7 @@ class People:
         return [
             _last(key)
             for key, packed in self._asked(home, "verification:*", "GET")
-            if (record := readable_record(packed)) and (record["number"], record["tenant"]) == (number, tenant)
+            if (record := readable_record(packed)) and (record.number, record.tenant) == (number, tenant)
         ]
 
     def decisions(self, number: str, tenant: str) -> list[str]:

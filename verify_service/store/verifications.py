@@ -10,11 +10,13 @@ from verify_service.policy.limits import ByNumber, Hit
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.decisions import Decisions, Refusal
+from verify_service.store.decisions import Decisions, refusal_of
 from verify_service.store.holding import Holding
+from verify_service.store.layouts import TimelineLine
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
+from verify_service.store.packing import text
 from verify_service.store.records import readable_record
-from verify_service.store.shapes import Checked, Idempotency, Proposal, Record, Refused, Started
+from verify_service.store.shapes import Checked, Idempotency, Proposal, Refused, Started, StoredVerification
 from verify_service.telemetry import OBSERVED
 
 KEEP_MS = 3_600_000
@@ -60,17 +62,16 @@ class Verifications:
         here, elsewhere = self._split(hits, home)
         p = proposal
         if self.decisions.opted_out([tag for tag in p.former if self.partition(tag) != home], p.tenant):
-            gone = Refusal(p.decision, p.id, p.tenant, "opted-out", "opted-out", 0, p.context, p.facts)
-            return Refused("opted-out", decision=self.decisions.refuse(now, gone))
+            gone = refusal_of(p.id, "opted-out", "opted-out", 0, p.context, p.facts)
+            return Refused("opted-out", decision=self.decisions.refuse(now, p.decision, gone))
         held = self._holding.take(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
-        context = proposal.context
         if held.observed or held.unjudged or held.near:
             proposal = proposal.knowing(held.observed, held.judged, held.unjudged, held.near)
         if refused := held.refused:
             if refused.kind != "mismatch":
-                by, facts = refused.limit, proposal.facts
-                gone = Refusal(p.decision, p.id, p.tenant, refused.kind, by, refused.wait, context, facts)
-                refused = refused._replace(decision=self.decisions.refuse(now, gone, hits))
+                said = proposal.said
+                gone = refusal_of(p.id, refused.kind, refused.limit, refused.wait, p.context, p.facts, said)
+                refused = refused._replace(decision=self.decisions.refuse(now, p.decision, gone, hits))
             return refused
         answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
         for name in observed_of(answer):
@@ -111,8 +112,8 @@ class Verifications:
             p.kid,
             p.digest,
             p.binding,
-            p.message,
-            p.facts,
+            ("message", text(p.content.pack())),
+            ("facts", text(p.facts.pack()), *p.said),
             credits,
             p.test,
             p.decision,
@@ -205,36 +206,35 @@ class Verifications:
         key = f"{prefix(home)}verification:{verification_id}"
         return bool(self._link.call(Call(home, "cancel", [key], [now, self._keep_events, tenant])))
 
-    def read(self, now: int, tenant: str, verification_id: str) -> Record | None:
+    def read(self, now: int, tenant: str, verification_id: str) -> StoredVerification | None:
         """A verification of the tenant, until an hour after its life. Raises StoreUnavailable."""
         home = partitions.of_id(verification_id, self._link.partitions)
         answer = self._link.call(Call(home, "read", [f"{prefix(home)}verification:{verification_id}"], []))
         if not answer:
             return None
         packed, sealed = answer
-        fields = readable_record(packed)
-        if fields is None or fields["tenant"] != tenant or now >= fields["expires_at"] + KEEP_MS:
+        record = readable_record(packed)
+        if record is None or record.tenant != tenant or now >= record.expires_at + KEEP_MS:
             return None
-        expires_at = fields["expires_at"]
-        status: Any = fields["status"]
-        created_at: int = fields["created_at"]
-        timeline = [timeline_event(line, created_at) for line in fields["timeline"].split("\n")[:-1]]
+        expires_at = record.expires_at
+        status: Any = record.status
+        timeline = [timeline_event(line, record.created_at) for line in TimelineLine.each(record.timeline)]
         if status == "pending" and now >= expires_at:
             status = "expired"
             timeline.append(TimelineEvent(at=expires_at, event="expired"))
-        return Record(
+        return StoredVerification(
             id=verification_id,
             tenant=tenant,
-            number=fields["number"],
-            purpose=fields["purpose"],
-            channel=fields["channel"],
+            number=record.number,
+            purpose=record.purpose,
+            channel=record.channel,
             status=status,
-            created_at=created_at,
+            created_at=record.created_at,
             expires_at=expires_at,
-            resend_at=fields["resend_at"],
-            checks_left=fields["checks_max"] - fields["wrong"],
-            sends_left=fields["sends_max"] - fields["sends"],
-            test=fields["test"] == "1",
+            resend_at=record.resend_at,
+            checks_left=record.checks_max - record.wrong,
+            sends_left=record.sends_max - record.sends,
+            test=record.test == "1",
             sealed_to=sealed if status == "pending" else None,
             timeline=tuple(sorted(timeline, key=lambda event: (event.at, event.event not in _SENDING))),
         )

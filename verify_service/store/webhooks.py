@@ -7,6 +7,7 @@ import msgspec
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Argument, Call, Link, prefix
+from verify_service.store.layouts import Item
 from verify_service.store.unreadable import passed_over
 
 PAGE = 500
@@ -45,22 +46,9 @@ class Letter(NamedTuple):
     at: int
 
 
-class _Item(msgspec.Struct, array_like=True, frozen=True):
-    """An event as a lane or the dead letters have it; a later version may put more behind what is known."""
-
-    position: str
-    fields: dict[str, str]
-    tries: int
-    why: str = ""
-    at: str = "0"
-
-
-_item = msgspec.msgpack.Decoder(_Item)
-
-
-def _read(packed: bytes) -> _Item:
+def _read(packed: bytes) -> Item:
     """Raises ValueError or msgspec.DecodeError for what is no event."""
-    item = _item.decode(packed)
+    item = Item.open(packed)
     if not item.fields.keys() >= {"id", "event", "at"}:
         raise ValueError("not an event")
     int(item.fields["at"]), int(item.at)

@@ -1,0 +1,154 @@
+"""Python and the server's Lua pack each declared layout alike, and read each other's bytes: of any values, and where
+parts are missing at the end or unknown behind it."""
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import fields as fields_of
+
+from verify_service.store import Store
+from verify_service.store.layouts import ALL, LUA
+from verify_service.store.packing import Array, Line, Packed, text
+
+ARRAYS = [layout for layout in ALL if issubclass(layout, Array)]
+RECORDS = [layout for layout in ALL if issubclass(layout, Packed)]
+LINES = [layout for layout in ALL if issubclass(layout, Line)]
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+# Neither ends a line nor a part of one.
+PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0\t\n,;"), max_size=20)
+NUMBERS = st.integers(-(2**52), 2**52)
+BYTES = {"d": NUMBERS, "B": st.integers(0, 255), "i": st.integers(0, 2**31 - 1)}
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a field's type; a list has something in it, because Lua cannot tell an empty one from a map."""
+    if isinstance(kind, type) and issubclass(kind, Array):
+        return instances(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return st.one_of([values(each) for each in get_args(kind)])
+    if get_origin(kind) is tuple and get_args(kind)[-1] is not ...:
+        return st.tuples(*map(values, get_args(kind)))
+    if get_origin(kind) in (Sequence, tuple):
+        return st.lists(values(get_args(kind)[0]), min_size=1, max_size=3)
+    if get_origin(kind) in (Mapping, dict):
+        return st.dictionaries(WORDS, values(get_args(kind)[1]), min_size=1, max_size=3)
+    known = {
+        str: WORDS,
+        int: NUMBERS,
+        bool: st.booleans(),
+        type(None): st.none(),
+        msgspec.Raw: WORDS.map(lambda words: text(words.encode())),
+    }
+    found: st.SearchStrategy[Any] = known[kind]
+    return found
+
+
+def instances(layout: type[Array]) -> st.SearchStrategy[Any]:
+    return st.builds(layout, **{part.name: values(part.type) for part in fields_of(layout)})
+
+
+def named(value: Any) -> Any:
+    """A layout as maps and lists; what is nothing is left out, as a table of Lua's has it."""
+    if isinstance(value, Array):
+        return {part.name: named(each) for part in fields_of(value) if (each := getattr(value, part.name)) is not None}
+    if isinstance(value, msgspec.Raw):
+        return msgspec.msgpack.decode(value)
+    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+        return value
+    return [named(each) for each in value]
+
+
+def said(store: Store, body: str, *args: Any) -> Any:
+    """What a script answers that uses the declared layouts."""
+    return store.link.command(0, ["EVAL", f"local layouts = (function()\n{LUA}end)()\n{body}", 0, *args])
+
+
+def both(layout: type[Array]) -> str:
+    """Answers an array's table, and the same packed anew."""
+    name = layout.called()
+    return f"local t = layouts.open_{name}(ARGV[1]) return {{cmsgpack.pack(t), layouts.pack_{name}(t)}}"
+
+
+def alike(seen: Any, expected: Any) -> bool:
+    """Whether Lua saw what is expected, an empty list being an empty map to it."""
+    if isinstance(expected, dict) and isinstance(seen, dict):
+        return seen.keys() == expected.keys() and all(alike(seen[name], each) for name, each in expected.items())
+    return bool(seen == expected or (not seen and not expected and expected is not False))
+
+
+@pytest.mark.parametrize("layout", ARRAYS, ids=lambda layout: layout.__name__)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_an_array_is_the_same_on_both_sides(store: Store, layout: type[Array], data: st.DataObject) -> None:
+    """What Python packs Lua reads by the same names, and what Lua packs of that Python reads as it was."""
+    one = data.draw(instances(layout))
+    seen, packed = said(store, both(layout), one.pack())
+    assert msgspec.msgpack.decode(seen) == named(one)
+    assert named(layout.open(packed)) == named(one)
+
+
+@pytest.mark.parametrize("layout", ARRAYS, ids=lambda layout: layout.__name__)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_an_array_of_another_version_is_read_alike(store: Store, layout: type[Array], data: st.DataObject) -> None:
+    """Parts that are missing at its end have their defaults, and those that are not known are passed over; a layout
+    that keeps its tail keeps those."""
+    one, parts = data.draw(instances(layout)), fields_of(layout)
+    needed = sum(part.required for part in parts)
+    least = data.draw(st.integers(needed, len(parts)))
+    more = data.draw(st.lists(WORDS, max_size=2)) if least == len(parts) else []
+    values = [getattr(one, part.name) for part in parts]
+    there = dict(zip((part.name for part in parts), values[:least], strict=False))
+    bytes_of = msgspec.msgpack.encode([*values[:least], *more])
+    seen, packed = said(store, both(layout), bytes_of)
+    expected = named(layout(**there))
+    assert named(layout.open(bytes_of)) == expected
+    assert alike(msgspec.msgpack.decode(seen), expected | ({"tail": more} if layout.keeps_tail and more else {}))
+    kept = msgspec.msgpack.decode(packed)
+    assert kept[len(parts) :] == (more if layout.keeps_tail else [])
+
+
+@pytest.mark.parametrize("layout", RECORDS, ids=lambda layout: layout.__name__)
+@settings(max_examples=100)
+@given(data=st.data())
+def test_a_record_is_the_same_on_both_sides(store: Store, layout: type[Packed], data: st.DataObject) -> None:
+    """To the byte, whichever packs it; with what a later version put behind it."""
+    shape, name = layout.shape(), layout.called()
+    drawn: dict[str, Any] = {each: data.draw(BYTES.get(kind, WORDS)) for each, kind in shape}
+    drawn |= {each: drawn[shape[0][0]] + drawn[each] for each, kind in shape if kind == "i"}
+    one = layout(**drawn, rest=data.draw(st.binary(max_size=20)))
+    assert layout.open(one.pack()) == one
+    late = next((f" .. t.{each} .. tail" for each, kind in shape if kind == "late"), "")
+    body = (
+        f"local t = layouts.open_{name}(ARGV[1]) local head, tail = layouts.pack_{name}(t) t.rest = nil "
+        f"return {{cmsgpack.pack(t), head{late}}}"
+    )
+    seen, packed = said(store, body, one.pack())
+    assert packed == one.pack()
+    assert msgspec.msgpack.decode(seen) == drawn
+
+
+@pytest.mark.parametrize("layout", LINES, ids=lambda layout: layout.__name__)
+@settings(max_examples=100)
+@given(data=st.data())
+def test_lines_are_the_same_on_both_sides(store: Store, layout: type[Line], data: st.DataObject) -> None:
+    """Whichever writes them; parts that a later version put behind a line are passed over."""
+    names = [part.name for part in fields_of(layout)]
+    lines = data.draw(st.lists(st.builds(layout, **dict.fromkeys(names, PLAIN)), max_size=4))
+    more = data.draw(st.sampled_from(["", f"{layout.between}more"]))
+    written = "".join(line.written().removesuffix(layout.end) + more + layout.end for line in lines)
+    assert [*layout.each(written)] == lines
+    body = (
+        f"local found, again = {{}}, '' for line in layouts.each_{layout.called()}(ARGV[1]) do "
+        f"found[#found + 1] = line again = again .. layouts.line_{layout.called()}(line) end "
+        "return {cmsgpack.pack(found), again}"
+    )
+    seen, again = said(store, body, written)
+    assert (msgspec.msgpack.decode(seen) or []) == [msgspec.structs.asdict(line) for line in lines]
+    assert again.decode() == "".join(line.written() for line in lines)

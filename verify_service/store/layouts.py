@@ -1,0 +1,233 @@
+"""Every layout that crosses between Python, Lua and Redis, declared once. store/packing.py makes both sides of it.
+
+What only passes between the two sides of one version may change with it. What the store keeps grows at its end alone:
+other versions read it too. Times are milliseconds since the epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from verify_service.store.packing import After, Array, Byte, Double, Late, Line, Packed, lua_module
+
+
+class Record(Packed, frozen=True):
+    """A verification, with its timeline. `credits` is what an approval gives back, `excused` is '1' where its first
+    wrong code was taken for a slip, `outbox` names the entry of its newest message."""
+
+    created_at: Double
+    expires_at: After
+    resend_at: After
+    sends: Byte
+    wrong: Byte
+    checks_max: Byte
+    sends_max: Byte
+    tenant: str
+    number: str
+    purpose: str
+    channel: str
+    status: str
+    binding: str
+    nonce: str
+    kid: str
+    digest: str
+    outbox: Late = ""
+    credits: str = ""
+    excused: str = ""
+    test: str = ""
+    timeline: str = ""
+
+
+class TimelineLine(Line, frozen=True):
+    """What happened to a verification, `after` its beginning."""
+
+    between: ClassVar[str] = "\t"
+    end: ClassVar[str] = "\n"
+    after: str
+    event: str
+    provider: str = ""
+    reason: str = ""
+
+
+class Credit(Line, frozen=True):
+    """A hit that an approval gives back: `limit` is the key's name and tag, in the partition of its key."""
+
+    between: ClassVar[str] = ","
+    end: ClassVar[str] = ";"
+    partition: str
+    limit: str
+    nonce: str
+    at: str
+
+
+class Content(Array, frozen=True):
+    """What a message needs beside its verification."""
+
+    number: str = ""
+    country: str = ""
+    digits: str = ""
+    locale: str = ""
+    app_hash: str = ""
+    origin: str = ""
+
+
+class Facts(Array, frozen=True):
+    """What is known of a start, as its event has it: pseudonyms, and the range without its last three digits."""
+
+    tenant: str = ""
+    purpose: str = ""
+    channel: str = ""
+    number: str = ""
+    country: str = ""
+    line_type: str = ""
+    range: str = ""
+    revision: str = ""
+    price: str = ""
+    ip: str = ""
+    network: str = ""
+    device: str = ""
+
+
+class Context(Array, frozen=True):
+    """What was known of a start before its script ran, as a decision record keeps it: the policy's revision, the static
+    verdicts as JSON, the names of what only watched and would have refused, those of what was not judged, and the
+    verdicts of other partitions as the server's msgpack takes them."""
+
+    revision: int = 0
+    statics: str = ""
+    observed: Sequence[str] = ()
+    unjudged: Sequence[str] = ()
+    judged: Sequence[msgspec.Raw] = ()
+
+
+class Settings(Array, frozen=True):
+    """The policy's code settings, and how long what is kept."""
+
+    life: int
+    checks: int
+    sends: int
+    cooldown: Sequence[int]
+    renew: bool
+    keep_ms: int
+    keep_events: str
+    replay_ms: int
+
+
+class Ask(Array, frozen=True):
+    """A start as its script takes it; a verification that is pending keeps its own id and nonce."""
+
+    id: str
+    request: str
+    tenant: str
+    number: str
+    purpose: str
+    channel: str
+    nonce: str
+    kid: str
+    digest: str
+    binding: str
+    message: Sequence[str | msgspec.Raw]
+    facts: Sequence[str | msgspec.Raw]
+    credits: str
+    test: bool
+    decision: str
+    ring: Sequence[str]
+    context: Context
+    former: Sequence[str] = ()
+
+
+class Full(Array, frozen=True):
+    """The limit of another partition that refuses a check, and for how long."""
+
+    name: str
+    wait: int
+
+
+class CheckAsk(Array, frozen=True):
+    """A check as its script takes it: a proof for each key."""
+
+    tenant: str
+    request: str
+    proofs: Mapping[str, str]
+    replay_ms: int
+    decision: str
+    revision: int
+    elsewhere: Full | None = None
+
+
+class Delivery(Array, frozen=True):
+    """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language;
+    `priced` where the provider has said already what it costs."""
+
+    id: str
+    entry: str
+    tenant: str
+    number: str
+    channel: str
+    country: str
+    way: str = ""
+    text: str = ""
+    at: int = 0
+    priced: bool = False
+
+
+class Waiting(Array, frozen=True):
+    """A message that goes another way unless its receipt comes. `entry` has the names and values of its entry in turns,
+    but for the sealed number."""
+
+    tag: str
+    provider: str
+    way: str
+    within: str
+    delivery: Delivery
+    entry: Sequence[str]
+
+
+class Due(Array, frozen=True):
+    """When a message's receipt must be here, or else it waits no longer; `life` is of what is kept of it."""
+
+    at: int
+    tag: str
+    provider: str
+    way: str
+    within: str
+    life: int
+
+
+class Refusal(Array, frozen=True):
+    """A start that was refused before its script: `refused` is the kind, `by` the limit or rule, `wait` in ms."""
+
+    id: str
+    tenant: str
+    refused: str
+    by: str
+    wait: int
+    context: Context
+    facts: Sequence[str | msgspec.Raw]
+
+
+class Answered(Array, frozen=True):
+    """What stands under an Idempotency-Key: the tag of the body, until when, and the answer."""
+
+    fingerprint: str
+    till: int
+    answer: Sequence[msgspec.Raw] | None = None
+
+
+class Item(Array, frozen=True):
+    """An event on its way to a tenant's endpoint, or one that was given up."""
+
+    keeps_tail: ClassVar[bool] = True
+    position: str
+    fields: dict[str, str]
+    tries: int
+    why: str = ""
+    at: str = "0"
+
+
+ALL = (
+    *(Record, TimelineLine, Credit, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
+    *(Refusal, Answered, Item),
+)
+LUA = lua_module(ALL)
