@@ -64,7 +64,7 @@ DOORS = {
 
 MOST = 120  # characters in a line
 PLACES = ["*", ".ci/*", "docs/**/*", "tests/**/*", "verify_service/**/*"]
-WRITTEN = {".md", ".toml", ".yaml", ""}  # Python's lines are held by ruff.
+WRITTEN = {".lua", ".md", ".toml", ".yaml", ""}  # Python's lines are held by ruff.
 
 
 def _files() -> list[Path]:

@@ -7,7 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLACES = [ROOT, ROOT / "verify_service", ROOT / "verify_service" / "store"]
-PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+PAGES = [
+    ROOT / "docs" / "architecture.md",
+    ROOT / "docs" / "reference.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 OPERATORS = {"verify.toml", "policy.toml"}
 
 
