@@ -140,7 +140,7 @@ def refusal_of(
     id: str, refused: str, by: str, wait: int, context: Context, facts: Facts, said: Sequence[str] = ()
 ) -> Refusal:
     """A start that was refused before its script."""
-    return Refusal(id, facts.tenant, refused, by, wait, context, ("facts", text(facts.pack()), *said))
+    return Refusal(id, facts.tenant, refused, by, wait, context, text(facts.pack()), said)
 
 
 def split(hits: Sequence[Hit], count: int) -> Mapping[int, list[Hit]]:

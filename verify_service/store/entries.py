@@ -7,7 +7,6 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service.model import TimelineEvent
-from verify_service.store.burst import Argument
 from verify_service.store.layouts import Content
 
 
@@ -90,11 +89,11 @@ class Overdue(NamedTuple):
     entered: bool
 
 
-def queued(tenant: str, channel: str, content: Content, **more: str) -> list[Argument]:
+def queued(tenant: str, channel: str, content: Content, **more: str) -> list[bytes]:
     """What every message has in the outbox, names and values in turns; its id, its end and its sealed number are added
     where they are known."""
-    said: dict[str, Argument] = {"tenant": tenant, "channel": channel, "message": content.pack(), **more}
-    return [part for pair in said.items() for part in pair]
+    said = {"tenant": tenant, "channel": channel, **more}
+    return [b"message", content.pack(), *(part.encode() for pair in said.items() for part in pair)]
 
 
 _ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")

@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from importlib.resources import files
 
 import redis
+
+from verify_service.store.layouts import LUA
 
 FUNCTIONS = {
     "blocks": ("blocks", "lift"),
@@ -31,7 +32,7 @@ _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehea
 """Those that the server itself keeps from writing."""
 _REHEARSAL = {"replay": ("replay",)}
 """What only a rehearsal's library has."""
-_GENERATED: Mapping[str, str] = {}
+_GENERATED = {"layouts": LUA}
 """Sources that are made rather than written, by name."""
 # Lines before the first source's: the library's name, two of constants, and what opens the source.
 _HEAD = 4

@@ -115,7 +115,8 @@ class Settings(Array, frozen=True):
 
 
 class Ask(Array, frozen=True):
-    """A start as its script takes it; a verification that is pending keeps its own id and nonce."""
+    """A start as its script takes it; a verification that is pending keeps its own id and nonce. `message` is what its
+    outbox entry says beside these and `said` its event beside the facts: names and values in turns."""
 
     id: str
     request: str
@@ -127,8 +128,9 @@ class Ask(Array, frozen=True):
     kid: str
     digest: str
     binding: str
-    message: Sequence[str | msgspec.Raw]
-    facts: Sequence[str | msgspec.Raw]
+    message: Sequence[msgspec.Raw]
+    facts: msgspec.Raw
+    said: Sequence[str]
     credits: str
     test: bool
     decision: str
@@ -204,7 +206,8 @@ class Refusal(Array, frozen=True):
     by: str
     wait: int
     context: Context
-    facts: Sequence[str | msgspec.Raw]
+    facts: msgspec.Raw
+    said: Sequence[str]
 
 
 class Answered(Array, frozen=True):

@@ -11,8 +11,9 @@ from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import Decisions, refusal_of
+from verify_service.store.entries import queued
 from verify_service.store.holding import Holding
-from verify_service.store.layouts import TimelineLine
+from verify_service.store.layouts import Ask, CheckAsk, Full, Settings, TimelineLine
 from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
 from verify_service.store.packing import text
 from verify_service.store.records import readable_record
@@ -101,34 +102,30 @@ class Verifications:
             keys.append(f"{base}idempotency:{idempotency.tag}")
         keys += [base + hit.key for hit in here]
         p = proposal
-        ask = (
-            p.id,
-            p.request,
-            p.tenant,
-            p.number,
-            p.purpose,
-            p.channel,
-            p.nonce,
-            p.kid,
-            p.digest,
-            p.binding,
-            ("message", text(p.content.pack())),
-            ("facts", text(p.facts.pack()), *p.said),
-            credits,
-            p.test,
-            p.decision,
-            p.ring,
-            p.context,
-            [tag for tag in p.former if self.partition(tag) == home],
+        ask = Ask(
+            id=p.id,
+            request=p.request,
+            tenant=p.tenant,
+            number=p.number,
+            purpose=p.purpose,
+            channel=p.channel,
+            nonce=p.nonce,
+            kid=p.kid,
+            digest=p.digest,
+            binding=p.binding,
+            message=[text(part) for part in queued(p.tenant, p.channel, p.content, purpose=p.purpose)],
+            facts=text(p.facts.pack()),
+            said=p.said,
+            credits=credits,
+            test=p.test,
+            decision=p.decision,
+            ring=p.ring,
+            context=p.context,
+            former=[tag for tag in p.former if self.partition(tag) == home],
         )
-        settings = (*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
-        args: list[Argument] = [
-            now,
-            _pack(settings),
-            _pack(ask),
-            idempotency.fingerprint if idempotency else "",
-            p.sealed_to,
-        ]
+        settings = Settings(*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
+        fingerprint = idempotency.fingerprint if idempotency else ""
+        args: list[Argument] = [now, settings.pack(), ask.pack(), fingerprint, p.sealed_to]
         return Call(home, "start", keys, [*args, *(hit.spec for hit in here)])
 
     def check(
@@ -190,11 +187,11 @@ class Verifications:
         if idempotency:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
         keys += [prefix(home) + hit.key for hit in here]
-        full = [(elsewhere.limit, elsewhere.wait)] if elsewhere else []
+        full = Full(elsewhere.limit, elsewhere.wait) if elsewhere else None
         args: list[Argument] = [
             now,
             self._keep_events,
-            _pack((tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, *full)),
+            CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, full).pack(),
             idempotency.fingerprint if idempotency else "",
             _pack(hits_by_number),
         ]

@@ -1,4 +1,5 @@
 local max, min = math.max, math.min
+local layouts = import 'layouts'
 local common = import 'common'
 local record_refusal, record_of, save_record, pointer_of, pointed_at, note, emit, finish, replay_of, remember =
   common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at, common.note,
@@ -15,8 +16,7 @@ local credit_here = import('hold').credit_here
 --   KEYS[1]  verification:<id>, or live:<number>:<tenant>:<purpose> where the check came with the number
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit on wrong codes that is not the number's and lives here
---   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  {tenant, request nonce, {kid = A}, idem_ms, decision id,
---                                               revision, {name, wait} of what refuses elsewhere or nil}, msgpack
+--   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  check_ask
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts;
 --            the key is limit:<name>:<number><suffix>
@@ -54,7 +54,8 @@ end
 
 local function check(KEYS, ARGV)
   local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
-  local tenant, nonce, proofs, idem_ms, decision, revision, elsewhere = unpack(cmsgpack.unpack(ARGV[3]))
+  local ask = layouts.open_check_ask(ARGV[3])
+  local tenant, nonce, decision, elsewhere = ask.tenant, ask.request, ask.decision, ask.elsewhere
   local base = KEYS[1]:match('^(.-{%d+}:)')
   local first = 2
   if fingerprint ~= '' then
@@ -71,7 +72,7 @@ local function check(KEYS, ARGV)
   if record.status == 'exhausted' then
     return {'checks-exhausted', wait_for_start(base, record, wrong_codes, starts, now)}
   end
-  local proof = proofs[record.kid]
+  local proof = ask.proofs[record.kid]
   if record.status ~= 'pending' or not proof then return {'absent'} end
 
   local limits, by_number, observed = {}, 0, {}
@@ -86,11 +87,14 @@ local function check(KEYS, ARGV)
   local others = {unpack(limits, by_number + 1)}
   local refused, wait, open = judge_check({unpack(limits, 1, by_number)}, now, observed)
   local other, longer, room = judge_check(others, now, observed)
-  if record.test ~= '1' and elsewhere and elsewhere[2] > longer then other, longer = unpack(elsewhere) end
+  if record.test ~= '1' and elsewhere and elsewhere.wait > longer then
+    other, longer = elsewhere.name, elsewhere.wait
+  end
   if record.wrong > 0 and longer > wait then refused, wait = other, longer end
   if refused then
-    decision = record_refusal(base, keep_events, decision, now, tenant, 'rate-limited', refused, wait, {revision},
-      counted_by(refused, limits) or record.number, function() return verdicts_of(limits, now) end)
+    decision = record_refusal(base, keep_events, decision, now, tenant, 'rate-limited', refused, wait,
+      layouts.name_context({ask.revision}), counted_by(refused, limits) or record.number,
+      function() return verdicts_of(limits, now) end)
     return {'rate-limited', refused, wait, observed, decision}
   end
 
@@ -126,7 +130,7 @@ local function check(KEYS, ARGV)
     answer = {record.status, id, record.checks_max - record.wrong, observed}
   end
   save_record(base, id, record)
-  if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, idem_ms, answer) end
+  if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, ask.replay_ms, answer) end
   return answer
 end
 

@@ -1,6 +1,7 @@
 -- Shared by the functions below. Times are milliseconds, an ARGV of the caller, never the server's.
 
 local floor, max = math.floor, math.max
+local layouts = import 'layouts'
 local writing = import 'writing'
 local get, put, put_record, record_at, remove, write, of_type =
   writing.get, writing.put, writing.put_record, writing.record_at, writing.remove, writing.write, writing.of_type
@@ -27,17 +28,16 @@ end
 
 local DECISION_MS = 3600000
 
--- Keeps what refused a request, or would have, for as long as somebody may ask why. `context` is {revision, the static
--- verdicts as JSON, names of what only watched and would have refused, names of what was not judged, verdicts of other
--- partitions, each msgpack}; `judged` are verdicts of limits and rules.
+-- Keeps what refused a request, or would have, for as long as somebody may ask why. `judged` are verdicts of limits and
+-- rules.
 local function record_decision(base, id, now, tenant, refused, by, wait, context, judged)
   if REHEARSAL then return end
   local key, parts = base .. 'decision:' .. id, {}
-  for i, packed in ipairs(context[5] or {}) do parts[2 * i - 1], parts[2 * i] = 'judged:' .. i, packed end
+  for i, packed in ipairs(context.judged) do parts[2 * i - 1], parts[2 * i] = 'judged:' .. i, packed end
   of_type('HLEN', key)
   write('HSET', key, 'at', digits(now), 'tenant', tenant, 'refused', refused, 'by', by, 'wait', digits(wait),
-    'revision', digits(context[1] or 0), 'statics', context[2] or '', 'judged', cmsgpack.pack(judged), 'count', '1',
-    'unjudged', table.concat(context[4] or {}, ','), unpack(parts))
+    'revision', digits(context.revision), 'statics', context.statics, 'judged', cmsgpack.pack(judged), 'count', '1',
+    'unjudged', table.concat(context.unjudged, ','), unpack(parts))
   write('PEXPIRE', key, DECISION_MS)
 end
 
@@ -49,7 +49,7 @@ end
 local function record_refusal(base, keep_events, id, now, tenant, refused, by, wait, context, who, judge)
   if REHEARSAL then return id, 1 end
   local filed = base .. 'decided:' .. digits(floor(now / 60000))
-  local cause = redis.sha1hex(table.concat({tenant, by, who, context[2] or ''}, '\n'))
+  local cause = redis.sha1hex(table.concat({tenant, by, who, context.statics}, '\n'))
   local shared = redis.call('HGET', filed, cause)
   if not shared and redis.call('HLEN', filed) >= max(1, keep_events / 1000) then
     cause = by .. ' ' .. tenant
@@ -85,25 +85,10 @@ local function may_record(base, now, keep_events)
   return made <= math.max(1, keep_events / 6000)
 end
 
--- A verification's record is one string: numbers, then strings that end with a zero, in the order of `save_record`;
--- store/records.py knows it as well. Names of fields are the nouns of the API. All times but the first are kept as what
--- has passed since it. A later version may put more behind them: it is read as `rest`, and kept.
-local HEAD, TAIL = '<diiBBBBsssssssss', '<ssss'
-local RECORD = HEAD .. 's' .. TAIL:sub(2)
-
-local function unpack_record(packed)
-  local created_at, expires_at, resend_at, sends, wrong, checks_max, sends_max, tenant, number, purpose, channel,
-    status, binding, nonce, kid, digest, outbox, credits, excused, test, timeline, last = struct.unpack(RECORD, packed)
-  return {created_at = created_at, expires_at = created_at + expires_at, resend_at = created_at + resend_at,
-    sends = sends, wrong = wrong, checks_max = checks_max, sends_max = sends_max, tenant = tenant, number = number,
-    purpose = purpose, channel = channel, status = status, binding = binding, nonce = nonce, kid = kid, digest = digest,
-    outbox = outbox, credits = credits, excused = excused, test = test, timeline = timeline, rest = packed:sub(last)}
-end
-
--- What msgpack has in a value of the store, or nil where it cannot be read.
-local function opened(packed)
-  local readable, found = pcall(cmsgpack.unpack, packed)
-  return readable and type(found) == 'table' and found or nil
+-- What a layout's `open` makes of a value of the store, or nil where it cannot be read.
+local function opened(open, packed)
+  local readable, found = pcall(open, packed)
+  return readable and found or nil
 end
 
 -- A verification's record, or nil; one that cannot be read is none, and must not stop what it is met with.
@@ -112,17 +97,13 @@ local function record_of(base, id)
   local here = record_at(key)
   if here then return here end
   local packed = get(key)
-  local readable, record = pcall(unpack_record, packed)
-  return packed and readable and record or nil
+  return packed and opened(layouts.open_record, packed)
 end
 
 -- `life` is in milliseconds, nil where the record keeps the one it has.
 local function save_record(base, id, r, life)
   local key = base .. 'verification:' .. id
-  local began = r.created_at
-  local head = struct.pack(HEAD, began, r.expires_at - began, r.resend_at - began, r.sends, r.wrong, r.checks_max,
-    r.sends_max, r.tenant, r.number, r.purpose, r.channel, r.status, r.binding, r.nonce, r.kid, r.digest)
-  local tail = '\0' .. struct.pack(TAIL, r.credits, r.excused, r.test, r.timeline) .. (r.rest or '')
+  local head, tail = layouts.pack_record(r)
   local handle = type(r.outbox) == 'table' and r.outbox or nil
   put_record(key, r, handle and head or head .. r.outbox .. tail, life, handle, tail)
 end
@@ -149,8 +130,9 @@ end
 local function note(record, at, event, provider, reason)
   if REHEARSAL then return end
   local after = at == record.created_at and '0' or digits(at - record.created_at)
-  record.timeline = record.timeline .. after .. '\t' .. event .. '\t' .. (provider or '') .. '\t'
-    .. (reason and reason:gsub('%c', ' ') or '') .. '\n'
+  local words = (reason or ''):gsub('%c', ' ')
+  record.timeline = record.timeline
+    .. layouts.line_timeline_line({after = after, event = event, provider = provider or '', reason = words})
 end
 
 local function emit(base, keep, at, event, id, fields)
@@ -208,14 +190,14 @@ end
 local function replay_of(key, fingerprint, now)
   local stored = get(key)
   if not stored then return 'new' end
-  local kept = cmsgpack.unpack(stored)
-  if kept[2] <= now then return 'new' end
-  if kept[1] ~= fingerprint then return 'mismatch' end
-  return kept[3] or 'new'
+  local kept = layouts.open_answered(stored)
+  if kept.till <= now then return 'new' end
+  if kept.fingerprint ~= fingerprint then return 'mismatch' end
+  return kept.answer or 'new'
 end
 
 local function remember(key, fingerprint, now, ms, answer)
-  put(key, cmsgpack.pack({fingerprint, now + ms, answer}), ms)
+  put(key, layouts.pack_answered({fingerprint = fingerprint, till = now + ms, answer = answer}), ms)
 end
 
 return {digits = digits, emit = emit, keeping_last = keeping_last, credits_late = credits_late, opened = opened,

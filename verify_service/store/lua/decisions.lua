@@ -1,5 +1,6 @@
 local writing = import 'writing'
 local write, get = writing.write, writing.get
+local layouts = import 'layouts'
 local common = import 'common'
 local record_refusal, record_of, pointed_at, emit, emit_refused =
   common.record_refusal, common.record_of, common.pointed_at, common.emit, common.emit_refused
@@ -8,18 +9,18 @@ local detector = import 'detector'
 local watch_judge, watch_verdict = detector.watch_judge, detector.watch_verdict
 local judges_of = import('judges').judges_of
 local unreachable_for = import('deliveries').unreachable_for
-local address_of = import('start').address_of
 
 -- refuse: records a start that was refused without its script: by a rule that needs no count, or in another partition.
 -- It becomes an event. Called by the service.
 --   KEYS[1]  decision:<id>     ARGV[1]  now     ARGV[2]  keep_events
---   ARGV[3]  {verification id, tenant, refused, by, wait_ms, context, facts}, msgpack, as `start` takes them
+--   ARGV[3]  refusal
 --   ARGV[…]  verdicts, msgpack, as `explain` answers them
 -- Answers the id of the record, which may be another's.
 local function refuse(KEYS, ARGV)
   local base, decision = KEYS[1]:match('^(.-{%d+}:)decision:(.*)$')
   local now = tonumber(ARGV[1])
-  local id, tenant, refused, by, wait, context, facts = unpack(cmsgpack.unpack(ARGV[3]))
+  local gone = layouts.open_refusal(ARGV[3])
+  local by, context, said, facts = gone.by, gone.context, gone.said, layouts.open_facts(gone.facts)
   local judged, observed, who = {}, {}, nil
   for i = 4, #ARGV do
     for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
@@ -28,12 +29,12 @@ local function refuse(KEYS, ARGV)
       if verdict.name == by and verdict.kind ~= 'pumping' then who = verdict.key end
     end
   end
-  for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
-  who = who or (by ~= 'opted-out' and address_of(facts)) or cmsgpack.unpack(facts[2])[4]
-  local kept, count = record_refusal(base, ARGV[2], decision, now, tenant, refused, by, wait, context, who, function()
-    return judged
-  end)
-  emit_refused(base, ARGV[2], now, id, facts, by, kept, count, observed)
+  for _, name in ipairs(context.observed) do observed[#observed + 1] = name end
+  who = who or (by ~= 'opted-out' and facts.ip ~= '' and facts.ip) or facts.number
+  local kept, count = record_refusal(base, ARGV[2], decision, now, gone.tenant, gone.refused, by, gone.wait, context,
+    who, function() return judged end)
+  said[#said + 1], said[#said + 2] = 'facts', gone.facts
+  emit_refused(base, ARGV[2], now, gone.id, said, by, kept, count, observed)
   return kept
 end
 

@@ -1,5 +1,6 @@
 local writing = import 'writing'
 local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
+local layouts = import 'layouts'
 local common = import 'common'
 local digits, opened, record_of, save_record, sealed_of, note, emit, queue =
   common.digits, common.opened, common.record_of, common.save_record, common.sealed_of, common.note, common.emit,
@@ -9,14 +10,13 @@ local HOUR_MS = import('charts').HOUR_MS
 
 -- deliveries: what becomes of a message after a provider took it. What is known of a send lies in the partition of its
 -- provider's id of it; what follows from a receipt, in the number's.
---   delivery:<tag>      {id, entry, tenant, number, channel, country, way, …}, msgpack: whose message it was
+--   delivery:<tag>      a delivery: whose message it was
 --   early:<tag>         a receipt that came before its send was written down, msgpack
 --   fate:<tag>          what a receipt has said already: '<delivered or failed> <when> <1 where it told the price>
 --                       <entry>'; of another entry it says nothing: some providers give a second message the id of
 --                       one before it
---   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; {tag, provider,
---                       way, within, the delivery, the fields of its entry but `to`, and since when it is sent},
---                       msgpack
+--   waiting, waiting:<entry>   a message that goes another way unless a receipt comes: by due time; a waiting,
+--                       with the fields of its entry but `to`, and since when it is sent
 --   unreachable:<number>:<channel>   '<until> <times>': a carrier said that no message will ever arrive there
 local EARLY_MS, FATE_MS = 60000, 86400000
 local STRAYS_MS = 2 * DAY_MS
@@ -24,8 +24,8 @@ local STRAYS_MS = 2 * DAY_MS
 local LEAST_LIFE = 1000
 
 local function is_delivered(record, since)
-  for after in record.timeline:gmatch('(-?%d+)\tdelivered\t') do
-    if record.created_at + after >= since then return true end
+  for line in layouts.each_timeline_line(record.timeline) do
+    if line.event == 'delivered' and record.created_at + line.after >= since then return true end
   end
   return false
 end
@@ -51,15 +51,15 @@ end
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
 --   about: the delivery   more: what only receipts say
 local function tell(base, keep, at, event, about, provider, reason, more)
-  local id, undo = about[1], ''
+  local id, undo = about.id, ''
   local record = record_of(base, id)
   if record then
-    note(record, at, event, provider, words_of(record.channel, about[5], reason))
-    if event == 'failed' then undo = undo_of(record, about[2]) end
+    note(record, at, event, provider, words_of(record.channel, about.channel, reason))
+    if event == 'failed' then undo = undo_of(record, about.entry) end
     save_record(base, id, record)
   end
-  emit(base, keep, at, event, id, {'tenant', about[3], 'provider', provider, 'reason', reason, 'channel', about[5],
-    'country', about[6], 'undo', undo, unpack(more or {})})
+  emit(base, keep, at, event, id, {'tenant', about.tenant, 'provider', provider, 'reason', reason,
+    'channel', about.channel, 'country', about.country, 'undo', undo, unpack(more or {})})
 end
 
 -- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each
@@ -74,13 +74,13 @@ end
 -- delivered it late, and it was not sent anew meanwhile. `shut`: no further try by the same channel. Answers whether it
 -- was.
 local function move(base, now, record, waiting, shut)
-  local tried, about, fields = waiting[3], waiting[5], waiting[6]
+  local tried, about, fields = waiting.way, waiting.delivery, waiting.entry
   local again, since = {}, 0
   if not record or record.status ~= 'pending' or record.expires_at < now + LEAST_LIFE then return false end
-  local to = sealed_of(base, about[1], record)
+  local to = sealed_of(base, about.id, record)
   -- Another outbox entry: a resend has brought another message meanwhile.
-  if record.outbox ~= about[2] or to == '' then return false end
-  if get(base .. 'consent:' .. about[4] .. ':' .. about[3]) == 'out' then return false end
+  if record.outbox ~= about.entry or to == '' then return false end
+  if get(base .. 'consent:' .. about.number .. ':' .. about.tenant) == 'out' then return false end
   for i = 1, #fields, 2 do
     if fields[i] == 'tried' then
       tried = fields[i + 1] .. ',' .. tried
@@ -90,9 +90,9 @@ local function move(base, now, record, waiting, shut)
     end
   end
   if is_delivered(record, since) then return false end
-  if shut then tried = tried .. ',*/*/' .. about[5] end
+  if shut then tried = tried .. ',*/*/' .. about.channel end
   record.outbox = queue(base, 'to', to, 'tried', tried, unpack(again))
-  save_record(base, about[1], record)
+  save_record(base, about.id, record)
   return true
 end
 
@@ -102,8 +102,8 @@ local function take_waiting(base, entry)
   if redis.call('ZSCORE', base .. 'waiting', entry) then write('ZREM', base .. 'waiting', entry) end
   if not packed then return nil, false end
   remove(base .. 'waiting:' .. entry)
-  local waiting = opened(packed)
-  if waiting and type(waiting[5]) == 'table' and type(waiting[6]) == 'table' then return waiting, false end
+  local waiting = opened(layouts.open_waiting, packed)
+  if waiting and waiting.delivery.id and type(waiting.entry) == 'table' then return waiting, false end
   return nil, true
 end
 
@@ -155,15 +155,15 @@ end
 -- Answers delivered, failed, failed-over (the message is on another way), or '' where it says nothing new.
 local function receipt(KEYS, ARGV)
   local base, tag = KEYS[1]:match('^(.-{%d+}:)fate:(.*)$')
-  local now, keep, about = tonumber(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[3])
+  local now, keep, about = tonumber(ARGV[1]), ARGV[2], layouts.open_delivery(ARGV[3])
   local provider, status, reason = ARGV[4], ARGV[5], ARGV[6]
-  local said, at, priced = fate_of(KEYS[1], about[2])
+  local entry, number, channel = about.entry, about.number, about.channel
+  local said, at, priced = fate_of(KEYS[1], entry)
   if said == 'delivered' or said == status then return '' end
   local price = priced == '' and ARGV[9] or ''
-  put(KEYS[1], table.concat({status, digits(now), price ~= '' and '1' or '', about[2]}, ' '), FATE_MS)
+  put(KEYS[1], table.concat({status, digits(now), price ~= '' and '1' or '', entry}, ' '), FATE_MS)
   -- A day's sums have each message once, by its last word.
   local corrects = said == 'failed' and math.floor((tonumber(at) or 0) / DAY_MS) == math.floor(now / DAY_MS)
-  local entry, number, channel = about[2], about[4], about[5]
   local permanent = ARGV[7] == '1'
   local event = status
   if status == 'delivered' then
@@ -173,14 +173,14 @@ local function receipt(KEYS, ARGV)
     if permanent then mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel) end
     local packed = get(base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
-    if packed and (opened(packed) or {})[1] == tag then
-      local record = record_of(base, about[1])
+    if packed and (opened(layouts.open_waiting, packed) or {}).tag == tag then
+      local record = record_of(base, about.id)
       local waiting = take_waiting(base, entry)
       if waiting and move(base, now, record, waiting, permanent) then event = 'failed-over' end
     end
   end
   tell(base, keep, now, event, about, provider, reason,
-    {'way', about[7], 'permanent', ARGV[7], 'price', price, 'corrects', corrects and '1' or '', 'carrier', ARGV[8]})
+    {'way', about.way, 'permanent', ARGV[7], 'price', price, 'corrects', corrects and '1' or '', 'carrier', ARGV[8]})
   return event
 end
 
@@ -195,10 +195,11 @@ local function overdue(KEYS, ARGV)
     if unreadable then
       answer[#answer + 1] = {'', 0, 0}
     elseif waiting then
-      local record = record_of(base, waiting[5][1])
-      answer[#answer + 1] = {waiting[3], waiting[5][9], record and record.status == 'approved' and 1 or 0}
+      local record = record_of(base, waiting.delivery.id)
+      answer[#answer + 1] = {waiting.way, waiting.delivery.at, record and record.status == 'approved' and 1 or 0}
       if move(base, now, record, waiting, false) then
-        tell(base, ARGV[2], now, 'failed-over', waiting[5], waiting[2], 'no receipt within ' .. waiting[4])
+        local reason = 'no receipt within ' .. waiting.within
+        tell(base, ARGV[2], now, 'failed-over', waiting.delivery, waiting.provider, reason)
       end
     end
   end

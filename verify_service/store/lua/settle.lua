@@ -1,6 +1,7 @@
 local writing = import 'writing'
 local write, get, put, of_type = writing.write, writing.get, writing.put, writing.of_type
 local record_of = import('common').record_of
+local layouts = import 'layouts'
 local DAY_MS = import('limits').DAY_MS
 local deliveries = import 'deliveries'
 local tell, fate_of = deliveries.tell, deliveries.fate_of
@@ -10,24 +11,21 @@ local TOLD_MS = 60000
 
 -- settle: what became of an outbox entry: acknowledged and deleted together, and written into the timeline. Called by
 -- the dispatcher.
---   KEYS[1]  outbox   ARGV[1]  keep_events
---   ARGV[2]  the delivery, msgpack: {id, entry, tenant, number, channel, country, …}
---   ARGV[3]  '' or {due, tag, provider, tried, within, life}, msgpack: it goes another way unless a receipt comes till
---            then
+--   KEYS[1]  outbox   ARGV[1]  keep_events   ARGV[2]  delivery
+--   ARGV[3]  '' or due: it goes another way unless a receipt comes till then
 --   ARGV[…]  four each: at, event, provider, reason
 -- Answers 1, or 0 where the entry had been settled or withdrawn: then nothing is written.
 local function settle(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
-  local about = cmsgpack.unpack(ARGV[2])
-  local entry = about[2]
+  local about = layouts.open_delivery(ARGV[2])
+  local entry = about.entry
   local fields = redis.call('XRANGE', KEYS[1], entry, entry)
   write('XACK', KEYS[1], 'dispatch', entry)
   if #fields == 0 then return 0 end
   write('XDEL', KEYS[1], entry)
-  local due, tag, provider, tried, within, life
-  if ARGV[3] ~= '' then due, tag, provider, tried, within, life = unpack(cmsgpack.unpack(ARGV[3])) end
+  local due = ARGV[3] ~= '' and layouts.open_due(ARGV[3])
   -- On a cluster the receipt may have come between the dispatcher's two calls.
-  if tag and fate_of(base .. 'fate:' .. tag, entry) ~= 'delivered' then
+  if due and fate_of(base .. 'fate:' .. due.tag, entry) ~= 'delivered' then
     local kept, again = {}, false
     for i = 1, #fields[1][2], 2 do
       local name, value = fields[1][2][i], fields[1][2][i + 1]
@@ -35,10 +33,12 @@ local function settle(KEYS, ARGV)
       again = again or name == 'since'
     end
     if not again then kept[#kept + 1], kept[#kept + 2] = 'since', ARGV[4] end
-    local waiting = cmsgpack.pack({tag, provider, tried, within, about, kept})
-    put(base .. 'waiting:' .. entry, waiting, life)
+    local waiting = {
+      tag = due.tag, provider = due.provider, way = due.way, within = due.within, delivery = about, entry = kept,
+    }
+    put(base .. 'waiting:' .. entry, layouts.pack_waiting(waiting), due.life)
     of_type('ZCARD', base .. 'waiting')
-    write('ZADD', base .. 'waiting', due, entry)
+    write('ZADD', base .. 'waiting', due.at, entry)
     write('PEXPIRE', base .. 'waiting', DAY_MS)
   end
   for i = 4, #ARGV, 4 do
@@ -56,8 +56,9 @@ local function report(KEYS, ARGV)
   local again = get(told)
   put(told, '', TOLD_MS)
   if again then return 0 end
+  local about = layouts.open_delivery(ARGV[2])
   for i = 4, #ARGV, 4 do
-    tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], cmsgpack.unpack(ARGV[2]), ARGV[i + 2], ARGV[i + 3])
+    tell(base, ARGV[1], tonumber(ARGV[i]), ARGV[i + 1], about, ARGV[i + 2], ARGV[i + 3])
   end
   return 1
 end
@@ -74,7 +75,7 @@ local function bury_entry(KEYS, ARGV)
   write('XDEL', KEYS[1], entry)
   local record = id ~= '' and record_of(base, id)
   if record then
-    local about = {id, entry, record.tenant, record.number, record.channel, ''}
+    local about = {id = id, entry = entry, tenant = record.tenant, channel = record.channel, country = ''}
     tell(base, ARGV[2], tonumber(ARGV[1]), 'failed', about, '', ARGV[5])
   end
   return 1

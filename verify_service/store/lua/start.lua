@@ -1,4 +1,5 @@
 local put = import('writing').put
+local layouts = import 'layouts'
 local common = import 'common'
 local keeping_last, digits, record_decision, record_refusal, may_record, record_of, save_record, ID, note, emit,
   emit_refused, queue, withdraw, finish, replay_of, remember =
@@ -22,20 +23,19 @@ local function near_of(states)
   return ''
 end
 
--- The tag of the address in a start's facts, or nil: `FACTS` in store/shapes.py.
+-- The tag of the address in a start's facts, or nil.
 local function address_of(facts)
-  if facts[1] ~= 'facts' then return nil end  -- A rehearsal has none.
-  local address = cmsgpack.unpack(facts[2])[10]
+  local address = layouts.open_facts(facts).ip
   return address ~= '' and address or nil
 end
 
-local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
+local settings_of = keeping_last(layouts.open_settings)
 
 -- start: one start, judged, counted, recorded and queued in one step. Called by the service.
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of its partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit judged here
---   ARGV[1]  now          ARGV[2]  code settings, msgpack array    ARGV[3]  the start, msgpack array
+--   ARGV[1]  now          ARGV[2]  settings    ARGV[3]  ask
 --   ARGV[4]  fingerprint of the body under its Idempotency-Key, or ''      ARGV[5]  the sealed number
 --   ARGV[…]  a limit's spec, msgpack, for each limit key; a spec that starts with 'p' is peeked at, not held
 -- Answers
@@ -47,12 +47,13 @@ local settings_of = keeping_last(function(packed) return cmsgpack.unpack(packed)
 -- refused, some a minute.
 local function start(KEYS, ARGV)
   local now, fingerprint = tonumber(ARGV[1]), ARGV[4]
-  local ask = cmsgpack.unpack(ARGV[3])
-  local life, checks, sends, cooldown, renew, keep_ms, keep_events, idem_ms = unpack(settings_of(ARGV[2]))
-  local id, nonce, tenant, number, purpose, channel = ask[1], ask[2], ask[3], ask[4], ask[5], ask[6]
-  local code_nonce, kid, digest, binding, sealed = ask[7], ask[8], ask[9], ask[10], ARGV[5]
-  local message, facts, credits, test, decision, ring = ask[11], ask[12], ask[13], ask[14], ask[15], ask[16]
-  local context, former = ask[17], ask[18] or {}
+  local ask, code, sealed = layouts.open_ask(ARGV[3]), settings_of(ARGV[2]), ARGV[5]
+  local keep_events, idem_ms = code.keep_events, code.replay_ms
+  local id, nonce, tenant, number = ask.id, ask.request, ask.tenant, ask.number
+  local purpose, channel = ask.purpose, ask.channel
+  local said, credits, test, decision, binding = ask.said, ask.credits, ask.test, ask.decision, ask.binding
+  local context, former = ask.context, ask.former
+  said[#said + 1], said[#said + 2] = 'facts', ask.facts
   local pointer = KEYS[1]
   local base = pointer:match('^(.-{%d+}:)')
   local first = 2
@@ -93,14 +94,14 @@ local function start(KEYS, ARGV)
     local blocked, watched = watch_all(watches, found, now)
     -- Of a refused start, too: a backtest of the export may admit it.
     local near = near_of(states)
-    if near ~= '' then facts[#facts + 1], facts[#facts + 2] = 'near', near end
+    if near ~= '' then said[#said + 1], said[#said + 2] = 'near', near end
     if blocked then
       watch_refuse(blocked)
       refusal = {'blocked', blocked.rule.name, blocked.wait, observed}
     else
       local name, wait, held, kind
       name, wait, observed, held, kind, judged = acquire(limits, nonce, now, function(count)
-        return not test and count + #watched + #context[3] > 0 and may_record(base, now, keep_events)
+        return not test and count + #watched + #context.observed > 0 and may_record(base, now, keep_events)
       end)
       for _, state in ipairs(judged and states or {}) do judged[#judged + 1] = watch_verdict(state) end
       if name then refusal = {kind, name, wait, observed} end
@@ -116,7 +117,7 @@ local function start(KEYS, ARGV)
           undo = undo .. credit
           return ''
         end)
-        if undo ~= '' then facts[#facts + 1], facts[#facts + 2] = 'undo', undo end
+        if undo ~= '' then said[#said + 1], said[#said + 2] = 'undo', undo end
       elseif not name then
         for _, state in ipairs(states) do
           credits = credits .. watch_admit(state, nonce)
@@ -125,13 +126,13 @@ local function start(KEYS, ARGV)
     end
     for _, each in ipairs(watched) do observed[#observed + 1] = each end
   end
-  for _, name in ipairs(context[3]) do observed[#observed + 1] = name end
+  for _, name in ipairs(context.observed) do observed[#observed + 1] = name end
   if refusal then
     local by, wait = refusal[1], refusal[2]
     if type(wait) == 'string' then by, wait = wait, refusal[3] end
     local kind, who, count = refusal[1], number
     if kind == 'rate-limited' or (kind == 'blocked' and by ~= 'unreachable') then
-      who = counted_by(by, limits) or address_of(facts) or number
+      who = counted_by(by, limits) or address_of(ask.facts) or number
     end
     decision, count = record_refusal(base, keep_events, decision, now, tenant, kind, by, wait, context, who, function()
       local told = verdicts_of(limits, now)
@@ -139,7 +140,7 @@ local function start(KEYS, ARGV)
       return told
     end)
     if not test then
-      emit_refused(base, keep_events, now, old and old_id or id, facts, by, decision, count, observed)
+      emit_refused(base, keep_events, now, old and old_id or id, said, by, decision, count, observed)
     end
     refusal[#refusal + 1] = decision
     return refusal
@@ -149,17 +150,17 @@ local function start(KEYS, ARGV)
   if resend then
     id = old_id
     local known = false
-    for _, each in ipairs(ring) do known = known or each == record.kid end
+    for _, each in ipairs(ask.ring) do known = known or each == record.kid end
     -- A key that has left the ring derives no code any more: the resend brings a new one.
-    if renew or not known then
-      record.nonce, record.kid, record.digest = code_nonce, kid, digest
+    if code.renew or not known then
+      record.nonce, record.kid, record.digest = ask.nonce, ask.kid, ask.digest
       withdraw(base, record, now)
     end
   else
     record = {
       tenant = tenant, number = number, purpose = purpose, status = 'pending', binding = binding,
-      nonce = code_nonce, kid = kid, digest = digest, created_at = now, expires_at = now + life,
-      sends = 0, wrong = 0, checks_max = checks, sends_max = sends, outbox = '', credits = '', excused = '',
+      nonce = ask.nonce, kid = ask.kid, digest = ask.digest, created_at = now, expires_at = now + code.life,
+      sends = 0, wrong = 0, checks_max = code.checks, sends_max = code.sends, outbox = '', credits = '', excused = '',
       test = test and '1' or '', timeline = '',
     }
     note(record, now, 'started')
@@ -175,7 +176,7 @@ local function start(KEYS, ARGV)
   local instead = resend and record.channel ~= channel and 'by ' .. channel .. ' in place of ' .. record.channel or nil
   record.channel = channel
   record.sends = record.sends + 1
-  record.resend_at = now + cooldown[math.min(record.sends, #cooldown)]
+  record.resend_at = now + code.cooldown[math.min(record.sends, #code.cooldown)]
   record.credits = record.credits .. credits
 
   if not test then
@@ -184,14 +185,13 @@ local function start(KEYS, ARGV)
       record_decision(base, decision, now, tenant, '', '', 0, context, judged)
       parts[3], parts[4] = 'decision', decision
     end
-    for _, part in ipairs(parts) do facts[#facts + 1] = part end
-    emit(base, keep_events, now, 'start', id, facts)
+    for _, part in ipairs(parts) do said[#said + 1] = part end
+    emit(base, keep_events, now, 'start', id, said)
     note(record, now, 'queued', nil, instead)
     record.outbox = queue(base, 'id', id, 'nonce', record.nonce, 'kid', record.kid,
-      'expires_at', digits(record.expires_at), 'tenant', tenant, 'purpose', purpose, 'channel', channel,
-      'to', sealed, unpack(message))
+      'expires_at', digits(record.expires_at), 'to', sealed, unpack(ask.message))
   end
-  save_record(base, id, record, record.expires_at - now + keep_ms)
+  save_record(base, id, record, record.expires_at - now + code.keep_ms)
   put(pointer, id .. sealed, record.expires_at - now)
 
   local answer = {resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,

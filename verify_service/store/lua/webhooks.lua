@@ -6,26 +6,23 @@
 --   hooks:<tenant>:off          when the endpoint said that it is gone for good
 
 local common = import 'common'
+local layouts = import 'layouts'
 local digits, opened, emit = common.digits, common.opened, common.emit
 
 local WAITING_MS = 604800000
 local DEAD_MS = 2592000000
 local DEAD_MOST = 1000
--- The parts of a start's `facts`; store/shapes.py names them as well.
-local PARTS = {'tenant', 'purpose', 'channel', 'number', 'country', 'line_type', 'range', 'revision', 'price',
-  'ip', 'network', 'device'}
-
 local function hooks_of(base, tenant) return base .. 'hooks:' .. tenant .. ':' end
 
 local function bury(hooks, item, why, now)
-  item[4], item[5] = why, digits(now)
-  redis.call('LPUSH', hooks .. 'dead', cmsgpack.pack(item))
+  item.why, item.at = why, digits(now)
+  redis.call('LPUSH', hooks .. 'dead', layouts.pack_item(item))
   redis.call('LTRIM', hooks .. 'dead', 0, DEAD_MOST - 1)
   redis.call('PEXPIRE', hooks .. 'dead', DEAD_MS)
 end
 
 local function line_up(hooks, id, item, now)
-  redis.call('RPUSH', hooks .. 'lane:' .. id, cmsgpack.pack(item))
+  redis.call('RPUSH', hooks .. 'lane:' .. id, layouts.pack_item(item))
   redis.call('PEXPIRE', hooks .. 'lane:' .. id, WAITING_MS)
   -- Behind one that waits for its next try: a verification's events go in their order.
   redis.call('ZADD', hooks .. 'due', 'NX', digits(now), id)
@@ -49,8 +46,8 @@ local function fields_of(entry)
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
   if fields.facts then
-    local facts = cmsgpack.unpack(fields.facts)
-    for i, name in ipairs(PARTS) do fields[name] = facts[i] and facts[i] .. '' end
+    local facts = layouts.open_facts(fields.facts)
+    for name, value in pairs(facts) do fields[name] = value .. '' end
     fields.facts = nil
   end
   if not (fields.id and fields.event and tonumber(fields.at)) then error('not an event') end
@@ -64,7 +61,7 @@ local function hand_over(base, wanted, entry, most, now)
   if name == 'start' then name = fields.refused and 'refused' or 'started' end
   if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
   fields.event, fields.credits, fields.undo = name, nil, nil
-  local hooks, item = hooks_of(base, fields.tenant), {entry[1], fields, 0}
+  local hooks, item = hooks_of(base, fields.tenant), {position = entry[1], fields = fields, tries = 0}
   if redis.call('EXISTS', hooks .. 'off') == 1 then
     bury(hooks, item, 'the endpoint is off', now)
   elseif redis.call('ZCARD', hooks .. 'due') >= most and not redis.call('ZSCORE', hooks .. 'due', fields.id) then
@@ -126,16 +123,16 @@ local function hooked(KEYS, ARGV)
   local own, now, id = KEYS[1]:match('^(.*:)due$'), tonumber(ARGV[1]), ARGV[2]
   local lane = own .. 'lane:' .. id
   local head = redis.call('LINDEX', lane, 0)
-  local item = head and opened(head)
+  local item = head and opened(layouts.open_item, head)
   -- What cannot be read is known by its bytes, and nobody wants it back.
   if ARGV[4] == 'unreadable' then
     if head ~= ARGV[3] then return 0 end
-  elseif not item or item[1] ~= ARGV[3] then
+  elseif not item or item.position ~= ARGV[3] then
     return 0
   end
   if ARGV[4] == 'again' then
-    item[3] = item[3] + 1
-    redis.call('LSET', lane, 0, cmsgpack.pack(item))
+    item.tries = item.tries + 1
+    redis.call('LSET', lane, 0, layouts.pack_item(item))
     redis.call('PEXPIRE', lane, WAITING_MS)
     redis.call('ZADD', KEYS[1], digits(now + ARGV[5]), id)
     redis.call('PEXPIRE', KEYS[1], WAITING_MS)
@@ -165,8 +162,8 @@ end
 
 -- In the order of the stream.
 local function before(one, other)
-  local at, nth = one[1]:match('^(%d+)-(%d+)$')
-  local its_at, its_nth = other[1]:match('^(%d+)-(%d+)$')
+  local at, nth = one.position:match('^(%d+)-(%d+)$')
+  local its_at, its_nth = other.position:match('^(%d+)-(%d+)$')
   if at ~= its_at then return tonumber(at) < tonumber(its_at) end
   return tonumber(nth) < tonumber(its_nth)
 end
@@ -180,19 +177,19 @@ local function hooks_replay(KEYS, ARGV)
   redis.call('DEL', own .. 'off')
   local letters, lanes, replayed = redis.call('LRANGE', KEYS[1], 0, -1), {}, 0
   for i = #letters, 1, -1 do
-    local item = opened(letters[i])
-    local fields = item and type(item[1]) == 'string' and type(item[2]) == 'table' and item[2] or {}
+    local item = opened(layouts.open_item, letters[i])
+    local fields = item and type(item.position) == 'string' and type(item.fields) == 'table' and item.fields or {}
     local id = fields.id
     if fields.at and fields.event and id and id:sub(1, 3) == 've_' then
       lanes[id] = lanes[id] or {}
-      table.insert(lanes[id], {item[1], item[2], 0})
+      table.insert(lanes[id], {position = item.position, fields = fields, tries = 0})
       replayed = replayed + 1
     end
   end
   for id, items in pairs(lanes) do
     for _, packed in ipairs(redis.call('LRANGE', own .. 'lane:' .. id, 0, -1)) do
-      local item = opened(packed)
-      if item and type(item[1]) == 'string' then table.insert(items, item) end
+      local item = opened(layouts.open_item, packed)
+      if item and type(item.position) == 'string' then table.insert(items, item) end
     end
     table.sort(items, before)
     redis.call('DEL', own .. 'lane:' .. id)
