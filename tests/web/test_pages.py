@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 
 from verify_service.web.catalogue import PROBLEM_TYPES
 from verify_service.web.docs import docs, inbox_page, phrase, prose
-from verify_service.web.docs.reference import operations
+from verify_service.web.docs.reference import Operation, operations
 
 TOP = Path(__file__).parents[2]
 module = importlib.import_module("verify_service.web.docs")  # `web` itself has the surface under this name
@@ -104,6 +104,18 @@ def test_the_samples_are_shell_that_says_what_it_means() -> None:
     assert "Authorization" in quoted
     assert module.curl(calls["healthz"]) == 'curl "$URL/healthz"'
     assert "Accept: application/json" in module.curl(calls["list_inbox"])
+
+
+def test_a_call_with_a_form_is_shown_as_one() -> None:
+    """Of a surface that takes forms, and the API key as a password: each field is an argument of its own."""
+    raw = {
+        "security": [{"basic": ["verify"]}],
+        "requestBody": {"content": {"application/x-www-form-urlencoded": {}}},
+        "responses": {"201": {"description": "Started."}},
+    }
+    call = Operation("form", "POST", "/forms/start", raw, [])
+    parts = ['curl -X POST "$URL/forms/start"', '-u "key:$KEY"', "--data-urlencode 'To=+1 415'"]
+    assert module.curl(call, {"To": "+1 415"}) == " \\\n  ".join(parts)
 
 
 @pytest.mark.parametrize("slug", PROBLEM_TYPES)

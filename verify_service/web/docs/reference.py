@@ -16,6 +16,7 @@ OPENAPI: Final = Path(__file__).with_name("openapi.yaml")
 _METHODS: Final = ("get", "post", "put", "delete")
 _NULL: Final = {"type": "null"}
 _PROBLEM_JSON: Final = "application/problem+json"
+_FORM: Final = "application/x-www-form-urlencoded"
 _BOUNDS: Final = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
@@ -53,6 +54,12 @@ class Operation:
         """Whether it can be called without an API key."""
         security = self.raw.get("security", [{"bearer": []}])
         return not security or {} in security
+
+    @property
+    def media(self) -> str:
+        """The form that its body has, first of all; empty where it has none."""
+        content: dict[str, Any] = self.raw.get("requestBody", {}).get("content", {})
+        return next(iter(content), "")
 
     @property
     def scope(self) -> str:
@@ -159,11 +166,14 @@ def curl(operation: Operation, body: object = None) -> str:
     method = "" if operation.method == "GET" else f"-X {operation.method} "
     parts = [f'curl {method}"$URL{path}"']
     if operation.scope:
-        parts.append('-H "Authorization: Bearer $KEY"')
+        by_name = any("basic" in each for each in operation.raw.get("security", spec()["security"]))
+        parts.append('-u "key:$KEY"' if by_name else '-H "Authorization: Bearer $KEY"')
     kinds = list(resolve(next(iter(operation.raw["responses"].values()))).get("content", {}))
     if len(kinds) > 1:
         parts.append(f"-H 'Accept: {kinds[0]}'")
-    if body is not None:
+    if isinstance(body, dict) and operation.media == _FORM:
+        parts += [f"--data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in body.items()]
+    elif body is not None:
         parts.append("-H 'Content-Type: application/json'")
         parts.append("-d " + shlex.quote(json.dumps(body, ensure_ascii=False)))
     return " \\\n  ".join(parts)
