@@ -9,13 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
 from verify_service.store import Store
 from verify_service.store.layouts import ALL, LUA
-from verify_service.store.packing import Array, Line, Packed, text
+from verify_service.store.packing import Answer, Array, Line, Packed, text
 
-ARRAYS = [layout for layout in ALL if issubclass(layout, Array)]
+ARRAYS = [layout for layout in ALL if issubclass(layout, Array) and not issubclass(layout, Answer)]
+ANSWERS = [layout for layout in ALL if issubclass(layout, Answer)]
 RECORDS = [layout for layout in ALL if issubclass(layout, Packed)]
 LINES = [layout for layout in ALL if issubclass(layout, Line)]
 
@@ -41,6 +43,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     known = {
         str: WORDS,
         int: NUMBERS,
+        bytes: WORDS.map(str.encode),
         bool: st.booleans(),
         type(None): st.none(),
         msgspec.Raw: WORDS.map(lambda words: text(words.encode())),
@@ -114,6 +117,20 @@ def test_an_array_of_another_version_is_read_alike(store: Store, layout: type[Ar
     assert kept[len(parts) :] == (more if layout.keeps_tail else [])
 
 
+@pytest.mark.parametrize("layout", ANSWERS, ids=lambda layout: layout.__name__)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_an_answer_is_read_by_the_names_that_lua_gave_it(
+    store: Store, layout: type[Answer], data: st.DataObject
+) -> None:
+    """Also where a later version answers more."""
+    one = data.draw(instances(layout))
+    body = f"local a = layouts.array_{layout.called()}(cjson.decode(ARGV[1])) a[#a + 1] = 'more' return a"
+    parts = {name: part.decode() if isinstance(part, bytes) else part for name, part in asdict(one).items()}
+    told = layout.told(said(store, body, msgspec.json.encode(parts)))
+    assert {name: [*part] if isinstance(part, tuple) else part for name, part in asdict(told).items()} == asdict(one)
+
+
 @pytest.mark.parametrize("layout", RECORDS, ids=lambda layout: layout.__name__)
 @settings(max_examples=100)
 @given(data=st.data())
@@ -150,5 +167,5 @@ def test_lines_are_the_same_on_both_sides(store: Store, layout: type[Line], data
         "return {cmsgpack.pack(found), again}"
     )
     seen, again = said(store, body, written)
-    assert (msgspec.msgpack.decode(seen) or []) == [msgspec.structs.asdict(line) for line in lines]
+    assert (msgspec.msgpack.decode(seen) or []) == [asdict(line) for line in lines]
     assert again.decode() == "".join(line.written() for line in lines)

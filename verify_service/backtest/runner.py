@@ -15,7 +15,7 @@ from verify_service.backtest.record import Event, bad, read
 from verify_service.backtest.steps import Asked, Steps
 from verify_service.embedded import EmbeddedValkey
 from verify_service.policy.sections import Policy
-from verify_service.store.outcomes import observed_of, start_outcome
+from verify_service.store.answers import start_answer
 from verify_service.store.rehearsal import Rehearsal, Step
 from verify_service.store.shapes import Refused
 
@@ -143,9 +143,8 @@ def _answers(batch: _Batch, future: Future[list[list[Any]]], ended: _Ended) -> I
         elif asked.rule is not None:
             yield Decided(event, asked.rule, None, asked.observed, asked.number.country, asked.number.prefix)
         else:
-            answer = next(answers)
-            outcome = start_outcome(answer)
-            observed = observed_of(answer) or asked.observed
+            outcome, seen = start_answer(next(answers))
+            observed = tuple(seen) or asked.observed
             where = asked.number.country, asked.number.prefix
             if isinstance(outcome, Refused):
                 seconds = None if outcome.kind in _NOT_WAITED_FOR else max(1, -(-outcome.wait // 1000))

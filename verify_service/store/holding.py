@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from verify_service.policy.limits import Hit
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.layouts import HeldAnswer
 from verify_service.store.shapes import Idempotency, Refused
 from verify_service.telemetry import UNJUDGED
 
@@ -63,15 +64,15 @@ class Holding:
             if answer is None:
                 unjudged += [hit.name for hit in hits]
                 continue
-            name, wait, watched, places, kind, owed, verdicts, neighbours = answer
-            credits += owed.decode()
-            observed += [each.decode() for each in watched]
-            judged += [verdicts] if verdicts else []
-            near = neighbours.decode() or near
-            if places:
-                held[part] = [hits[place - 1] for place in places]
-            if name and (refused is None or (refused.kind != "mismatch" and wait > refused.wait)):
-                refused = Refused(kind.decode(), wait, name.decode())
+            told = HeldAnswer.told(answer)
+            credits += told.credits
+            observed += told.observed
+            judged += [told.judged] if told.judged else []
+            near = told.near or near
+            if told.held:
+                held[part] = [hits[place - 1] for place in told.held]
+            if told.name and (refused is None or (refused.kind != "mismatch" and told.wait > refused.wait)):
+                refused = Refused(told.kind, told.wait, told.name)
         for each in unjudged:
             UNJUDGED.labels(each).inc()
         if refused and (script == "hold" or refused.kind == "mismatch"):

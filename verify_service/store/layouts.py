@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from verify_service.store.packing import After, Array, Byte, Double, Late, Line, Packed, lua_module
+from verify_service.store.packing import After, Answer, Array, Byte, Double, Late, Line, Packed, lua_module
 
 
 class Record(Packed, frozen=True):
@@ -229,8 +229,92 @@ class Item(Array, frozen=True):
     at: str = "0"
 
 
+class StartedAnswer(Answer, frozen=True):
+    """`start`: admitted, as `started` or `resent`; `observed` are the names of what only watches and would refuse."""
+
+    kind: str
+    id: str
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_left: int
+    sends_left: int
+    channel: str
+    observed: Sequence[str] = ()
+
+
+class LimitedAnswer(Answer, frozen=True):
+    """`start` and `check`: refused as `rate-limited`, or a start as `blocked`, by a limit or rule; `wait` is ms."""
+
+    kind: str
+    name: str
+    wait: int
+    observed: Sequence[str]
+    decision: str
+
+
+class CooldownAnswer(Answer, frozen=True):
+    """`start`: `cooldown`, until a resend may pass."""
+
+    kind: str
+    wait: int
+    id: str
+    resend_at: int
+    expires_at: int
+    decision: str
+
+
+class SentOutAnswer(Answer, frozen=True):
+    """`start`: `sends-exhausted`."""
+
+    kind: str
+    wait: int
+    id: str
+    expires_at: int
+    decision: str
+
+
+class OptedOutAnswer(Answer, frozen=True):
+    """`start`: `opted-out`."""
+
+    kind: str
+    decision: str
+
+
+class CheckedAnswer(Answer, frozen=True):
+    """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`."""
+
+    kind: str
+    id: str
+    checks_left: int
+    observed: Sequence[str] = ()
+
+
+class WaitAnswer(Answer, frozen=True):
+    """`check`: `checks-exhausted`, until a start for the number can pass."""
+
+    kind: str
+    wait: int
+
+
+class HeldAnswer(Answer, frozen=True):
+    """`hold` and `hold_check`: `name` is what refuses, '' where nothing does. `held` are the places of the keys that
+    can be given back, `credits` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
+    an event."""
+
+    name: str
+    wait: int
+    observed: Sequence[str]
+    held: Sequence[int]
+    kind: str
+    credits: str
+    judged: bytes
+    near: str
+
+
 ALL = (
     *(Record, TimelineLine, Credit, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
-    *(Refusal, Answered, Item),
+    *(Refusal, Answered, Item, StartedAnswer, LimitedAnswer, CooldownAnswer, SentOutAnswer, OptedOutAnswer),
+    *(CheckedAnswer, WaitAnswer, HeldAnswer),
 )
 LUA = lua_module(ALL)

@@ -178,6 +178,32 @@ class Line(Layout, frozen=True):
         )
 
 
+class Answer(Array, frozen=True):
+    """What a function answers: an array as the server's protocol has it. Its texts are bytes there."""
+
+    @classmethod
+    def told(cls, answer: Sequence[Any]) -> Self:
+        """What was answered, by name. Parts behind those that are known are passed over."""
+        return cls(*(read(part) if read else part for read, part in zip(_readers(cls), answer, strict=False)))
+
+    @classmethod
+    def lua(cls) -> str:
+        """`array_…`, from a table to what is answered."""
+        array = ", ".join(_arrayed(f"t.{part.name}", part) for part in fields_of(cls))
+        return f"function layouts.array_{cls.called()}(t) return {{{array}}} end\n"
+
+
+@cache
+def _readers(layout: type[Answer]) -> list[Any]:
+    """How each part of an answer is read; None where it is taken as it is."""
+
+    def texts(parts: Sequence[bytes]) -> tuple[str, ...]:
+        return tuple(part.decode() for part in parts)
+
+    known = {str: bytes.decode, int: None, bytes: None, Sequence[str]: texts, Sequence[int]: None}
+    return [known[part.type] for part in fields_of(layout)]
+
+
 def lua_module(layouts: Sequence[type[Layout]]) -> str:
     """The text of the Lua module `layouts`, with the functions of each."""
     return "\n".join([_HEAD, *(layout.lua() for layout in layouts), "return layouts\n"])

@@ -9,12 +9,12 @@ from verify_service.model import TimelineEvent
 from verify_service.policy.limits import ByNumber, Hit
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
+from verify_service.store.answers import check_answer, start_answer, timeline_event
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import Decisions, refusal_of
 from verify_service.store.entries import queued
 from verify_service.store.holding import Holding
 from verify_service.store.layouts import Ask, CheckAsk, Full, Settings, TimelineLine
-from verify_service.store.outcomes import check_outcome, observed_of, start_outcome, timeline_event
 from verify_service.store.packing import text
 from verify_service.store.records import readable_record
 from verify_service.store.shapes import Checked, Idempotency, Proposal, Refused, Started, StoredVerification
@@ -74,10 +74,10 @@ class Verifications:
                 gone = refusal_of(p.id, refused.kind, refused.limit, refused.wait, p.context, p.facts, said)
                 refused = refused._replace(decision=self.decisions.refuse(now, p.decision, gone, hits))
             return refused
-        answer = self._link.call(self.start_call(now, rules, proposal, here, held.credits, idempotency))
-        for name in observed_of(answer):
+        call = self.start_call(now, rules, proposal, here, held.credits, idempotency)
+        outcome, observed = start_answer(self._link.call(call))
+        for name in observed:
             OBSERVED.labels(name).inc()
-        outcome = start_outcome(answer)
         if isinstance(outcome, Refused) or outcome.replayed:
             self._holding.give_back(now, proposal.request, held.hits)
         if isinstance(outcome, Refused) and outcome.decision == proposal.decision and elsewhere:
@@ -159,7 +159,7 @@ class Verifications:
         call = self.check_call(
             now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision, held.refused
         )
-        outcome = check_outcome(self._link.call(call))
+        outcome = check_answer(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
             self._holding.give_back(now, request, held.hits)
         if isinstance(outcome, Refused) and outcome.decision == decision and elsewhere:
