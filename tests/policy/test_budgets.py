@@ -142,9 +142,9 @@ def test_costs_pass_where_the_windows_of_limits_have_room_and_the_wait_is_exact(
     oracle, key, at = Oracle(windows), f"vs:{{0}}:limit:spend:{secrets.token_hex(10)}", EPOCH + offset
     least = min(amount for amount, _ in windows)
 
-    def hold(when: int, nonce: str, cost: int, peek: bytes = b"") -> tuple[bool, int]:
-        spec = ("spend", True, False, [(amount, seconds * 1000) for amount, seconds in windows], cost)
-        name, wait, *_ = store.link.call(Call(0, "hold", [key], [when, nonce, peek + msgspec.msgpack.encode(spec)]))
+    def hold(when: int, nonce: str, cost: int, kind: str = "budget") -> tuple[bool, int]:
+        spec = ("spend", True, [(amount, seconds * 1000) for amount, seconds in windows], cost)
+        name, wait, *_ = store.link.call(Call(0, "hold", [key], [when, nonce, kind, msgspec.msgpack.encode(spec)]))
         return not name, wait
 
     for place, (gap, share) in enumerate(steps):
@@ -154,9 +154,13 @@ def test_costs_pass_where_the_windows_of_limits_have_room_and_the_wait_is_exact(
         assert passed == oracle.hit(at, cost=cost)
         if not passed:
             assert (
-                hold(at + wait - 1, "early", cost, b"p")[0] is oracle.hit(at + wait - 1, keep=False, cost=cost) is False
+                hold(at + wait - 1, "early", cost, "budget?")[0]
+                is oracle.hit(at + wait - 1, keep=False, cost=cost)
+                is False
             )
-            assert hold(at + wait, "in time", cost, b"p")[0] is oracle.hit(at + wait, keep=False, cost=cost) is True
+            assert (
+                hold(at + wait, "in time", cost, "budget?")[0] is oracle.hit(at + wait, keep=False, cost=cost) is True
+            )
 
 
 BAD = {

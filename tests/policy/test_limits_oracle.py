@@ -15,7 +15,7 @@ from tests.support.concurrency import at_once, numbers
 from tests.support.limit_state import limit_state
 from tests.support.oracle import EPOCH, Oracle, Window
 from verify_service.store import Store
-from verify_service.store.connection import Call, Link, prefix
+from verify_service.store.connection import Argument, Call, Link, prefix
 
 pytestmark = pytest.mark.slow
 
@@ -30,15 +30,15 @@ class Limit:
 
     def __post_init__(self) -> None:
         self.key = f"{prefix(0)}limit:{self.name}:{secrets.token_hex(10)}"
-        self.spec = msgspec.msgpack.encode(
-            (self.name, self.enforced, False, [(amount, seconds * 1000) for amount, seconds in self.windows])
-        )
+        windows = [(amount, seconds * 1000) for amount, seconds in self.windows]
+        self.spec = msgspec.msgpack.encode((self.name, self.enforced, windows, False))
 
 
 def hold(link: Link, limits: Sequence[Limit], at: int, nonce: str, *, peek: bool = False) -> tuple[str, int]:
     """(the limit that refuses or '', how long to wait in milliseconds)."""
-    specs = [b"p" + limit.spec if peek else limit.spec for limit in limits]
-    name, wait, *_ = link.call(Call(0, "hold", [limit.key for limit in limits], [at, nonce, *specs]))
+    kinds = " ".join("limit?" if peek else "limit" for _ in limits)
+    args: list[Argument] = [at, nonce, kinds, *(limit.spec for limit in limits)]
+    name, wait, *_ = link.call(Call(0, "hold", [limit.key for limit in limits], args))
     return name.decode(), wait
 
 
@@ -166,7 +166,9 @@ def test_one_limit_that_refuses_keeps_the_others_from_counting(store: Store) -> 
 def test_an_observed_limit_refuses_nothing_and_counts_up_to_its_amount(store: Store) -> None:
     """A limit in observe mode is named where it would have refused, and then neither refuses nor counts."""
     limit = Limit([(2, 60)], enforced=False)
-    answers = [store.link.call(Call(0, "hold", [limit.key], [EPOCH, f"n{place}", limit.spec])) for place in range(4)]
+    answers = [
+        store.link.call(Call(0, "hold", [limit.key], [EPOCH, f"n{place}", "limit", limit.spec])) for place in range(4)
+    ]
     held, watched = [b"", 0, [], [1]], [b"", 0, [b"limit"], []]
     assert [answer[:4] for answer in answers] == [held, held, watched, watched]
     assert limit_state(store.link.client().get(limit.key)).log == ["n1", "n0"]

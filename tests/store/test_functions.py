@@ -39,7 +39,7 @@ def test_an_error_names_the_line_of_its_source(store: Store) -> None:
     """Redis counts the lines of the library, and the log those of what we wrote."""
     with pytest.raises(StoreUnavailable) as failed:
         store.link.call(Call(0, "start", KEYS, ARGS))
-    assert "unpack(settings_of(ARGV[2]))" in failing_line(failed.value)
+    assert "keep_events, idem_ms = unpack(cmsgpack.unpack(packed))" in failing_line(failed.value)
 
 
 def test_an_error_names_the_line_in_a_rehearsal_too(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_an_error_names_the_line_in_a_rehearsal_too(tmp_path: Path) -> None:
         rehearsal = Rehearsal(server.url)
         with pytest.raises(StoreUnavailable) as failed:
             rehearsal.replay([Step("start", "ve_1", KEYS, ARGS)])
-        assert "unpack(settings_of(ARGV[2]))" in failing_line(failed.value)
+        assert "keep_events, idem_ms = unpack(cmsgpack.unpack(packed))" in failing_line(failed.value)
         with pytest.raises(StoreUnavailable) as failed:
             rehearsal.replay([Step("forget", "ve_1", [], ["ve_1"])])
         assert "keys[place]" in failing_line(failed.value)

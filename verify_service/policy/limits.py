@@ -1,6 +1,6 @@
 """Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,8 +15,8 @@ from verify_service.policy.file import Counts, LimitConfig, Policy
 _FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
 
 
-Spec = tuple[str, bool, bool, tuple[tuple[int, int], ...]]
-"""(name, enforced, net, ((hits, milliseconds), …)), as the scripts take a limit."""
+Spec = tuple[str, bool, tuple[tuple[int, int], ...], bool]
+"""(name, enforced, ((hits, milliseconds), …), net), as the scripts take a limit."""
 
 
 class ByNumber(NamedTuple):
@@ -30,21 +30,24 @@ class ByNumber(NamedTuple):
 class Hit(NamedTuple):
     """One limit applied to one request.
 
-    `owner` is the tag whose partition holds the count; `key` is the key without its partition's prefix; `spec` is the
-    limit for the script, msgpack, with `p` in front where it is only to be looked at; `net` where an approval gives it
-    back; `cost` is 1, and of a budget the price of the message in micro-dollars. One that is not `enforced` decides
-    nothing, so a start can do without it.
-
-    A detector's rule on a start comes as one too; detector.lua says what its `spec` and `key` hold.
+    `kind` is the rule's, with `?` behind it where it is only to be looked at; the kind's source under store/lua/kinds
+    says what `spec` and `key` hold. `key` is without its partition's prefix, `owner` is the tag whose partition holds
+    the count; `cost` is 1, and of a budget the price of the message in micro-dollars. One that is not `enforced`
+    decides nothing, so a start can do without it.
     """
 
+    kind: str
     name: str
     owner: str
     key: str
     spec: bytes
-    net: bool
     cost: int = 1
     enforced: bool = True
+
+
+def specs(hits: Sequence[Hit]) -> list[str | bytes]:
+    """Hits as the scripts take them, beside their keys: the kinds of all, and the spec of each."""
+    return [" ".join(hit.kind for hit in hits), *(hit.spec for hit in hits)]
 
 
 class Limits:
@@ -104,12 +107,11 @@ class _Limit:
     def __init__(self, entry: LimitConfig) -> None:
         self.name = entry.name
         self.counts: Counts = entry.counts
-        self.net = entry.net_of_approved
         self.by_number = "number" in entry.of
         self.dimensions = tuple(
             sorted(set(entry.of) - {"number"} - (_FOLLOW_FROM_NUMBER if self.by_number else frozenset()))
         )
-        self.spec: Spec = (entry.name, entry.mode == "enforce", self.net, entry.windows)
+        self.spec: Spec = (entry.name, entry.mode == "enforce", entry.windows, entry.net_of_approved)
         self._packed = msgspec.msgpack.encode(self.spec)
 
     def rest(self, tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
@@ -130,15 +132,15 @@ class _Limit:
             if values is None:
                 return None
             owner = suffix = tagger.tag("limit", *values)
-        packed = b"p" + self._packed if peek else self._packed
-        return Hit(self.name, owner, f"limit:{self.name}:{suffix}", packed, self.net, 1, self.spec[1])
+        kind = "limit?" if peek else "limit"
+        return Hit(kind, self.name, owner, f"limit:{self.name}:{suffix}", self._packed, 1, self.spec[1])
 
 
 class _Budget:
     def __init__(self, entry: Budget) -> None:
         self.name = entry.name
         self.dimensions = tuple(sorted(entry.of))
-        self._spec = (entry.name, entry.mode == "enforce", False, entry.windows)
+        self._spec = (entry.name, entry.mode == "enforce", entry.windows)
         self._relative = entry.relative
         # As many as countries times tenants, both of which the operator knows by name.
         self._hits: dict[tuple[str | None, str], Hit] = {}
@@ -159,7 +161,7 @@ class _Budget:
         # What is usual in all is known where all of the budget's sums lie together.
         owner = tagger.tag("budget", self.name)
         packed = msgspec.msgpack.encode(spec)
-        return Hit(self.name, owner, f"limit:{self.name}:{tag}", packed, False, cost, self._spec[1])
+        return Hit("budget", self.name, owner, f"limit:{self.name}:{tag}", packed, cost, self._spec[1])
 
 
 def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:

@@ -13,7 +13,7 @@ from verify_service.policy.limits import Hit
 from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import Policy
 
-# The tags, whether neighbours were seen, the price: the end of FACTS in detector.lua.
+# The tags, whether neighbours were seen, the price: the end of FACTS in kinds/pumping.lua.
 _FIGURES = struct.Struct("<IIhd")
 _NEAR: dict[str | None, int] = {"1": 1, "0": 0}
 _pack = msgspec.msgpack.Encoder().encode
@@ -47,7 +47,7 @@ class Watches:
         owner = self._tagger.tag("country", number.country)
         where = ":".join(names)
         return [
-            Hit(name, owner, f"limit:watch:{name}:{where}:t", spec + packed, True, 1, enforced)
+            Hit("pumping", name, owner, f"limit:watch:{name}:{where}:t", spec + packed, 1, enforced)
             for name, enforced, spec in self._rules
         ]
 
@@ -95,7 +95,7 @@ def _odds(odds: float) -> str:
 
 def _spec(rule: Pumping) -> bytes:
     packed = _pack(rule.spec())
-    return b"w" + len(packed).to_bytes(2, "little") + packed + _short(rule.name)
+    return len(packed).to_bytes(2, "little") + packed + _short(rule.name)
 
 
 def _short(text: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from verify_service.policy.decisions import Decision, Judged, decision
-from verify_service.policy.limits import Hit
+from verify_service.policy.limits import Hit, specs
 from verify_service.policy.statics import StaticVerdict
 from verify_service.routing import CHANNELS
 from verify_service.store import partitions
@@ -154,7 +154,7 @@ def split(hits: Sequence[Hit], count: int) -> Mapping[int, list[Hit]]:
 def explaining(now: int, by_partition: Mapping[int, Sequence[Hit]]) -> list[Call]:
     """The calls that judge hits and write nothing."""
     return [
-        Call(part, "explain", [prefix(part) + hit.key for hit in hits], [now, *(hit.spec for hit in hits)])
+        Call(part, "explain", [prefix(part) + hit.key for hit in hits], [now, *specs(hits)])
         for part, hits in by_partition.items()
     ]
 

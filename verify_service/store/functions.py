@@ -16,7 +16,7 @@ FUNCTIONS = {
     "decisions": ("refuse", "explain", "explain_pending", "unlock"),
     "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
     "health": ("pulse",),
-    "hold": ("hold", "hold_check", "release", "claim_key", "credits", "credited"),
+    "hold": ("hold", "hold_check", "release", "claim_key", "credits", "credited", "won", "mistyped"),
     "inbox": ("put", "take"),
     "leases": ("inherit", "reread", "wanted"),
     "policy": ("push_policy",),
@@ -24,7 +24,6 @@ FUNCTIONS = {
     "senders": ("reserve",),
     "settle": ("settle", "bury", "report"),
     "start": ("start",),
-    "trials": ("won", "mistyped"),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
@@ -43,7 +42,10 @@ def _sources() -> dict[str, str]:
     """All sources by name: the loader first, what only a rehearsal has last, so that both libraries have the others at
     the same lines."""
     folder = files("verify_service.store") / "lua"
-    found = {path.name.removesuffix(".lua"): path.read_text("utf-8") for path in folder.iterdir()}
+    found = {path.name.removesuffix(".lua"): path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
+    found |= {
+        f"kinds/{path.name.removesuffix('.lua')}": path.read_text("utf-8") for path in (folder / "kinds").iterdir()
+    }
     found |= _GENERATED
     return dict(sorted(found.items(), key=lambda source: (source[0] != "loader", source[0] in _REHEARSAL, source[0])))
 
@@ -55,10 +57,12 @@ def library(*, rehearsal: bool = False) -> tuple[str, str]:
     """(version, text) of the library. In a rehearsal it queues and tells nothing, and has `replay`."""
     functions = FUNCTIONS | (_REHEARSAL if rehearsal else {})
     listed = [f"{{'{name}', '{source}', {_flag(name)}}}" for source, names in functions.items() for name in names]
-    body = f"local FUNCTIONS, SOURCES = {{{', '.join(listed)}}}, {{}}\n"
+    kinds = [f"'{name.removeprefix('kinds/')}'" for name in _SOURCES if name.startswith("kinds/")]
+    body = f"local FUNCTIONS, KINDS, SOURCES = {{{', '.join(listed)}}}, {{{', '.join(kinds)}}}, {{}}\n"
     for name, text in _SOURCES.items():
         if rehearsal or name not in _REHEARSAL:
-            body += f"{'do' if name == 'loader' else f'SOURCES.{name} = function(import)'}\n{text}end\n"
+            begin = "do" if name == "loader" else f"SOURCES['{name}'] = function(import)"
+            body += f"{begin}\n{text}end\n"
     version = hashlib.sha256(body.encode()).hexdigest()[:12]
     constants = f"local VERSION, REHEARSAL = '{version}', {str(rehearsal).lower()}"
     return version, f"#!lua name=verify_{version}\n{constants}\n{body}"

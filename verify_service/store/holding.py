@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from verify_service.policy.limits import Hit
+from verify_service.policy.limits import Hit, specs
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
 from verify_service.store.layouts import HeldAnswer
@@ -47,7 +47,7 @@ class Holding:
         partition where all only watch may be silent: then they were not judged.
         """
         calls = [
-            Call(part, script, [prefix(part) + hit.key for hit in hits], [now, request, *(hit.spec for hit in hits)])
+            Call(part, script, [prefix(part) + hit.key for hit in hits], [now, request, *specs(hits)])
             for part, hits in elsewhere.items()
         ]
         spare = [place for place, hits in enumerate(elsewhere.values()) if not any(hit.enforced for hit in hits)]

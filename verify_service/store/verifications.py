@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from verify_service.model import TimelineEvent
-from verify_service.policy.limits import ByNumber, Hit
+from verify_service.policy.limits import ByNumber, Hit, specs
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.answers import check_answer, start_answer, timeline_event
@@ -126,7 +126,7 @@ class Verifications:
         settings = Settings(*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
         fingerprint = idempotency.fingerprint if idempotency else ""
         args: list[Argument] = [now, settings.pack(), ask.pack(), fingerprint, p.sealed_to]
-        return Call(home, "start", keys, [*args, *(hit.spec for hit in here)])
+        return Call(home, "start", keys, [*args, *specs(here)])
 
     def check(
         self,
@@ -195,7 +195,7 @@ class Verifications:
             idempotency.fingerprint if idempotency else "",
             _pack(hits_by_number),
         ]
-        return Call(home, "check", keys, [*args, *(hit.spec for hit in here)])
+        return Call(home, "check", keys, [*args, *specs(here)])
 
     def cancel(self, now: int, tenant: str, verification_id: str) -> bool:
         """Ends a pending verification of the tenant; False where there is none. Raises StoreUnavailable."""

@@ -5,13 +5,14 @@ local writing = import 'writing'
 local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
 local common = import 'common'
 local digits, emit = common.digits, common.emit
-local charts = import 'charts'
+local statistics = import 'statistics'
 local WEIGHT, SENT, WON, NEAR, LATE, EXCUSED, HOT, SPREAD, TILL, MADE, PROBED, RAISED, TIER, TRIED, FAILED, PROBES,
   PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED, chart_of, save_chart, age_chart =
-  charts.WEIGHT, charts.SENT, charts.WON, charts.NEAR, charts.LATE, charts.EXCUSED, charts.HOT, charts.SPREAD,
-  charts.TILL, charts.MADE, charts.PROBED, charts.RAISED, charts.TIER, charts.TRIED, charts.FAILED, charts.PROBES,
-  charts.PROBES_WON, charts.REFUSED, charts.OBSERVED, charts.LOST, charts.NEEDED, charts.chart_of, charts.save_chart,
-  charts.age_chart
+  statistics.WEIGHT, statistics.SENT, statistics.WON, statistics.NEAR, statistics.LATE, statistics.EXCUSED,
+  statistics.HOT, statistics.SPREAD, statistics.TILL, statistics.MADE, statistics.PROBED, statistics.RAISED,
+  statistics.TIER, statistics.TRIED, statistics.FAILED, statistics.PROBES, statistics.PROBES_WON, statistics.REFUSED,
+  statistics.OBSERVED, statistics.LOST, statistics.NEEDED, statistics.chart_of, statistics.save_chart,
+  statistics.age_chart
 
 local BLOCK_LIFE = 172800000
 

@@ -1,16 +1,15 @@
 local max, min = math.max, math.min
 local layouts = import 'layouts'
+local mget = import('writing').mget
 local common = import 'common'
 local record_refusal, record_of, save_record, pointer_of, pointed_at, note, emit, finish, replay_of, remember =
   common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at, common.note,
   common.emit, common.finish, common.replay_of, common.remember
-local limits = import 'limits'
-local rule_from, limit_of, read_limits, hold, longest_wait, counted_by, verdicts_of, judge_check =
-  limits.rule_from, limits.limit_of, limits.read_limits, limits.hold, limits.longest_wait, limits.counted_by,
-  limits.verdicts_of, limits.judge_check
-local trials = import 'trials'
-local corrected, usual_habit = trials.corrected, trials.usual_habit
-local credit_here = import('hold').credit_here
+local evaluation = import 'evaluation'
+local kinds, open_rules, judge_each, longest_wait, verdicts_of, counted_by =
+  evaluation.kinds, evaluation.open_rules, evaluation.judge_each, evaluation.longest_wait, evaluation.verdicts_of,
+  evaluation.counted_by
+local refunds = import 'refunds'
 
 -- check: finds, counts, compares and consumes in one step. Called by the service.
 --   KEYS[1]  verification:<id>, or live:<number>:<tenant>:<purpose> where the check came with the number
@@ -20,19 +19,26 @@ local credit_here = import('hold').credit_here
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts;
 --            the key is limit:<name>:<number><suffix>
---   ARGV[…]  a limit's spec for each limit key
+--   ARGV[6]  the kinds of the limits   ARGV[…]  a spec for each limit key
 -- Answers
 --   {'approved'|'pending'|'exhausted', id, checks_left, observed}
 --   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
 --   {'checks-exhausted', wait_ms}, which is until a new start for the number can pass
 --   {'rate-limited', name, wait_ms, observed, decision}, which has a decision record, decision:<id>, or shares one
-local function limits_of_number(base, number, pairs)
-  local found = {}
+
+-- The limits that hang on a number, whose keys are added to `keys`.
+local function limits_of_number(base, number, pairs, keys)
+  local states, limit = {}, kinds.limit
   for i, pair in ipairs(pairs) do
-    local rule = rule_from(pair[1])
-    found[i] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. number .. pair[2]}
+    local rule = limit.made(pair[1])
+    states[i] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. number .. pair[2], kind = limit}
+    keys[i] = states[i].key
   end
-  return found
+  return states
+end
+
+local function read_all(states, found)
+  for i, state in ipairs(states) do state.kind.read(state, found, i) end
 end
 
 -- How long a new start like that of a record has to wait, as far as it hangs on the number.
@@ -45,92 +51,113 @@ local function wait_for_start(base, record, wrong_codes, starts, now)
   end
   if record.test == '1' then return wait end
   for _, pairs in ipairs({wrong_codes, starts}) do
-    local limits = limits_of_number(base, record.number, pairs)
-    read_limits(limits)
-    wait = longest_wait(limits, now, wait)
+    local keys = {}
+    local states = limits_of_number(base, record.number, pairs, keys)
+    if #keys > 0 then read_all(states, mget(keys)) end
+    wait = longest_wait(states, now, wait)
   end
   return wait
 end
 
-local function check(KEYS, ARGV)
-  local now, keep_events, fingerprint = tonumber(ARGV[1]), ARGV[2], ARGV[4]
-  local ask = layouts.open_check_ask(ARGV[3])
-  local tenant, nonce, decision, elsewhere = ask.tenant, ask.request, ask.decision, ask.elsewhere
-  local base = KEYS[1]:match('^(.-{%d+}:)')
-  local first = 2
-  if fingerprint ~= '' then
-    local replay = replay_of(KEYS[2], fingerprint, now)
+-- A check as it stands: its answer where that needs no look at the code, else nil, and what is known of it by name.
+local function asked(KEYS, ARGV)
+  local ask, now = layouts.open_check_ask(ARGV[3]), tonumber(ARGV[1])
+  ask.now, ask.keep_events, ask.fingerprint, ask.first = now, ARGV[2], ARGV[4], 2
+  ask.base = KEYS[1]:match('^(.-{%d+}:)')
+  if ask.fingerprint ~= '' then
+    local replay = replay_of(KEYS[2], ask.fingerprint, now)
     if replay == 'mismatch' then return {'mismatch'} end
     if replay ~= 'new' then return {'replayed', replay} end
-    first = 3
+    ask.first = 3
   end
-
-  local id = KEYS[1]:match('verification:(.*)$') or pointed_at(KEYS[1])
-  local record = id and record_of(base, id)
-  if not record or record.tenant ~= tenant or record.expires_at <= now then return {'absent'} end
+  ask.id = KEYS[1]:match('verification:(.*)$') or pointed_at(KEYS[1])
+  local record = ask.id and record_of(ask.base, ask.id)
+  if not record or record.tenant ~= ask.tenant or record.expires_at <= now then return {'absent'} end
+  ask.record = record
   local wrong_codes, starts = unpack(cmsgpack.unpack(ARGV[5]))
   if record.status == 'exhausted' then
-    return {'checks-exhausted', wait_for_start(base, record, wrong_codes, starts, now)}
+    return {'checks-exhausted', wait_for_start(ask.base, record, wrong_codes, starts, now)}
   end
-  local proof = ask.proofs[record.kid]
-  if record.status ~= 'pending' or not proof then return {'absent'} end
+  ask.wrong_codes, ask.proof = wrong_codes, ask.proofs[record.kid]
+  if record.status ~= 'pending' or not ask.proof then return {'absent'} end
+  return nil, ask
+end
 
-  local limits, by_number, observed = {}, 0, {}
+-- Judges the limits on wrong codes: one is counted before anything is compared. What hangs on other keys than the
+-- number leaves each verification its first code: a stranger who spends what an address may type wrongly keeps nobody
+-- else behind it out. Returns the answer of a refusal, or nil; the limits that have room; what only observes and would
+-- refuse.
+local function judge(ask, KEYS, ARGV)
+  local record, now, observed = ask.record, ask.now, {}
+  if record.test == '1' then return nil, {}, observed end
+  local keys = {}
+  local own = limits_of_number(ask.base, record.number, ask.wrong_codes, keys)
+  local others, found = open_rules(keys, KEYS, ask.first, ARGV, 6)
+  read_all(own, found)
+  local refusing, open = judge_each(own, now, observed)
+  local other, room = judge_each(others, now, observed)
+  local name, wait = refusing and refusing.rule.name, refusing and refusing.wait or 0
+  local longer, elsewhere = other and other.wait or 0, ask.elsewhere
+  if record.wrong > 0 and longer > wait then refusing, name, wait = other, other.rule.name, longer end
+  if record.wrong > 0 and elsewhere and elsewhere.wait > max(wait, longer) then
+    refusing, name, wait = nil, elsewhere.name, elsewhere.wait
+  end
+  for _, state in ipairs(room) do open[#open + 1] = state end
+  if not name then return nil, open, observed end
+  local who = refusing and counted_by(refusing) or record.number
+  local decision = record_refusal(ask.base, ask.keep_events, ask.decision, now, record.tenant, 'rate-limited', name,
+    wait, layouts.name_context({ask.revision}), who, function()
+      for _, state in ipairs(others) do own[#own + 1] = state end
+      return verdicts_of(own, now)
+    end)
+  return {'rate-limited', name, wait, observed, decision}
+end
+
+local function approve(ask)
+  local base, id, record, now = ask.base, ask.id, ask.record, ask.now
+  finish(base, id, record, 'approved', now)
+  note(record, now, 'approved')
+  if record.test == '1' then return end
+  refunds.usual_slip(base, record.credits, now, false)
+  -- Once: the record is approved now. The dispatcher carries the rest.
+  local given = record.excused ~= '' and refunds.corrected(record.credits) or record.credits
+  local carried = refunds.apply(base, given, now)
+  emit(base, ask.keep_events, now, 'approved', id, {'tenant', record.tenant, 'credits', carried})
+end
+
+local function count_wrong(ask, open)
+  local base, id, record, now = ask.base, ask.id, ask.record, ask.now
+  record.wrong = record.wrong + 1
+  for _, state in ipairs(open) do state.kind.hold(state, ask.request, now) end
+  note(record, now, 'wrong')
   if record.test ~= '1' then
-    limits, by_number = limits_of_number(base, record.number, wrong_codes), #wrong_codes
-    for i = first, #KEYS do limits[#limits + 1] = limit_of(ARGV[6 + i - first], KEYS[i]) end
-    read_limits(limits)
+    local carried = ''
+    if record.wrong == 1 and refunds.usual_slip(base, record.credits, now, true) then
+      record.excused = '1'
+      carried = refunds.apply(base, record.credits, now, true)
+    end
+    emit(base, ask.keep_events, now, 'wrong', id, {'tenant', record.tenant, 'credits', carried})
   end
-  -- A wrong code is counted before anything is compared: the judge refuses first, and only then is there a comparison.
-  -- What hangs on other keys than the number leaves each verification its first code: a stranger who spends what an
-  -- address may type wrongly keeps nobody else behind it out.
-  local others = {unpack(limits, by_number + 1)}
-  local refused, wait, open = judge_check({unpack(limits, 1, by_number)}, now, observed)
-  local other, longer, room = judge_check(others, now, observed)
-  if record.test ~= '1' and elsewhere and elsewhere.wait > longer then
-    other, longer = elsewhere.name, elsewhere.wait
+  if record.wrong >= record.checks_max then
+    finish(base, id, record, 'exhausted', now, true)
+    note(record, now, 'exhausted')
   end
-  if record.wrong > 0 and longer > wait then refused, wait = other, longer end
-  if refused then
-    decision = record_refusal(base, keep_events, decision, now, tenant, 'rate-limited', refused, wait,
-      layouts.name_context({ask.revision}), counted_by(refused, limits) or record.number,
-      function() return verdicts_of(limits, now) end)
-    return {'rate-limited', refused, wait, observed, decision}
-  end
+end
 
-  local right = redis.sha1hex(proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
-  local answer
-  if right then
-    finish(base, id, record, 'approved', now)
-    note(record, now, 'approved')
-    if record.test ~= '1' then
-      usual_habit(base, record.credits, now, false)
-      -- Once: the record is approved now. The dispatcher carries the rest.
-      local credits = credit_here(base, record.excused ~= '' and corrected(record.credits) or record.credits, now)
-      emit(base, keep_events, now, 'approved', id, {'tenant', tenant, 'credits', credits})
-    end
-    answer = {'approved', id, record.checks_max - record.wrong, observed}
+local function check(KEYS, ARGV)
+  local answer, ask = asked(KEYS, ARGV)
+  if answer then return answer end
+  local refused, open, observed = judge(ask, KEYS, ARGV)
+  if refused then return refused end
+  local record = ask.record
+  if redis.sha1hex(ask.proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest then
+    approve(ask)
   else
-    record.wrong = record.wrong + 1
-    for _, i in ipairs(open) do hold(limits[i], nonce, now) end
-    for _, i in ipairs(room) do hold(others[i], nonce, now) end
-    note(record, now, 'wrong')
-    if record.test ~= '1' then
-      local credits = ''
-      if record.wrong == 1 and usual_habit(base, record.credits, now, true) then
-        record.excused = '1'
-        credits = credit_here(base, record.credits, now, true)
-      end
-      emit(base, keep_events, now, 'wrong', id, {'tenant', tenant, 'credits', credits})
-    end
-    if record.wrong >= record.checks_max then
-      finish(base, id, record, 'exhausted', now, true)
-      note(record, now, 'exhausted')
-    end
-    answer = {record.status, id, record.checks_max - record.wrong, observed}
+    count_wrong(ask, open)
   end
-  save_record(base, id, record)
-  if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, ask.replay_ms, answer) end
+  answer = {record.status, ask.id, record.checks_max - record.wrong, observed}
+  save_record(ask.base, ask.id, record)
+  if ask.fingerprint ~= '' then remember(KEYS[2], ask.fingerprint, ask.now, ask.replay_ms, answer) end
   return answer
 end
 

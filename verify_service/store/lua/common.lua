@@ -16,6 +16,20 @@ local function keeping_last(work)
   end
 end
 
+-- The same for up to a thousand arguments.
+local function keeping(work)
+  local answers, kept = {}, 0
+  return function(about)
+    local answer = answers[about]
+    if answer == nil then
+      if kept >= 1000 then answers, kept = {}, 0 end
+      answer = work(about)
+      answers[about], kept = answer, kept + 1
+    end
+    return answer
+  end
+end
+
 -- Formatting costs as much as a command.
 local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 
@@ -26,7 +40,8 @@ local function credits_late(base, now)
   return at and now - tonumber(at) > 5000 or false
 end
 
-local DECISION_MS = 3600000
+local HOUR_MS, DAY_MS = 3600000, 86400000
+local DECISION_MS = HOUR_MS
 
 -- Keeps what refused a request, or would have, for as long as somebody may ask why. `judged` are verdicts of limits and
 -- rules.
@@ -200,8 +215,8 @@ local function remember(key, fingerprint, now, ms, answer)
   put(key, layouts.pack_answered({fingerprint = fingerprint, till = now + ms, answer = answer}), ms)
 end
 
-return {digits = digits, emit = emit, keeping_last = keeping_last, credits_late = credits_late, opened = opened,
-  record_of = record_of, save_record = save_record, sealed_of = sealed_of, note = note, queue = queue,
-  record_decision = record_decision, record_refusal = record_refusal, may_record = may_record, ID = ID,
-  emit_refused = emit_refused, withdraw = withdraw, finish = finish, replay_of = replay_of, remember = remember,
-  pointer_of = pointer_of, pointed_at = pointed_at}
+return {digits = digits, emit = emit, keeping = keeping, keeping_last = keeping_last, DAY_MS = DAY_MS,
+  HOUR_MS = HOUR_MS, credits_late = credits_late, opened = opened, record_of = record_of, save_record = save_record,
+  sealed_of = sealed_of, note = note, queue = queue, record_decision = record_decision,
+  record_refusal = record_refusal, may_record = may_record, ID = ID, emit_refused = emit_refused, withdraw = withdraw,
+  finish = finish, replay_of = replay_of, remember = remember, pointer_of = pointer_of, pointed_at = pointed_at}

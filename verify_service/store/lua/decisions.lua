@@ -4,10 +4,8 @@ local layouts = import 'layouts'
 local common = import 'common'
 local record_refusal, record_of, pointed_at, emit, emit_refused =
   common.record_refusal, common.record_of, common.pointed_at, common.emit, common.emit_refused
-local verdict_of = import('limits').verdict_of
-local detector = import 'detector'
-local watch_judge, watch_verdict = detector.watch_judge, detector.watch_verdict
-local judges_of = import('judges').judges_of
+local evaluation = import 'evaluation'
+local kinds, open_rules, verdicts_of = evaluation.kinds, evaluation.open_rules, evaluation.verdicts_of
 local unreachable_for = import('deliveries').unreachable_for
 
 -- refuse: records a start that was refused without its script: by a rule that needs no count, or in another partition.
@@ -26,7 +24,7 @@ local function refuse(KEYS, ARGV)
     for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
       judged[#judged + 1] = verdict
       if verdict.verdict == 'observe' then observed[#observed + 1] = verdict.name end
-      if verdict.name == by and verdict.kind ~= 'pumping' then who = verdict.key end
+      if verdict.name == by and kinds[verdict.kind].counts then who = verdict.key end
     end
   end
   for _, name in ipairs(context.observed) do observed[#observed + 1] = name end
@@ -38,18 +36,13 @@ local function refuse(KEYS, ARGV)
   return kept
 end
 
--- explain: judges limits as a start would, and writes nothing.
---   KEYS[…]  limit:<name>:<tag>     ARGV[1]  now     ARGV[…]  a spec per key
+-- explain: judges rules as a start would, and writes nothing.
+--   KEYS[…]  limit:<name>:<tag>     ARGV[1]  now     ARGV[2]  the kinds of the rules   ARGV[…]  a spec per key
 -- Answers the verdicts, msgpack.
 local function explain(KEYS, ARGV)
-  local judged, now = {}, tonumber(ARGV[1])
-  local limits, watches, found = judges_of({}, KEYS, 1, ARGV, 1)
-  for _, limit in ipairs(limits) do judged[limit.place] = verdict_of(limit, now) end
-  for _, watch in ipairs(watches) do
-    watch_judge(watch, found, watch.first, now)
-    judged[watch.place] = watch_verdict(watch)
-  end
-  return cmsgpack.pack(judged)
+  local now, states = tonumber(ARGV[1]), open_rules({}, KEYS, 1, ARGV, 2)
+  for _, state in ipairs(states) do state.wait = state.kind.judge(state, now) end
+  return cmsgpack.pack(verdicts_of(states, now))
 end
 
 -- explain_pending: what of a pending verification or a consent stands in a start's way; writes nothing.

@@ -5,8 +5,9 @@ local common = import 'common'
 local digits, opened, record_of, save_record, sealed_of, note, emit, queue =
   common.digits, common.opened, common.record_of, common.save_record, common.sealed_of, common.note, common.emit,
   common.queue
-local DAY_MS = import('limits').DAY_MS
-local HOUR_MS = import('charts').HOUR_MS
+local of_undelivered = import('refunds').of_undelivered
+
+local DAY_MS, HOUR_MS = common.DAY_MS, common.HOUR_MS
 
 -- deliveries: what becomes of a message after a provider took it. What is known of a send lies in the partition of its
 -- provider's id of it; what follows from a receipt, in the number's.
@@ -34,11 +35,8 @@ end
 -- way of the events. Trials of resends are taken back when they start.
 local function undo_of(record, entry)
   if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return '' end
-  local undo = ''
-  record.credits = record.credits:gsub('[^;]*,watch:[^,;]*:t,[^;]*;', function(credit)
-    undo = undo .. credit
-    return ''
-  end)
+  local undo
+  undo, record.credits = of_undelivered(record.credits)
   return undo
 end
 

@@ -2,49 +2,31 @@ local writing = import 'writing'
 local get, put = writing.get, writing.put
 local common = import 'common'
 local replay_of, remember = common.replay_of, common.remember
-local give_back = import('counts').give_back
-local limits = import 'limits'
-local hold, credit_of, acquire, judge_check = limits.hold, limits.credit_of, limits.acquire, limits.judge_check
-local detector = import 'detector'
-local watch_refuse, watch_admit, watch_verdict = detector.watch_refuse, detector.watch_admit, detector.watch_verdict
-local judges = import 'judges'
-local judges_of, watch_all = judges.judges_of, judges.watch_all
-local trials = import 'trials'
-local watch_undo, watch_wrong, watch_won = trials.watch_undo, trials.watch_wrong, trials.watch_won
-local near_of = import('start').near_of
+local evaluation = import 'evaluation'
+local open_rules, judge_all, hold_all, judge_each, verdicts_of, near_of, kind_of =
+  evaluation.open_rules, evaluation.judge_all, evaluation.hold_all, evaluation.judge_each, evaluation.verdicts_of,
+  evaluation.near_of, evaluation.kind_of
+local refunds = import 'refunds'
+local REFUND = refunds.REFUND
 
--- hold: judges and holds the limits of another partition than the number's, before the number's own script runs.
---   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[…]  a spec per key ('p' in front: peek)
--- Answers {name or '', wait_ms, observed, held, kind or '', credits, judged, near}: `held` are the places of the keys
--- that were held, none where a name stands; `kind`, what the refusal is called, only there; `credits`, what an approval
--- gives back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else ''; `near` as in
--- an event.
-local function hold_here(KEYS, ARGV)
+-- hold: judges and holds the rules of another partition than the number's, before the number's own script runs.
+--   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[3]  the kinds   ARGV[…]  a spec per key
+-- Answers {name or '', wait_ms, observed, held, kind or '', refunds, judged, near}: `held` are the places of the keys
+-- that can be given back, none where a name stands; `kind`, what the refusal is called, only there; `refunds`, what an
+-- approval gives back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else '';
+-- `near` as in an event.
+local function hold(KEYS, ARGV)
   local nonce, now = ARGV[2], tonumber(ARGV[1])
-  local limits, watches, found = judges_of({}, KEYS, 1, ARGV, 2)
-  local blocked, watched = watch_all(watches, found, now)
-  local near = near_of(watches)
-  if blocked then
-    watch_refuse(blocked)
-    return {blocked.rule.name, blocked.wait, watched, {}, 'blocked', '', '', near}
+  local states = open_rules({}, KEYS, 1, ARGV, 3)
+  local refusing, observed = judge_all(states, now)
+  local near = near_of(states)
+  if refusing then
+    refusing.kind.refuse(refusing)
+    return {refusing.rule.name, refusing.wait, observed, {}, refusing.kind.refusal, '', '', near}
   end
-  local name, wait, observed, held, kind, judged = acquire(limits, nonce, now, function(count)
-    return not REHEARSAL and count + #watched > 0
-  end)
-  for _, each in ipairs(watched) do observed[#observed + 1] = each end
-  if name then return {name, wait, observed, {}, kind, '', '', near} end
-  for _, state in ipairs(judged and watches or {}) do judged[#judged + 1] = watch_verdict(state) end
-  local credits, places = '', {}
-  for _, i in ipairs(held) do
-    places[#places + 1] = limits[i].place
-    if limits[i].rule.net then credits = credits .. credit_of(limits[i].key, nonce, now) end
-  end
-  for _, watch in ipairs(watches) do
-    local credit, trial = watch_admit(watch, nonce)
-    credits = credits .. credit
-    if trial then places[#places + 1] = watch.place end
-  end
-  return {'', 0, observed, places, '', credits, judged and cmsgpack.pack(judged) or '', near}
+  local judged = not REHEARSAL and #observed > 0 and cmsgpack.pack(verdicts_of(states, now)) or ''
+  local given, places = hold_all(states, nonce, now, false)
+  return {'', 0, observed, places, '', given, judged, near}
 end
 
 -- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full
@@ -53,13 +35,14 @@ end
 -- Answers as `hold`; `held` stand beside a name, too.
 local function hold_check(KEYS, ARGV)
   local nonce, now = ARGV[2], tonumber(ARGV[1])
-  local limits, observed, places = judges_of({}, KEYS, 1, ARGV, 2), {}, {}
-  local name, wait, open = judge_check(limits, now, observed)
-  for _, i in ipairs(open) do
-    hold(limits[i], nonce, now)
-    places[#places + 1] = limits[i].place
+  local observed, places = {}, {}
+  local refusing, open = judge_each((open_rules({}, KEYS, 1, ARGV, 3)), now, observed)
+  for _, state in ipairs(open) do
+    state.kind.hold(state, nonce, now)
+    places[#places + 1] = state.place
   end
-  return {name or '', wait, observed, places, name and 'rate-limited' or '', '', '', ''}
+  if not refusing then return {'', 0, observed, places, '', '', '', ''} end
+  return {refusing.rule.name, refusing.wait, observed, places, refusing.kind.refusal, '', '', ''}
 end
 
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not
@@ -68,11 +51,8 @@ end
 --   ARGV[…]  what each hit cost; none where each cost 1
 local function release(KEYS, ARGV)
   for i, key in ipairs(KEYS) do
-    if key:find(':limit:watch:', 1, true) then
-      watch_undo(key, ARGV[2], tonumber(ARGV[1]))
-    else
-      give_back(key:match('^(.-{%d+}:)'), key, ARGV[2], tonumber(ARGV[1]), tonumber(ARGV[2 + i] or 1))
-    end
+    local base, hit = key:match('^(.-{%d+}:)limit:(.*)$')
+    kind_of(hit).undo(base, key, ARGV[2], tonumber(ARGV[1]), tonumber(ARGV[2 + i] or 1))
   end
   return #KEYS
 end
@@ -85,41 +65,6 @@ local function claim_key(KEYS, ARGV)
   if replay_of(KEYS[1], ARGV[2], now) == 'mismatch' then return 0 end
   remember(KEYS[1], ARGV[2], now, tonumber(ARGV[3]))
   return 1
-end
-
--- What `credit_of` makes; a later version may put more behind it.
-local CREDIT = '([^,;]+),([^,;]+),([^,;]+),([^,;]+)[^;]*;'
-
--- Applies what an approval credits in this partition, or what a wrong code does; returns the credits of others.
-local function credit_here(base, credits, now, wrong)
-  local here, others = base:match('{(%d+)}'), ''
-  for part, limit, nonce, at in credits:gmatch(CREDIT) do
-    local watch = limit:sub(1, 6) == 'watch:'
-    -- A wrong code gives no limit its hit back.
-    local counts = watch or not wrong
-    if counts and part ~= here then
-      others = others .. table.concat({part, limit, nonce, at}, ',') .. ';'
-    elseif counts and wrong then
-      watch_wrong(base .. 'limit:' .. limit, tonumber(at))
-    elseif watch then
-      watch_won(base .. 'limit:' .. limit, tonumber(at), now)
-    elseif counts then
-      give_back(base, base .. 'limit:' .. limit, nonce, tonumber(at))
-    end
-  end
-  return others
-end
-
--- Applies what a resend, or a message that did not arrive, takes back in this partition; adds to `others` what it takes
--- back elsewhere.
-local function take_back(base, credits, others)
-  for part, limit, nonce, at in credits:gmatch(CREDIT) do
-    if part == base:match('{(%d+)}') then
-      watch_undo(base .. 'limit:' .. limit, nonce, tonumber(at))
-    else
-      others[#others + 1] = {part, limit, 'undo:' .. nonce, at}
-    end
-  end
 end
 
 -- credits: what approvals, wrong codes and resends since the last call credit in other partitions: the answer, for the
@@ -138,15 +83,15 @@ local function credits(KEYS, ARGV)
   local answer = {#entries == tonumber(ARGV[1]) and 1 or 0}
   local function credit(fields)
     if fields[4] == 'approved' or fields[4] == 'wrong' then
-      for part, limit, nonce, at in (fields[10] or ''):gmatch(CREDIT) do
-        local watch = limit:sub(1, 6) == 'watch:'
-        answer[#answer + 1] = {part, limit, fields[4] == 'wrong' and 'wrong' or watch and fields[2] or nonce, at}
+      for part, hit, nonce, at in (fields[10] or ''):gmatch(REFUND) do
+        local what = fields[4] == 'wrong' and 'wrong' or kind_of(hit).once and fields[2] or nonce
+        answer[#answer + 1] = {part, hit, what, at}
       end
     elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
       answer[#answer + 1] = {'', fields[4], fields[8] .. '', fields[10] .. ''}
     elseif fields[4] == 'start' or fields[4] == 'failed' then
       for i = 7, #fields - 1, 2 do
-        if fields[i] == 'undo' then take_back(base, fields[i + 1], answer) end
+        if fields[i] == 'undo' then refunds.take_back(base, fields[i + 1], answer) end
       end
     end
     if fields[19] == 'way' then
@@ -169,5 +114,19 @@ local function credited(KEYS, ARGV)
   return 1
 end
 
-return {hold = hold_here, hold_check = hold_check, release = release, claim_key = claim_key, credits = credits,
-  credited = credited, credit_here = credit_here}
+-- won: an approval credits a hit of this partition. Called by the dispatcher.
+--   KEYS[1]  the hit's key     ARGV[1]  the time of the start   ARGV[2]  as `credits` answers it
+local function won(KEYS, ARGV)
+  local base, hit = KEYS[1]:match('^(.-{%d+}:)limit:(.*)$')
+  kind_of(hit).approved(base, KEYS[1], ARGV[2], tonumber(ARGV[1]), tonumber(ARGV[2]))
+  return 1
+end
+
+-- mistyped: the same for a wrong code.     KEYS[1]  the hit's key     ARGV[1]  the time of the start
+local function mistyped(KEYS, ARGV)
+  kind_of(KEYS[1]:match('limit:(.*)$')).mistyped(KEYS[1], tonumber(ARGV[1]))
+  return 1
+end
+
+return {hold = hold, hold_check = hold_check, release = release, claim_key = claim_key, credits = credits,
+  credited = credited, won = won, mistyped = mistyped}

@@ -1,8 +1,8 @@
 local writing = import 'writing'
 local write, get, put, of_type = writing.write, writing.get, writing.put, writing.of_type
-local record_of = import('common').record_of
 local layouts = import 'layouts'
-local DAY_MS = import('limits').DAY_MS
+local common = import 'common'
+local record_of, DAY_MS = common.record_of, common.DAY_MS
 local deliveries = import 'deliveries'
 local tell, fate_of = deliveries.tell, deliveries.fate_of
 

@@ -1,6 +1,6 @@
 -- Detection of pumping. Everything lies in the partition of the number's country; a start touches three charts (its
 -- country, its carrier prefix, its block of 10,000 numbers), whatever the traffic.
---   chart:<rule>:<c|p|b><place>     a chart, as charts.lua packs it
+--   chart:<rule>:<c|p|b><place>     a chart, as statistics.lua packs it
 --   known:<tag>                     a number or address that converted: first conversion, starts, conversions
 --   since:<rule>                    when the rule saw its first start here
 --   block:<id>, blocks              what a block was made on; the ids by the end of the block
@@ -12,7 +12,7 @@
 -- while a country's conversions are missing there is no new block in it and nothing is learnt.
 --
 -- A rule on a start comes like a limit, with a key `limit:watch:<rule>:<country>:<prefix>:<block>:<number>:<ip>:t` that
--- is never stored but says whose charts are meant, and a spec of 'w' and FACTS: the rule as msgpack, its name, the
+-- is never stored but says whose charts are meant, and a spec of FACTS: the rule as msgpack, its name, the
 -- country, the prefix, the block, the tags of number and address, short tags of the number and of the sixteen that it
 -- is one of, whether neighbours were seen (1, 0, -1: not known, 2: the tags tell), the price.
 
@@ -20,23 +20,25 @@ local max, min, floor, exp = math.max, math.min, math.floor, math.exp
 local put = import('writing').put
 local common = import 'common'
 local keeping_last, digits, credits_late = common.keeping_last, common.digits, common.credits_late
-local credit_of = import('limits').credit_of
-local charts = import 'charts'
-local SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR, HOT, FAST, SLOW, SPREAD, TILL,
-  RAISED, PROBES, PROBES_WON, REFUSED, OBSERVED, chart_of, save_chart, age_chart, slowness, settle_chart, open_trial,
-  hourly, needed_hourly, excessive, is_quiet, usual =
-  charts.SLOT, charts.FLOOR, charts.HOT_FLOOR, charts.HOUR_MS, charts.LIFE, charts.N, charts.K, charts.RATE,
-  charts.THIS, charts.SIX, charts.SENT, charts.WON, charts.NEAR, charts.HOT, charts.FAST, charts.SLOW, charts.SPREAD,
-  charts.TILL, charts.RAISED, charts.PROBES, charts.PROBES_WON, charts.REFUSED, charts.OBSERVED, charts.chart_of,
-  charts.save_chart, charts.age_chart, charts.slowness, charts.settle_chart, charts.open_trial, charts.hourly,
-  charts.needed_hourly, charts.excessive, charts.is_quiet, charts.usual
+local refund_of = import('windows').refund_of
+local statistics = import 'statistics'
+local SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, TRUST, TRUST_LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR, HOT, FAST,
+  SLOW, SPREAD, TILL, RAISED, PROBES, PROBES_WON, REFUSED, OBSERVED, base_of, chart_keys, chart_of, save_chart,
+  age_chart, slowness, settle_chart, open_trial, hourly, needed_hourly, excessive, is_quiet, usual =
+  statistics.SLOT, statistics.FLOOR, statistics.HOT_FLOOR, statistics.HOUR_MS, statistics.LIFE, statistics.TRUST,
+  statistics.TRUST_LIFE, statistics.N, statistics.K, statistics.RATE, statistics.THIS, statistics.SIX,
+  statistics.SENT, statistics.WON, statistics.NEAR, statistics.HOT, statistics.FAST, statistics.SLOW,
+  statistics.SPREAD, statistics.TILL, statistics.RAISED, statistics.PROBES, statistics.PROBES_WON, statistics.REFUSED,
+  statistics.OBSERVED, statistics.base_of, statistics.chart_keys, statistics.chart_of, statistics.save_chart,
+  statistics.age_chart, statistics.slowness, statistics.settle_chart, statistics.open_trial, statistics.hourly,
+  statistics.needed_hourly, statistics.excessive, statistics.is_quiet, statistics.usual
+local outcomes = import 'outcomes'
 local blocks = import 'blocks'
 local is_blocked, make_block, record_block, probes =
   blocks.is_blocked, blocks.make_block, blocks.record_block, blocks.probes
 
 local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0IIhd'
 local HOT_MS = 3 * HOUR_MS
-local TRUST, TRUST_LIFE = '<dff', 7776000000
 -- Numbers in a row: whether one is of the same sixteen as another of the last USED of its prefix, as 2 in 100 of
 -- people's are and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share
 -- more of it for each trial that is too young to say anything. Tags have no order: they say that two are near, not
@@ -111,92 +113,99 @@ local function judge_place(state, level, price, waiting)
   -- A block outlasts its attack: then it rests, unless the attack goes on nearby.
   local quiet = is_quiet(chart, now)
   if quiet and not state.hot or probes(chart.block, rule, now) then return end
-  state.blocked, state.level, state.wait = true, level, chart.block[TILL] - now
+  state.blocked, state.level = chart.block[TILL] - now, level
   if state.hot and not quiet then country[HOT] = max(country[HOT], now + HOT_MS) end
 end
 
-local function base_of(key) return key:sub(1, key:find('}', 1, true) + 1) end
-
--- The keys of a rule's three charts, of the number and of the address, if there is one.
-local function watched_keys(base, name, country, prefix, block, number, ip)
-  local stem = base .. 'chart:' .. name .. ':'
-  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'known:' .. number,
-    ip ~= '' and base .. 'known:' .. ip or nil}
-end
-
--- What a rule is to be judged by.
-local function watch_of(key, spec)
+local function open(key, spec, keys)
   local base = base_of(key)
   local packed, name, of_country, of_prefix, of_block, number, ip, own, sixteen, near, price =
-    struct.unpack(FACTS, spec, 2)
-  return {base = base, rule = rule_of(packed), key = key, since = base .. 'since:' .. name,
-    keys = watched_keys(base, name, of_country, of_prefix, of_block, number, ip),
-    own = own, sixteen = sixteen, told = near, price = price}
+    struct.unpack(FACTS, spec)
+  local since, own_keys = base .. 'since:' .. name, chart_keys(base, name, of_country, of_prefix, of_block, number, ip)
+  keys[#keys + 1] = since
+  for _, each in ipairs(own_keys) do keys[#keys + 1] = each end
+  return {base = base, rule = rule_of(packed), key = key, since = since, keys = own_keys, own = own, sixteen = sixteen,
+    told = near, price = price}
 end
 
--- Judges a start, and writes nothing: completes the state for one of `watch_admit` and `watch_refuse`; its `blocked`
--- says whether the rule would refuse. From place `first` on `found` has what was read of `since` and `keys`.
-local function watch_judge(state, found, first, now)
-  local rule, near, price = state.rule, state.told, state.price
-  local of_number, of_ip = found[first + 4], state.keys[5] and found[first + 5]
-  -- When the rule began here: by recorded time, so that a backtest learns as long.
-  local began = tonumber(found[first] or now)
-  state.now, state.of_ip, state.began = now, of_ip, began
-  if trusted(of_number, rule, now) or trusted(of_ip, rule, now) then
-    state.trusted = true
-    return
-  end
-  local country, prefix = chart_of(found[first + 1], now), chart_of(found[first + 2], now)
-  age_chart(country, now)
-  local hot = country[HOT] > now
-  prefix[HOT] = country[HOT]
-  age_chart(prefix, now)
+local function read(state, found, place) state.found, state.first = found, place end
 
+-- What goes on in the country of a start: whether it is under attack, or its route seems dead. Returns what share of
+-- the usual conversion fraud has, what conversion is usual, and how slowly people enter their codes.
+local function judge_country(state, country, now)
+  local rule = state.rule
+  age_chart(country, now)
   local conversion = (country[K] + 50 * rule.usual) / (country[N] + 50)
   -- A rule that is new knows neither what volume nor what conversion is usual: it would take the growth of a morning
   -- for excess and a poor carrier for fraud. Until it does, only what hardly converts at all is fraud.
-  local drop = now - began < rule.learn_for and rule.learn_drop or rule.drop
+  local drop = now - state.began < rule.learn_for and rule.learn_drop or rule.drop
   -- Conversions an hour: the last quarter's against the last hours'.
-  local outage = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3
-  local slow = slowness(country)
+  local outage, slow = country[SLOW] / 3 >= 16 and country[FAST] * 4 < 0.3 * country[SLOW] / 3, slowness(country)
   local heat = settle_chart(country, drop, usual(conversion), now, not outage, slow, FLOOR)
+  state.hot, state.outage = country[HOT] > now, outage
   if heat >= rule.country and not outage and not is_quiet(country, now)
     and excessive(country, rule, rule.country_messages, 1, now) then
-    country[HOT], hot = now + HOT_MS, true
-    prefix[HOT] = country[HOT]
+    country[HOT], state.hot = now + HOT_MS, true
   end
+  return drop, conversion, slow
+end
+
+-- The evidence of a carrier prefix, what conversion is usual there, and how many trials are too young to say anything.
+local function judge_prefix(state, prefix, drop, conversion, slow, now)
+  local hot = state.hot
   -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
   local p0 = usual((prefix[K] + 40 * conversion * (hot and 1 or 0.87)) / (prefix[N] + 40))
-  local in_prefix, prefix_waiting =
-    settle_chart(prefix, drop, p0, now, not outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
-  if near == 2 then
+  local evidence, waiting =
+    settle_chart(prefix, drop, p0, now, not state.outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
+  if state.told == 2 then
     state.near, state.used = neighbours(prefix, state.own, state.sixteen), struct.pack('<II', state.own, state.sixteen)
-  elseif near >= 0 then
-    state.near = near == 1
+  elseif state.told >= 0 then
+    state.near = state.told == 1
   end
+  return evidence, p0, waiting
+end
+
+-- The same of a block of numbers.
+local function judge_block(state, block, drop, p0, slow, now)
+  age_chart(block, now)
+  local evidence, waiting = settle_chart(block, drop, p0, now, false, slow, FLOOR)
+  if state.near ~= nil then
+    block[NEAR] = min(NEAR_MOST, max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
+  end
+  -- Many at once are a script's rather than people's.
+  return evidence + block[NEAR] * (1 + NEAR_SPEED * waiting), waiting
+end
+
+local function judge(state, now)
+  local found, first = state.found, state.first
+  local of_ip = state.keys[5] and found[first + 5]
+  -- When the rule began here: by recorded time, so that a backtest learns as long.
+  state.now, state.of_ip, state.began = now, of_ip, tonumber(found[first] or now)
+  if trusted(found[first + 4], state.rule, now) or trusted(of_ip, state.rule, now) then
+    state.trusted = true
+    return 0
+  end
+  local country, prefix, block = chart_of(found[first + 1], now), chart_of(found[first + 2], now), nil
+  prefix[HOT] = country[HOT]
+  age_chart(prefix, now)
+  local drop, conversion, slow = judge_country(state, country, now)
+  prefix[HOT] = country[HOT]
+  local in_prefix, p0, prefix_waiting = judge_prefix(state, prefix, drop, conversion, slow, now)
+  local in_block, block_waiting
   -- A block of numbers has a chart once two of them were close to each other.
-  local block, in_block, block_waiting
-  local of_block = found[first + 3]
-  if of_block or state.near then
-    block = chart_of(of_block, now)
+  if found[first + 3] or state.near then
+    block = chart_of(found[first + 3], now)
     block[HOT] = country[HOT]
-    age_chart(block, now)
-    in_block, block_waiting = settle_chart(block, drop, p0, now, false, slow, FLOOR)
-    if state.near ~= nil then
-      block[NEAR] = min(NEAR_MOST, max(0, block[NEAR] + (state.near and NEAR_YES or NEAR_NO)))
-    end
-    -- Many at once are a script's rather than people's.
-    in_block = in_block + block[NEAR] * (1 + NEAR_SPEED * block_waiting)
+    in_block, block_waiting = judge_block(state, block, drop, p0, slow, now)
   end
   state[1], state[2], state[3] = country, prefix, block
-
+  state.of_prefix, state.of_block, state.p0 = in_prefix, in_block, p0
   -- Under an attack on its country a place needs less than half of what it needs otherwise; where the attack is known
   -- to be on many of its places, a quarter.
-  state.part = not hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
-  state.hot, state.outage, state.p0 = hot, outage, p0
-  state.of_prefix, state.of_block = in_prefix, in_block
-  judge_place(state, 2, price, prefix_waiting)
-  if block then judge_place(state, 3, price, block_waiting) end
+  state.part = not state.hot and 1 or country[SPREAD] >= 2.5 and 0.25 or 0.4
+  judge_place(state, 2, state.price, prefix_waiting)
+  if block then judge_place(state, 3, state.price, block_waiting) end
+  return state.blocked or 0
 end
 
 local function save_charts(state)
@@ -218,18 +227,18 @@ local function count_volume(state)
   end
 end
 
--- A start that the rule refuses, or would refuse: it counts as volume, not as a trial. So the charts are the same in
+-- A start that the rule refuses, or would refuse, counts as volume and not as a trial. So the charts are the same in
 -- either mode, and a rule that begins to enforce goes on with what it knows, its blocks included.
-local function watch_refuse(state)
+local function refuse(state)
   count_volume(state)
   local block, field = state[state.level].block, state.rule.enforced and REFUSED or OBSERVED
   block[field] = block[field] + 1
   save_charts(state)
 end
 
--- Counts an admitted start. Returns what its approval brings back, as `credit_of`, and whether it is a trial.
-local function watch_admit(state, nonce)
-  local now, flag = state.now, 't'
+-- An admitted start is a trial, unless who makes it is trusted, or it would have been refused.
+local function hold(state, nonce, now)
+  local flag = 't'
   if state.of_ip then
     local first, starts, won = struct.unpack(TRUST, state.of_ip)
     put(state.keys[5], struct.pack(TRUST, first, starts + 1, won), TRUST_LIFE)
@@ -237,7 +246,7 @@ local function watch_admit(state, nonce)
   if state.trusted then
     flag = '-'
   elseif state.blocked then
-    watch_refuse(state)
+    refuse(state)
     flag = 'l'
   else
     count_volume(state)
@@ -246,15 +255,16 @@ local function watch_admit(state, nonce)
     if state.used then prefix.used = (prefix.used or ''):sub(-8 * USED + 8) .. state.used end
     save_charts(state)
   end
-  return credit_of(state.key:sub(1, -2) .. flag, nonce, now), flag == 't'
+  return refund_of(state.key:sub(1, -2) .. flag, nonce, now), flag == 't'
 end
 
 -- What the rule says, as a decision's record shows it.
-local function watch_verdict(state)
+local function verdict(state)
+  if not state.wait then return nil end
   local rule = state.rule
-  local verdict = state.blocked and (rule.enforced and 'refuse' or 'observe') or 'pass'
+  local word = state.blocked and (rule.enforced and 'refuse' or 'observe') or 'pass'
   local mode = rule.enforced and 'enforce' or 'observe'
-  local said = {name = rule.name, kind = 'pumping', mode = mode, verdict = verdict, wait = 0}
+  local said = {name = rule.name, kind = state.kind.name, mode = mode, verdict = word, wait = 0}
   if state.trusted then
     said.evidence = {trusted = 1}
     return said
@@ -280,5 +290,7 @@ local function watch_verdict(state)
   return said
 end
 
-return {watch_of = watch_of, watch_judge = watch_judge, TRUST = TRUST, TRUST_LIFE = TRUST_LIFE, base_of = base_of,
-  watched_keys = watched_keys, watch_refuse = watch_refuse, watch_admit = watch_admit, watch_verdict = watch_verdict}
+return {refusal = 'blocked', first = true, once = true, prefix = 'watch:', open = open, read = read, judge = judge,
+  hold = hold, exceed = hold, refuse = refuse, verdict = verdict, undo = outcomes.undo, approved = outcomes.approved,
+  mistyped = outcomes.mistyped, usual_slip = outcomes.usual_slip, undelivered = outcomes.undelivered,
+  corrected = outcomes.corrected}

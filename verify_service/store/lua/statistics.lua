@@ -1,5 +1,5 @@
--- charts: the statistics of the detector of pumping, per country, carrier prefix and block of 10,000 numbers.
--- detector.lua says what they are for.
+-- statistics: what the detector of pumping knows of traffic, by country, carrier prefix and block of 10,000 numbers.
+-- kinds/pumping.lua says what it is for.
 --
 -- A chart is packed: its fields, of which the first two say how many slots of open trials there are and whether the
 -- place was ever blocked (1) and whether more follows that a later version put there (2); the block's fields; the open
@@ -178,6 +178,18 @@ local function is_quiet(chart, now) return hourly(chart, now) < max(2, 1.2 * cha
 
 local function usual(conversion) return min(0.92, max(0.3, conversion - 0.03)) end
 
+-- When a number or an address first converted, how often it started and how often it converted.
+local TRUST, TRUST_LIFE = '<dff', 7776000000
+
+local function base_of(key) return key:sub(1, key:find('}', 1, true) + 1) end
+
+-- The keys of a rule's three charts, of the number and of the address, if there is one.
+local function chart_keys(base, name, country, prefix, block, number, ip)
+  local stem = base .. 'chart:' .. name .. ':'
+  return {stem .. 'c' .. country, stem .. 'p' .. prefix, stem .. 'b' .. block, base .. 'known:' .. number,
+    ip ~= '' and base .. 'known:' .. ip or nil}
+end
+
 return {WEIGHT = WEIGHT, SENT = SENT, WON = WON, NEAR = NEAR, LATE = LATE, EXCUSED = EXCUSED, HOT = HOT,
   SPREAD = SPREAD, TILL = TILL, MADE = MADE, PROBED = PROBED, RAISED = RAISED, TIER = TIER, TRIED = TRIED,
   FAILED = FAILED, PROBES = PROBES, PROBES_WON = PROBES_WON, REFUSED = REFUSED, OBSERVED = OBSERVED, LOST = LOST,
@@ -185,4 +197,5 @@ return {WEIGHT = WEIGHT, SENT = SENT, WON = WON, NEAR = NEAR, LATE = LATE, EXCUS
   HOT_FLOOR = HOT_FLOOR, HOUR_MS = HOUR_MS, LIFE = LIFE, N = N, K = K, RATE = RATE, THIS = THIS, SIX = SIX,
   FAST = FAST, SLOW = SLOW, slowness = slowness, settle_chart = settle_chart, open_trial = open_trial,
   hourly = hourly, needed_hourly = needed_hourly, excessive = excessive, is_quiet = is_quiet, usual = usual, AT = AT,
-  DELAY = DELAY, place_of = place_of}
+  DELAY = DELAY, place_of = place_of, TRUST = TRUST, TRUST_LIFE = TRUST_LIFE, base_of = base_of,
+  chart_keys = chart_keys}

@@ -1,36 +1,36 @@
--- trials: what became of the starts that a detector counted: approved, taken back, mistyped. Where a trial is counted
--- in another partition, the dispatcher passes it on.
+-- outcomes: what became of the starts that a detector counted: approved, taken back, mistyped.
 
 local max, min, floor, ln = math.max, math.min, math.floor, math.log
 local writing = import 'writing'
 local get, mget, put = writing.get, writing.mget, writing.put
-local charts = import 'charts'
-local SLOT, HOUR_MS, LIFE, AT, THIS, SIX, SENT, WON, LATE, EXCUSED, FAST, SLOW, DELAY, MADE, LOST, chart_of,
-  save_chart, age_chart, place_of =
-  charts.SLOT, charts.HOUR_MS, charts.LIFE, charts.AT, charts.THIS, charts.SIX, charts.SENT, charts.WON, charts.LATE,
-  charts.EXCUSED, charts.FAST, charts.SLOW, charts.DELAY, charts.MADE, charts.LOST, charts.chart_of,
-  charts.save_chart, charts.age_chart, charts.place_of
+local statistics = import 'statistics'
+local SLOT, HOUR_MS, LIFE, TRUST, TRUST_LIFE, AT, THIS, SIX, SENT, WON, LATE, EXCUSED, FAST, SLOW, DELAY, MADE, LOST,
+  chart_of, save_chart, age_chart, place_of, base_of, chart_keys =
+  statistics.SLOT, statistics.HOUR_MS, statistics.LIFE, statistics.TRUST, statistics.TRUST_LIFE, statistics.AT,
+  statistics.THIS, statistics.SIX, statistics.SENT, statistics.WON, statistics.LATE, statistics.EXCUSED,
+  statistics.FAST, statistics.SLOW, statistics.DELAY, statistics.MADE, statistics.LOST, statistics.chart_of,
+  statistics.save_chart, statistics.age_chart, statistics.place_of, statistics.base_of, statistics.chart_keys
 local blocks = import 'blocks'
 local is_blocked, probe_won = blocks.is_blocked, blocks.probe_won
-local detector = import 'detector'
-local TRUST, TRUST_LIFE, base_of, watched_keys =
-  detector.TRUST, detector.TRUST_LIFE, detector.base_of, detector.watched_keys
 
-local function parts_of(watch)
-  local base = base_of(watch)
-  local name, country, prefix, block, number, ip, flag = watch:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
-  return watched_keys(base, name, country, prefix, block, number, ip), flag, base
+-- Whose charts a key of the detector's means, and what became of its start: `t`, a trial; `m`, one whose first code was
+-- wrong; `l`, one that would have been refused; `-`, one of somebody trusted.
+local function parts_of(key)
+  local base = base_of(key)
+  local name, country, prefix, block, number, ip, flag =
+    key:match('limit:watch:(.-):(.-):(.-):(.-):(.-):(.-):(.*)$')
+  return chart_keys(base, name, country, prefix, block, number, ip), flag, base
 end
 
-local KINDS = {'c', 'p', 'b'}
+local LEVELS = {'c', 'p', 'b'}
 
 -- Takes a trial back, once: it was refused elsewhere, or was a resend.
-local function watch_undo(key, nonce, at)
-  local keys, _, base = parts_of(key)
+local function undo(base, key, nonce, at)
+  local keys = parts_of(key)
   local given = base .. 'given:watch:' .. nonce
   if get(given) then return end
   put(given, '', 600000)
-  for i, kind in ipairs(KINDS) do
+  for i, kind in ipairs(LEVELS) do
     local packed = get(keys[i])
     if packed then
       local chart = chart_of(packed)
@@ -60,10 +60,10 @@ end
 
 -- A wrong code for the start that was counted at `at`, where such are usual: the message arrived, or somebody guesses.
 -- Either way it was not pumped, so it is no trial any more.
-local function watch_wrong(key, at)
+local function mistyped(key, at)
   local keys, flag = parts_of(key)
   if flag ~= 't' then return end
-  for i, kind in ipairs(KINDS) do
+  for i, kind in ipairs(LEVELS) do
     local packed = get(keys[i])
     if packed then
       local chart = chart_of(packed)
@@ -73,8 +73,11 @@ local function watch_wrong(key, at)
   end
 end
 
--- The credits of who mistyped before: an approval makes a trial of the start again.
-local function corrected(credits) return (credits:gsub(':t,', ':m,')) end
+-- Where a wrong code was followed by the right one, the start is a trial again.
+local function corrected(hit) return (hit:gsub(':t$', ':m')) end
+
+-- A message that did not arrive is no trial of fraud.
+local function undelivered(hit) return hit:sub(-2) == ':t' end
 
 -- Remembers that a number (once: of it only the time matters) or an address converted.
 local function trust(keys, found, now)
@@ -87,7 +90,7 @@ local function trust(keys, found, now)
 end
 
 -- An approval at `now` of the start that was counted at `at`.
-local function watch_won(key, at, now)
+local function approved(_, key, _, at, now)
   local keys, flag = parts_of(key)
   local found = mget(keys)
   for i = 1, flag == '-' and 0 or 3 do
@@ -112,7 +115,7 @@ local function watch_won(key, at, now)
         end
         if is_blocked(chart, now) and at >= block[MADE] then probe_won(chart, now) end
       end
-      save_chart(keys[i], KINDS[i], chart)
+      save_chart(keys[i], LEVELS[i], chart)
     end
   end
   trust(keys, found, now)
@@ -120,48 +123,34 @@ end
 
 -- What is known in the number's partition of a place's approvals (half-life of five days) and wrong codes (two hours).
 --   habit:<rule>:<prefix>, habit:<rule>:*    the place's, and all of them
-local HABIT = '<dff'
+local BASELINE = '<dff'
 
-local function habit_of(packed, now)
+local function baseline_of(packed, now)
   if not packed then return 0, 0 end
-  local at, approved, wrong = struct.unpack(HABIT, packed)
+  local at, approved, wrong = struct.unpack(BASELINE, packed)
   local hours = max(0, now - at) / HOUR_MS
   return approved * 0.5 ^ (hours / 120), wrong * 0.5 ^ (hours / 2)
 end
 
 -- Counts an approval or a wrong code. Returns whether wrong codes are as frequent in the place, given all there are, as
--- its approvals are: who guesses goes where the users are, who pumps goes where he is paid. Nil where nothing watches.
-local function usual_habit(base, credits, now, is_wrong)
-  local rule, prefix = credits:match('watch:([^:]*):[^:]*:([^:]*):')
-  if not rule then return nil end
+-- its approvals are: who guesses goes where the users are, who pumps goes where he is paid.
+local function usual_slip(base, hit, now, is_wrong)
+  local rule, prefix = hit:match('^watch:([^:]*):[^:]*:([^:]*):')
   local own, all = base .. 'habit:' .. rule .. ':' .. prefix, base .. 'habit:' .. rule .. ':*'
   local found = mget({own, all})
-  local approved, wrong = habit_of(found[1], now)
-  local approvals, wrongs = habit_of(found[2], now)
+  local right, wrong = baseline_of(found[1], now)
+  local approvals, wrongs = baseline_of(found[2], now)
   if is_wrong then
     wrong, wrongs = wrong + 1, wrongs + 1
   else
-    approved, approvals = approved + 1, approvals + 1
+    right, approvals = right + 1, approvals + 1
   end
-  put(own, struct.pack(HABIT, now, approved, wrong), LIFE.p)
-  put(all, struct.pack(HABIT, now, approvals, wrongs), LIFE.p)
-  local expected = (approved + 1) / (approvals + 50) * wrongs
+  put(own, struct.pack(BASELINE, now, right, wrong), LIFE.p)
+  put(all, struct.pack(BASELINE, now, approvals, wrongs), LIFE.p)
+  local expected = (right + 1) / (approvals + 50) * wrongs
   -- Three standard deviations of both, and three more.
-  return wrong <= expected + 3 * (expected + expected * expected / (approved + 1)) ^ 0.5 + 3
+  return wrong <= expected + 3 * (expected + expected * expected / (right + 1)) ^ 0.5 + 3
 end
 
--- won: an approval credits a watch in another partition. Called by the dispatcher.
---   KEYS[1]  the watch's key     ARGV[1]  the time of the start   ARGV[2]  of the approval
-local function won(KEYS, ARGV)
-  watch_won(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))
-  return 1
-end
-
--- mistyped: the same for a wrong code.     KEYS[1]  the watch's key     ARGV[1]  the time of the start
-local function mistyped(KEYS, ARGV)
-  watch_wrong(KEYS[1], tonumber(ARGV[1]))
-  return 1
-end
-
-return {won = won, mistyped = mistyped, watch_undo = watch_undo, watch_wrong = watch_wrong, watch_won = watch_won,
-  corrected = corrected, usual_habit = usual_habit}
+return {undo = undo, approved = approved, mistyped = mistyped, usual_slip = usual_slip, undelivered = undelivered,
+  corrected = corrected}

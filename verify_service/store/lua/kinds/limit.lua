@@ -1,0 +1,54 @@
+-- limit: how often something may happen.
+
+local counts = import 'counts'
+local open_counts, give_back = counts.open_counts, counts.give_back
+local keeping = import('common').keeping
+local windows = import 'windows'
+local rule_of, log_wait, counter_wait, count, refund_of, verdict_of =
+  windows.rule_of, windows.log_wait, windows.counter_wait, windows.count, windows.refund_of, windows.verdict_of
+
+-- A rule of {name, enforced, {{amount, ms}, …}, net}: `net` where an approval gives a hit back.
+local function made(spec)
+  local name, enforced, allowed, net = unpack(spec)
+  local rule = rule_of(name, enforced, allowed, true)
+  rule.net = net
+  return rule
+end
+
+local rule_for = keeping(function(packed) return made(cmsgpack.unpack(packed)) end)
+
+local function open(key, spec, keys)
+  keys[#keys + 1] = key
+  return {rule = rule_for(spec), key = key}
+end
+
+local function read(limit, found, first) open_counts(limit, found[first]) end
+
+local function judge(limit, now)
+  local log, counters, wait = limit.log, limit.counters, 0
+  if not log and not counters then return 0 end
+  for _, window in ipairs(limit.rule.windows) do
+    local amount, need = window.amount
+    if window.logged then
+      need = log_wait(log, amount, window.ms, now)
+    else
+      need = counter_wait(counters, window, amount, now, 1)
+    end
+    if need > wait then wait = need end
+  end
+  return wait
+end
+
+local function hold(limit, nonce, now)
+  count(limit, nonce, now, 1)
+  return limit.rule.net and refund_of(limit.key, nonce, now) or '', true
+end
+
+local function verdict(limit, now)
+  return verdict_of(limit, judge(limit, now), now, 1, function(window) return window.amount end)
+end
+
+local function approved(base, key, nonce, at) give_back(base, key, nonce, at) end
+
+return {refusal = 'rate-limited', counts = true, made = made, open = open, read = read, judge = judge, hold = hold,
+  verdict = verdict, undo = give_back, approved = approved}
