@@ -1,31 +1,24 @@
 """HTTP: the Flask app and the surfaces that it mounts. `create_app` is given everything it works with."""
 
-from flask import Flask, request
-from werkzeug.exceptions import NotFound
+from flask import Flask
 
 from verify_service.web import access
 from verify_service.web.callbacks import callbacks
 from verify_service.web.context import EXTENSION, WebContext
 from verify_service.web.docs import docs
+from verify_service.web.lean import App
 from verify_service.web.native import fake, native
 from verify_service.web.problems import MOST_BYTES
 from verify_service.web.surface import install
 
 
-def _exact() -> None:
-    """The router forgives slashes in front; a path here is right, or none."""
-    if request.environ["PATH_INFO"].startswith("//"):
-        raise NotFound
-
-
 def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
     """The WSGI app. The fake provider's paths exist only where `context.inbox` is given."""
-    app = Flask(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # A chunked body is cut there, and seen to be too long.
     app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = context
-    app.before_request(_exact)
     if access_log:
         access.install(app)
     app.register_blueprint(native)

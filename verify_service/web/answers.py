@@ -5,13 +5,14 @@ from flask import Response
 
 from verify_service.duration import rfc3339
 from verify_service.model import Verification
+from verify_service.web.lean import Whole
 
 _encode = msgspec.json.Encoder().encode
 
 
 def json(body: object, status: int = 200) -> Response:
     """An answer in JSON, never to be cached."""
-    return Response(_encode(body), status, {"Cache-Control": "no-store"}, mimetype="application/json")
+    return Whole(_encode(body), status, "application/json")
 
 
 def verification(found: Verification) -> dict[str, object]:

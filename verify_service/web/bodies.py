@@ -1,16 +1,15 @@
 """Request bodies: read whole, typed and judged, with an error that names the field."""
 
-import ipaddress
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from verify_service import typed
+from verify_service import addresses, typed
 from verify_service.errors import InvalidRequest
 from verify_service.web.problems import MOST_BYTES
 
@@ -34,7 +33,8 @@ _NAMED = re.compile(r"(?:unknown|required) field `(.*?)`")
 
 def media_type() -> str:
     """What the request says that its body is, in lower case and without parameters."""
-    return (request.content_type or "").partition(";")[0].strip().lower()
+    said: str = request.environ.get("CONTENT_TYPE", "")
+    return said.partition(";")[0].strip().lower()
 
 
 def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
@@ -59,7 +59,7 @@ def text(kinds: Sequence[str], most: int) -> str:
     Content-Length says how long it is: a text that breaks off may still be read, and mean something else."""
     if media_type() not in kinds:
         raise UnsupportedMediaType(f"Send the header `Content-Type: {kinds[0]}`, or JSON as `application/json`.")
-    if request.content_length is None:
+    if _length(request.environ) is None:
         raise InvalidRequest("", "comes without the header `Content-Length`; send it, or JSON")
     try:
         return raw(most).decode()
@@ -73,15 +73,23 @@ def raw(most: int) -> bytes:
 
     A view asks for it before it changes anything: one whose body is still on its way is run again when that is there.
     """
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    environ = request.environ
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without Content-Encoding: a compressed one is not read.")
-    request.max_content_length = most + 1
-    body = request.get_data(cache=False)
-    if len(body) > most:
-        raise RequestEntityTooLarge
-    if request.content_length not in (None, len(body)):
-        raise InvalidRequest("", "the body ends before its Content-Length")
-    return body
+    length = _length(environ)
+    if length is None or length <= most:
+        body: bytes = environ["wsgi.input"].read(most + 1 if length is None else length)
+        if length not in (None, len(body)):
+            raise InvalidRequest("", "the body ends before its Content-Length")
+        if len(body) <= most:
+            return body
+    raise RequestEntityTooLarge(f"A body here may have {most} bytes at most.")
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    """What the head says of the body's length; None of one that comes in chunks."""
+    said = "" if "HTTP_TRANSFER_ENCODING" in environ else environ.get("CONTENT_LENGTH", "")
+    return int(said) if said.isdecimal() else None
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> None:
@@ -150,7 +158,7 @@ def address(ip: str | None) -> str | None:
         try:
             if "%" in ip:
                 raise ValueError
-            ipaddress.ip_address(ip)
+            addresses.counted(ip)
         except ValueError:
             raise InvalidRequest("ip", "is not an IPv4 or IPv6 address") from None
     return ip

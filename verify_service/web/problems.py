@@ -38,12 +38,10 @@ def details(error: Problem | HTTPException) -> ProblemDetails:
     """What the caller is told of an error of ours, or of one that the framework raised."""
     if isinstance(error, Problem):
         return ProblemDetails(error.slug, error.status, error.detail, error.members)
-    most = (request.max_content_length or MOST_BYTES + 1) - 1
     slug = _BY_STATUS.get(error.code or 400, "invalid-request")
     detail = {
         404: "This server has no such path; /docs lists those it has.",
         405: f"This path has no {request.method}.",
-        413: f"A body here may have {most} bytes at most.",
     }.get(error.code or 400, error.description or PROBLEM_TYPES[slug].title)
     members = {"errors": [{"field": "", "message": detail}]} if slug == "invalid-request" else {}
     return ProblemDetails(slug, PROBLEM_TYPES[slug].status, detail, members)

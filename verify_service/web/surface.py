@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response
+from flask import request as current
 from werkzeug.exceptions import HTTPException
 
 from verify_service.config import Principal
@@ -19,7 +20,7 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 _log = log("web")
 
 
-def _nobody() -> Principal:
+def _nobody(_request: Request) -> Principal:
     raise Unauthorized("No key opens this.")
 
 
@@ -37,7 +38,7 @@ class Surface(Blueprint):
         import_name: str,
         *,
         refuse: Callable[[ProblemDetails], Response],
-        authenticate: Callable[[], Principal] = _nobody,
+        authenticate: Callable[[Request], Principal] = _nobody,
         **options: Any,
     ) -> None:
         super().__init__(name, import_name, **options)
@@ -52,7 +53,8 @@ class Surface(Blueprint):
         def decorate(view: View[P]) -> Callable[P, Response]:
             @wraps(view)
             def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
-                principal = self.authenticate()
+                request: Request = current._get_current_object()  # type: ignore[attr-defined]
+                principal = self.authenticate(request)
                 if not enough & principal.scopes:
                     raise Forbidden(f"This API key lacks the scope `{scope}`.")
                 if request.method in _BODILESS:  # The others read it before they do anything; see `gateway.py`.
@@ -70,7 +72,7 @@ def install(app: Flask, fallback: Surface) -> None:
 
     @app.errorhandler(Exception)
     def refused(error: Exception) -> Response:
-        path = request.url_rule and request.url_rule.rule
+        path = current.url_rule and current.url_rule.rule
         problem = UNFORESEEN
         if isinstance(error, Problem | HTTPException):
             problem = details(error)
@@ -91,18 +93,18 @@ def install(app: Flask, fallback: Surface) -> None:
 
 def _surface(app: Flask) -> Surface | None:
     """Whose view was asked for; where there is none, whose prefix the path begins with."""
-    matched = app.blueprints.get(request.blueprint or "")
+    matched = app.blueprints.get(current.blueprint or "")
     if isinstance(matched, Surface):
         return matched
     mounted = (each for each in app.blueprints.values() if isinstance(each, Surface) and each.url_prefix)
-    return next((each for each in mounted if f"{request.path}/".startswith(f"{each.url_prefix}/")), None)
+    return next((each for each in mounted if f"{current.path}/".startswith(f"{each.url_prefix}/")), None)
 
 
 def _drained() -> bool:
     """Reads what a refusal left of a small body that is here; whether that was all. The server closes a connection
     whose request was not read to its end: a caller that is not told so sends its next request there, in vain."""
     try:
-        request.get_data(cache=False)
+        current.get_data(cache=False)
     except (HTTPException, OSError, Problem, NotHere):
         return False
     return True

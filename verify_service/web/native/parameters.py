@@ -18,7 +18,7 @@ def after() -> str | None:
 
 def idempotency_key() -> str | None:
     """The Idempotency-Key header, or None. Raises InvalidRequest."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not (1 <= len(key) <= 255 and all("!" <= char <= "~" for char in key)):
         raise InvalidRequest("Idempotency-Key", "is 1 to 255 visible ASCII characters")
     return key

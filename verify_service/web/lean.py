@@ -1,0 +1,104 @@
+"""Flask without what this service has no use for at each request: a session, the Host header, asynchronous views.
+
+All of it by Flask's own hooks, so that routing, errors, teardown and signals are Flask's.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask, Request, Response
+from flask.globals import request_ctx
+from flask.sessions import NullSession, SessionInterface
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import MapAdapter
+from werkzeug.utils import cached_property
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_NONE = NullSession()
+
+
+class _NoSessions(SessionInterface):
+    """One session for all, that holds nothing and takes nothing."""
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return _NONE
+
+    def save_session(self, app: Flask, session: Any, response: Response) -> None:
+        """Never called: a null session is not saved."""
+
+
+class _Paths(MapAdapter):
+    """Matches paths alone; what the caller takes for our name is asked for only where a redirect must repeat it."""
+
+    def __init__(self, app: Flask, request: Request) -> None:
+        self.map = app.url_map
+        self.script_name = f"{request.root_path}/"
+        self.server_name = self.subdomain = ""
+        self.url_scheme = request.scheme
+        self.path_info = request.path
+        self.default_method = request.method
+        self.websocket = False
+        self._request = request
+
+    def match(self, *args: Any, **named: Any) -> Any:
+        request = self._request
+        if request.environ["PATH_INFO"].startswith("//"):  # The router forgives slashes in front.
+            raise NotFound
+        return super().match(*args, **named)
+
+    def get_host(self, domain_part: str | None) -> str:
+        return self._request.host
+
+    @property
+    def query_args(self) -> str:  # type: ignore[override]
+        return self._request.query_string.decode("latin-1")
+
+
+class App(Flask):
+    """The WSGI app of the web role. What is registered to run around a request runs; what is not costs nothing."""
+
+    session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        return _Paths(self, request) if request is not None else super().create_url_adapter(None)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+    def preprocess_request(self) -> ResponseReturnValue | None:
+        around = self.url_value_preprocessors or self.before_request_funcs
+        return super().preprocess_request() if around else None
+
+    def process_response(self, response: Response) -> Response:
+        around = self.after_request_funcs or request_ctx._after_request_functions
+        return super().process_response(response) if around else response
+
+
+class Whole(Response):
+    """An answer that is all there as bytes, never to be cached. Its headers become an object of their own only where
+    somebody asks for it."""
+
+    def __init__(self, data: bytes, status: int, mimetype: str) -> None:
+        self.response = [data]
+        self.status_code = status
+        self.direct_passthrough = False
+        self._on_close = []
+        self._plain = [
+            ("Content-Type", mimetype),
+            ("Cache-Control", "no-store"),
+            ("Content-Length", str(len(data))),
+        ]
+
+    @cached_property
+    def headers(self) -> Headers:
+        return Headers(self._plain)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if "headers" in self.__dict__ or environ["REQUEST_METHOD"] == "HEAD":
+            return super().__call__(environ, start_response)
+        start_response(self.status, self._plain)
+        return cast("list[bytes]", self.response)
