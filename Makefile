@@ -92,7 +92,7 @@ lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--up
 	@$(LOCK) --group peers --constraint requirements/test.txt --output-file requirements/peers.txt
 
 clean: ## removes what make made, and nothing else
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
+	@rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
 	@find benchmarks tests verify_service -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make the second `make run` start at once; a changed lock or pyproject.toml installs again.

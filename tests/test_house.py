@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,15 @@ def test_only_settings_reads_the_environment() -> None:
         if ast.unparse(node) != "request.environ"  # which is WSGI's, and no setting
     }
     assert readers == {"settings"}
+
+
+def test_ci_runs_the_lowest_and_the_newest_python_that_the_package_names() -> None:
+    """Of the classifiers; what is between them is taken to hold, and what is above is not named."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    named = [int(minor) for each in project["classifiers"] if (minor := each.rpartition(" :: 3.")[2]).isdigit()]
+    run = (PACKAGE.parent / ".ci" / "run").read_text("utf-8")
+    assert [int(minor) for minor in re.findall(r"\.ci/python 3\.(\d+)", run)] == [min(named), max(named)]
+    assert project["requires-python"] == f">=3.{min(named)}"
 
 
 def test_the_architecture_page_has_every_room_in_its_order() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.concurrency import numbers
 from tests.support.dispatching import Scripted, taking
-from tests.support.live import until
+from tests.support.live import PATIENCE_S, until
 from verify_service import config
 from verify_service.adapters import Provider
 from verify_service.dispatch import Dispatcher
@@ -47,7 +47,7 @@ def dispatching(bench: Bench, folder: Path, providers: Mapping[str, Provider]) -
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_S)
 
 
 def went(bench: Bench, verification_id: str) -> list[tuple[str, str | None, str | None]]:

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from tests.support.commands import fails, run
+from tests.support.live import PATIENCE_S
 from tests.support.recorded import after, start, write
 
 pytestmark = pytest.mark.slow
@@ -156,7 +157,7 @@ def test_progress_is_shown_before_anything_is_read(files: tuple[str, str, str], 
         events.write_bytes(Path(files[2]).read_bytes())
         # A terminal that nobody reads would stop it.
         threading.Thread(target=drained, args=(ours,), daemon=True).start()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
 
@@ -320,6 +321,6 @@ def test_a_signal_leaves_nothing_behind(
         with pytest.raises(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process.send_signal(sent)
-        assert process.wait(60) == status
+        assert process.wait(PATIENCE_S) == status
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # The server had it too, and has ended.
     assert list(folder.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.overload import overload
 from tests.support.bench import a_start
 from tests.support.dispatching import Post
-from tests.support.live import until
+from tests.support.live import PATIENCE_S, until
 from tests.support.vendor import Vendor
 from verify_service.codes import new_key
 from verify_service.providers.webhook import WebhookProvider
@@ -37,7 +37,7 @@ def test_what_is_late_is_asked_for_in_batches(post: Post, vendor: Vendor, monkey
 
     monkeypatch.setattr(Outbox, "are_wanted", counted)
     answers = threading.Event()
-    vendor.answer = lambda: (answers.wait(60) and 200, {}, b"{}")
+    vendor.answer = lambda: (answers.wait(PATIENCE_S) and 200, {}, b"{}")
     ids = starts(post, MESSAGES)
     with post.dispatching({"a": WebhookProvider(vendor.url, f"whsec_{new_key()}", 60.0)}):
         until(lambda: taken(post) == MESSAGES, "all to be taken")

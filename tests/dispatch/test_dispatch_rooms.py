@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raising
-from tests.support.live import clean, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import Vendor
 from verify_service import codes
 from verify_service.dispatch.job import Job
@@ -168,7 +168,7 @@ def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(p
     release = threading.Event()
 
     def hang() -> tuple[int, dict[str, str], bytes]:
-        release.wait(60)
+        release.wait(PATIENCE_S)
         return 204, {}, b""
 
     vendor.answer = hang

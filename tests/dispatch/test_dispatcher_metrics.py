@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.bench import a_start
 from tests.support.dispatching import Post, environment
-from tests.support.live import scraped, until
+from tests.support.live import PATIENCE_S, scraped, until
 from verify_service.embedded import free_port
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def test_a_dispatcher_serves_its_metrics(post: Post) -> None:
         found = scraped(port)
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert 'verify_sends_total{outcome="accepted",provider="fake-a"} 1.0' in found
     assert [line for line in found if "4155550129" in line] == []
 
@@ -39,7 +39,7 @@ def test_a_taken_metrics_port_stops_the_start(post: Post) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            command(port), env=environment(post), capture_output=True, text=True, timeout=30, check=False
+            command(port), env=environment(post), capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
     line = f"verify-service: cannot listen on 127.0.0.1:{port} (Address already in use); choose another with "
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}--metrics-port\n")

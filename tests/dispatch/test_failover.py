@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.dispatching import ACCEPTED, THREE, TWO, Post, Scripted, raising, taking
-from tests.support.live import clean, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import vendor_at_work
 from verify_service import codes
 from verify_service.consents import Ledger
@@ -33,7 +33,7 @@ def hanging(provider: Scripted, then: Callable[[], Receipt] = lambda: ACCEPTED) 
     release = threading.Event()
 
     def hang(_message: Message) -> Receipt:
-        release.wait(30)
+        release.wait(PATIENCE_S)
         return then()
 
     provider.act = hang

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.bench import Bench, a_start
 from tests.support.dispatching import ONE, Post, Scripted, raising
-from tests.support.live import until
+from tests.support.live import PATIENCE_S, until
 from verify_service import config, telemetry
 from verify_service.dispatch import Dispatcher
 from verify_service.errors import Blocked, Rejected, StoreUnavailable
@@ -175,7 +175,7 @@ def test_what_a_provider_tells_while_it_is_closed_is_heard(post: Post, tmp_path:
         assert post.settled(started.id) == [("sent", "a", None)]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert after_sent(post, started.id) == [("delivered", "a", None)]
 
 

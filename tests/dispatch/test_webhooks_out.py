@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.cluster import POLICY, Cluster, begin, numbers_where, port_of
 from tests.support.concurrency import numbers
-from tests.support.live import clean, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import Vendor, vendor_at_work
 from tests.support.webhook_bench import ALL, SECRETS, TO, WebhookBench, to, told, tries
 from verify_service import config
@@ -82,7 +82,7 @@ def test_an_endpoint_that_hangs_delays_nobody_elses(webhook_bench: WebhookBench,
     with vendor_at_work() as hanging:
 
         def hang() -> tuple[int, dict[str, str], bytes]:
-            goes_on.wait(30)
+            goes_on.wait(PATIENCE_S)
             return 200, {}, b""
 
         hanging.answer = hang
@@ -144,7 +144,7 @@ def test_on_a_cluster_every_partitions_events_arrive(spread: Store, vendor: Vend
         until(all_told, "all to be told")
     finally:
         stop.set()
-        thread.join(15)
+        thread.join(PATIENCE_S)
 
 
 def test_on_a_cluster_a_dead_primary_delays_its_own_events_alone(tmp_path: Path) -> None:

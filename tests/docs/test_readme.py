@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.live import PATIENCE_S
 from verify_service import settings
 from verify_service.policy.file import default_text
 from verify_service.testing import VerifyClient, VerifyServer
@@ -35,7 +36,7 @@ def test_the_two_curls_work_as_printed(verify_server: VerifyServer, tmp_path: Pa
     start, check = [block for block in _blocks("sh") if "curl" in block]
     script = "\n".join([start, check]).replace("http://127.0.0.1:8080", verify_server.url)
     ran = subprocess.run(
-        ["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        ["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     printed = next(block for block in _blocks("") if '"approved":true' in block).strip()
     assert re.sub(r"ve_[0-9a-f]{32}", "ve_…", ran.stdout.strip()) == printed

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.contract import Contract, contract
-from tests.support.live import clean, until
+from tests.support.live import PATIENCE_S, clean, until
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
         env={**clean(), "VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from tests.support.bench import Bench, a_start, make_bench, wrong
 from tests.support.commands import command
 from tests.support.contract import Contract, a_number, contract
 from tests.support.detector import field, numbers
+from tests.support.live import PATIENCE_S
 from verify_service import phone
 from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision
@@ -250,7 +251,7 @@ def test_a_number_is_unlocked_by_command(live: Contract) -> None:
     assert live.default.refused("POST", "/start", {"to": to, "purpose": "f"})["limit"] == "number"
     words = [sys.executable, "-m", "verify_service", "unlock", "--to", to, "--by", "ann", "--reason", "locked out"]
     env = {"VERIFY_STATE_DIR": str(live.running.server.state_dir)}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{to}: 1 counts forgotten\n"
     assert live.default.request("POST", "/start", {"to": to, "purpose": "f"})[0] == 201

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tests.support.live import PATIENCE_S
 from tests.support.simulated import SEEDS, conversion, simulated, starts
 from verify_service.phone import parse
 from verify_service.simulate import SCENARIOS, Event, scenario
@@ -27,7 +28,7 @@ ATTACKS = PUMPING | {"flooding", "guessing"}
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     """`verify-service simulate` as a user runs it."""
     return subprocess.run(
-        [sys.executable, "-m", "verify_service", "simulate", *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "verify_service", "simulate", *words], capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 

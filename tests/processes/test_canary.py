@@ -65,7 +65,7 @@ class Canary:
         """Any call; the answer is kept, head and all, without the `to` (`from`, `body`) that the caller had sent."""
         sent = {"authorization": f"Bearer {self.server.api_key}", "content-type": "application/json", **headers}
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        answer = self.http.request(method, self.server.url + path, body=data, headers=sent, timeout=40)
+        answer = self.http.request(method, self.server.url + path, body=data, headers=sent, timeout=PATIENCE_S)
         assert answer.status < 500, f"{method} {path.partition('?')[0]}"
         kept = re.sub(rb'"(to|from)":"\+[0-9]+"|"body":"[^"]*"', b"", answer.data)
         self.answers.append(repr(dict(answer.headers)).encode() + kept)
@@ -83,7 +83,9 @@ class Canary:
         seen: str | None = None
         while True:
             query = f"?wait=30&after={seen}" if seen else "?wait=30"
-            answer = self.http.request("GET", f"{self.server.url}/fake/inbox/{to}{query}", headers=headers, timeout=40)
+            answer = self.http.request(
+                "GET", f"{self.server.url}/fake/inbox/{to}{query}", headers=headers, timeout=PATIENCE_S
+            )
             messages = answer.json()["messages"]
             assert messages, f"no message to {to}"
             found = [message["code"] for message in messages if message["verification_id"] == verification]
@@ -298,7 +300,7 @@ def test_metrics_and_exported_events_have_neither_codes_nor_numbers(canary: Cana
     assert_clean(canary, metrics, "the metrics")
     command = [sys.executable, "-m", "verify_service", "events", "export", "--since", "7d"]
     state = {"VERIFY_STATE_DIR": str(canary.server.state_dir)}
-    done = subprocess.run(command, env=clean(state), cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, env=clean(state), cwd=tmp_path, capture_output=True, check=True, timeout=PATIENCE_S)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert {event["range"] for event in events if event["event"] == "start"} == {ALICE[:-3], BOB[:-3]}
     assert {"start", "sent", "wrong", "approved", "canceled", "failed"} <= {event["event"] for event in events}

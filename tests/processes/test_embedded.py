@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.live import PATIENCE_S
 from verify_service.embedded import EmbeddedStoreError, EmbeddedValkey
 
 REPO = Path(__file__).parents[2]
@@ -141,7 +142,7 @@ def test_with_a_port_it_listens_on_loopback_only(tmp_path: Path) -> None:
         assert store.url == f"redis://127.0.0.1:{store.port}"
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
         assert client.info("cluster") == {"cluster_enabled": 1}
-        with socket.create_connection(("127.0.0.1", (store.port or 0) + 10_000), timeout=60):
+        with socket.create_connection(("127.0.0.1", (store.port or 0) + 10_000), timeout=PATIENCE_S):
             pass
 
 

@@ -39,7 +39,6 @@ TO = "+14155550123"
 TENANT = "default"
 
 
-@pytest.mark.flaky(reruns=0)
 def test_no_start_is_lost_and_no_code_approved_twice_while_processes_are_killed(tmp_path: Path) -> None:
     """`kill -9` of the store, the dispatcher, the web server and its workers at random moments of load: every 201 ends
     as sent with its code in the inbox, or as failed; every right code is approved once; no answer is a 5xx but 503;
@@ -176,7 +175,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     watching.start()
     until(lambda: _waiting(tmp_path) == 1)
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(20) == 0
+    assert running.process.wait(PATIENCE_S) == 0
     watching.join(PATIENCE_S)
     assert not watching.is_alive()
     assert of_folder(tmp_path) == []

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 
 from tests.support.dispatching import Post, environment
-from tests.support.live import scraped, until
+from tests.support.live import PATIENCE_S, scraped, until
 from verify_service.embedded import free_port
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def ask(url: str, method: str, path: str, body: object = None, key: str = KEY) -
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
-        answer = urllib3.request(method, url + path, body=data, headers=headers, retries=False, timeout=20)
+        answer = urllib3.request(method, url + path, body=data, headers=headers, retries=False, timeout=PATIENCE_S)
     except urllib3.exceptions.HTTPError:
         return 0, ""
     return answer.status, answer.data.decode()

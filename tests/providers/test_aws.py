@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.live import PATIENCE_S
 from tests.support.peers.aws_peer import CERTIFICATE, TOPIC, AwsPeer, ended_certificate
 from verify_service.adapters import Callbacks
 from verify_service.errors import ConfigError, Forged, Unavailable
@@ -189,17 +190,17 @@ def test_one_certificate_is_fetched_at_a_time(peer: AwsPeer) -> None:
 
     def slow(url: str) -> bytes:
         asked.set()
-        assert answer.wait(30)
+        assert answer.wait(PATIENCE_S)
         return peer.fetch(url)
 
     callbacks = AwsCallbacks(peer.settings(), peer.surroundings(), Topics(frozenset([TOPIC]), peer.clock, slow))
     call = peer.notification("receipts", MESSAGE)
     with ThreadPoolExecutor(1) as beside:
         first = beside.submit(judged, callbacks, call)
-        assert asked.wait(30)
+        assert asked.wait(PATIENCE_S)
         assert {judged(callbacks, call) for _ in range(10)} == {"Unavailable"}
         answer.set()
-        assert first.result(30) == "taken"
+        assert first.result(PATIENCE_S) == "taken"
     assert judged(callbacks, call) == "taken"
     assert peer.fetched == [CERTIFICATE]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.concurrency import at_once
+from tests.support.live import PATIENCE_S
 from tests.support.vendor import self_signed
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
@@ -148,7 +149,9 @@ def test_an_answer_that_breaks_off_is_the_stores_absence_and_the_next_call_conne
 
 def test_after_a_fork_each_process_has_connections_of_its_own(server: EmbeddedValkey) -> None:
     """A child that has inherited the parent's idle connections uses none of them, and cuts none."""
-    ended = subprocess.run([sys.executable, "-c", FORKED, server.url], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKED, server.url], capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

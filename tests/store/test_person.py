@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.contract import Contract, LocalClient, a_number, contract
-from tests.support.live import clean, everything, until
+from tests.support.live import PATIENCE_S, clean, everything, until
 from tests.support.vendor import vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.duration import rfc3339
@@ -248,7 +248,7 @@ def test_a_tenant_that_there_is_not_is_refused(tmp_path: Path) -> None:
             env={**clean(), "VERIFY_STATE_DIR": str(tmp_path), "VERIFY_CONFIG": str(file)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert (done.returncode, done.stdout) == (2, "")
@@ -261,7 +261,7 @@ def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
         env={**clean(), "VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.contract import Contract
-from tests.support.live import clean
+from tests.support.live import PATIENCE_S, clean
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,  # for what hangs: how long a command takes is the machine's matter
+        timeout=PATIENCE_S,  # for what hangs: how long a command takes is the machine's matter
         check=False,
     )
 
@@ -41,7 +41,7 @@ def command(live: Contract, *words: str, env: Mapping[str, str] | None = None) -
         env=clean({"VERIFY_STATE_DIR": str(state), **(env or {})}),
         capture_output=True,
         text=True,
-        timeout=300,  # for what hangs: how long a command takes is the machine's matter
+        timeout=PATIENCE_S,  # for what hangs: how long a command takes is the machine's matter
         check=False,
     )
     assert "Traceback" not in done.stderr

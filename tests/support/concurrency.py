@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tests.support.live import PATIENCE_S
 from verify_service.errors import Problem
 
 T = TypeVar("T")
-PATIENCE_S = 60.0
 
 
 def at_once(*works: Callable[[], T]) -> list[T]:

@@ -16,6 +16,7 @@ import urllib3
 import yaml
 from flask import Flask
 
+from tests.support.live import PATIENCE_S
 from verify_service import codes
 from verify_service import config as operator
 from verify_service.adapters import Callbacks
@@ -218,7 +219,7 @@ class Contract:
     ) -> tuple[int, dict[str, str], dict[str, Any]]:
         """The status, headers and problem that bytes are answered, held against the document."""
         sent = {"Authorization": f"Bearer {self.running.server.api_key}", **(headers or {})}
-        answer = self._pool.request(method, self.url + path, body=body, headers=sent, timeout=40.0)
+        answer = self._pool.request(method, self.url + path, body=body, headers=sent, timeout=PATIENCE_S)
         got = {name.lower(): value for name, value in answer.headers.items()}
         problem: dict[str, Any] = msgspec.json.decode(answer.data)
         judge(method, path, answer.status, got, problem)

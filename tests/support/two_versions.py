@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.live import BASE, until
+from tests.support.live import BASE, PATIENCE_S, until
 from tests.support.roles import THEN, answers, environment, package_of_then, role
 from tests.support.vendor import Vendor, vendor_at_work
 from verify_service.embedded import EmbeddedValkey, free_port
@@ -123,7 +123,7 @@ class Versions:
         command = [sys.executable, "-m", "verify_service", *words]
         env = environment(self.env, self.package(version))
         done = subprocess.run(
-            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

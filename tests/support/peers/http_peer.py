@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
+from tests.support.live import PATIENCE_S
 from tests.support.peers.contract import REFUSALS, Peer
 from verify_service.errors import DeliveryError, Unavailable, Uncertain
 
@@ -115,7 +116,7 @@ class HttpPeer(Peer):
         handler.close_connection = True
         match self.how:
             case "silent":
-                self.over.wait(30)
+                self.over.wait(PATIENCE_S)
             case "breaks":
                 pass
             case "errs":
