@@ -70,20 +70,27 @@ class Contender:
     warm: int = 300
     """How many calls it takes until it costs what it always does."""
 
-    def starts(self, callers: Sequence[Caller], connections: int) -> tuple[Cost, list[Message]]:
-        """Starts for all of them, to the last message's arrival."""
+    def starts(
+        self, callers: Sequence[Caller], connections: int, *, admitted: bool = True
+    ) -> tuple[Cost, list[Message]]:
+        """Starts for all of them, to the last message's arrival; without `admitted` some may be refused, and no message
+        is waited for."""
         requests = [self.start(caller) for caller in callers]
-        return self._taken(requests, connections, len(callers) if self.vendor else 0)
+        return self._taken(
+            requests, connections, len(callers) if self.vendor and admitted else 0, b"2" if admitted else b"24"
+        )
 
     def checks(self, messages: Sequence[Message], connections: int) -> Cost:
         """The right code of each."""
         assert self.check
-        return self._taken([self.check(message) for message in messages], connections, 0)[0]
+        return self._taken([self.check(message) for message in messages], connections, 0, b"2")[0]
 
-    def _taken(self, requests: Sequence[bytes], connections: int, arriving: int) -> tuple[Cost, list[Message]]:
+    def _taken(
+        self, requests: Sequence[bytes], connections: int, arriving: int, statuses: bytes
+    ) -> tuple[Cost, list[Message]]:
         before = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
         began = time.perf_counter()
-        load = drive(self.port, requests, connections, 600)
+        load = drive(self.port, requests, connections, 600, statuses=statuses)
         messages = self._messages(arriving)
         seconds = time.perf_counter() - began
         used = {name: (cpu_seconds(pid) - before[name]) / load.done * 1e6 for name, pid in self.pids.items()}

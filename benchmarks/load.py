@@ -33,11 +33,19 @@ class Load:
         return self.done / self.seconds
 
 
-def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float, follow: Follow | None = None) -> Load:
+def drive(
+    port: int,
+    requests: Iterable[bytes],
+    connections: int,
+    seconds: float,
+    follow: Follow | None = None,
+    *,
+    statuses: bytes = b"2",
+) -> Load:
     """Sends the requests over so many connections until they are used up or the time is over.
 
     `latencies` and `bodies` are of the answers that end a caller's way; with `follow`, from its first byte sent to the
-    last answer. Raises Refused for any answer that is not 2xx.
+    last answer. Raises Refused for any answer whose status begins with none of the digits in `statuses`.
     """
     source = iter(requests)
     load = Load()
@@ -66,7 +74,7 @@ def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float
             for number, _ in ready:
                 connection = sockets[number]
                 received = partial[number] + connection.recv(65_536)
-                body = _body(received)
+                body = _body(received, statuses)
                 if body is None:
                     partial[number] = received
                     continue
@@ -94,7 +102,7 @@ def drive(port: int, requests: Iterable[bytes], connections: int, seconds: float
     return load
 
 
-def _body(received: bytes) -> bytes | None:
+def _body(received: bytes, statuses: bytes) -> bytes | None:
     """The body of a whole answer, as it was sent: in chunks perhaps; None while some is missing. Raises Refused."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
@@ -107,7 +115,7 @@ def _body(received: bytes) -> bytes | None:
     whole = body.endswith(b"0\r\n\r\n") if at < 0 else len(body) >= int(head[at + 16 : at + 26].split(b"\r", 1)[0])
     if not whole:
         return None
-    if not head.startswith(b"http/1.1 2"):
+    if not (head.startswith(b"http/1.1 ") and head[9] in statuses):
         raise Refused(received[:400].decode(errors="replace"))
     return body
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from benchmarks.traffic import Caller, post
 from verify_service.codes import KeyRing, new_api_key, new_key
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.process import Child, kill_group, last_lines, spawn
+from verify_service.store.connection import Link
 from verify_service.store.layouts import Record
 
 PATIENCE_S = 30.0
@@ -66,12 +68,11 @@ class Service:
     """A running verify_service: a store's address, keys of its own, and the processes that are up, by role. With `tree`
     the roles are those of that checkout, run by its own `.venv` where it has one."""
 
-    def __init__(self, folder: Path, redis_url: str, tree: Path | None = None) -> None:
+    def __init__(self, folder: Path, redis_url: str, tree: Path | None = None, policy: Path | None = None) -> None:
         self.folder = folder
         self.redis_url = redis_url
         self.api_key = new_api_key("default")
         self.vendor = free_port()
-        self.store = redis.Redis.from_url(redis_url)
         self._keys = f"k1:{new_key()}"
         self._ring = KeyRing(self._keys)
         self._config = folder / "verify.toml"
@@ -84,8 +85,15 @@ class Service:
             "VERIFY_CONFIG": str(self._config),
             "VENDOR_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
+        if policy is not None:
+            self._env["VERIFY_POLICY"] = str(policy)
         self._python, more = python_of(tree)
         self._env |= more
+
+    @cached_property
+    def store(self) -> redis.Redis:
+        """A connection to a store that is a single server."""
+        return redis.Redis.from_url(self.redis_url)
 
     @contextmanager
     def web(self, redis_url: str | None = None, workers: int = 2) -> Iterator[int]:
@@ -105,7 +113,8 @@ class Service:
             running(self.folder, "vendor", vendor, {}, self.vendor) as self.pids["vendor"],
             program(self.folder, "dispatch", [*self._python, "dispatch"], env, None) as self.pids["dispatch"],
         ):
-            wait_until(lambda: bool(self.store.exists("vs:{0}:dispatcher")), "the dispatcher to say that it lives")
+            link = Link(self.redis_url)
+            wait_until(lambda: bool(link.command(0, ["EXISTS", "vs:{0}:dispatcher"])), "the dispatcher to live")
             yield
 
     def start(self, caller: Caller) -> bytes:

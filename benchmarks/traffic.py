@@ -32,8 +32,8 @@ class Caller(NamedTuple):
 class Callers:
     """Seven million callers, none twice: so no limit refuses the load, and no cache of numbers helps it."""
 
-    def __init__(self) -> None:
-        self._index = count()
+    def __init__(self, begin: int = 0) -> None:
+        self._index = count(begin)
 
     def next(self) -> Caller:
         index = next(self._index)

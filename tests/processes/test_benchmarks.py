@@ -1,11 +1,12 @@
 """The benchmarks run: figures are for people to judge, but the code that takes them must not rot."""
 
+import dataclasses
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from benchmarks import compare, fraud, idle
+from benchmarks import capacity, compare, fraud, idle
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -60,6 +61,14 @@ def test_an_idle_installation_is_measured_by_process(capsys: pytest.CaptureFixtu
     *shares, all_of_them = [float(cell) for cell in row.strip(" |").split(" | ")[1:]]
     assert len(shares) == 4
     assert abs(sum(shares) - all_of_them) < 0.1 * all_of_them
+
+
+def test_capacity_is_reckoned_from_costs_of_a_single_server_and_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run: every cost is more than nothing, and one partition has less than all of a start."""
+    capacity.main(["--calls", "100", "--rounds", "1", "--connections", "4"])
+    costs = capacity.Costs.read(capsys.readouterr().out)
+    assert all(cost > 0 for cost in dataclasses.astuple(costs))
+    assert costs.cluster_start > costs.one_country
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
