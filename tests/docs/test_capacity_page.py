@@ -23,4 +23,4 @@ def test_more_primaries_carry_more_until_the_busiest_partition_is_full() -> None
     )
     # At 1,000: 900 x 11/32 + 100 = 409 µs, so three are enough. At 10,000 the one partition alone would be full.
     assert (rates["1,000 starts/s"], rates["10,000 starts/s"]) == ("3", "none is enough")
-    assert dict(walls(costs).rows)["the busiest partition, many countries"] == "6,000"
+    assert ("the busiest partition, many countries", "6,000") in walls(costs).rows
