@@ -60,18 +60,24 @@ class Number(Frozen, frozen=True):
         return self.e164[self.e164.rindex("@") :] if self.is_email else self.e164[:-3]
 
 
-class Start(Frozen, frozen=True):
-    """A caller's wish for a code, already validated."""
+class StartOptions(Frozen, frozen=True, kw_only=True):
+    """What a caller may say of a start. What `Content` in store/layouts.py has under the same name goes with the
+    message, and what `Message` has under it, to the provider."""
 
-    number: Number
-    channel: str
-    purpose: str
     locale: str | None = None
     ip: str | None = None
     device: str | None = None
     binding: dict[str, str] | None = None
     app_hash: str | None = None
     origin: str | None = None
+
+
+class Start(StartOptions, frozen=True):
+    """A caller's wish for a code, already validated."""
+
+    number: Number
+    channel: str
+    purpose: str
 
 
 class TimelineEvent(Frozen, frozen=True):

@@ -1,6 +1,7 @@
 """Start, check, cancel, status. Read this first: it is the way of a request, without HTTP and without Redis."""
 
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from verify_service import codes, recipient
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.inquiry import Inquiry
-from verify_service.model import Check, Clock, Number, Start, Verification
+from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
 from verify_service.policy.budgets import micro
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import facts_of
@@ -28,6 +29,14 @@ from verify_service.store.shapes import (
 )
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+# What of a start goes with its message.
+_OF_THE_MESSAGE = tuple(name for name in Content.__struct_fields__ if name in StartOptions.__struct_fields__)
+
+# What an Idempotency-Key has always stood for. What a start may say since then counts where it is said alone, so that a
+# repetition is the same request to the version before and to the one after.
+_ALWAYS = frozenset(("number", "channel", "purpose", "locale", "ip", "device", "binding", "app_hash", "origin"))
 
 
 class Target(NamedTuple):
@@ -115,8 +124,7 @@ class Service:
             context=context,
             former=self._tagger.former(number.e164),
         )
-        known = msgspec.structs.replace(ask, number=recipient.known(number))
-        idempotency = self._idempotency(tenant, "start", idempotency_key, known)
+        idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
         outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
             raise _refusal(book, outcome)
@@ -159,7 +167,7 @@ class Service:
             secrets.token_hex(8),
             book.limits.of_check(facts),
             book.limits.of_check_by_number(facts),
-            self._idempotency(tenant, "check", idempotency_key, (where, code, binding)),
+            self._idempotency(tenant, "check", idempotency_key, lambda: _encode((where, code, binding))),
             decision,
             book.revision,
         )
@@ -209,12 +217,7 @@ class Service:
             number=number,
             channel=recipient.channel(number, fields.channel),
             purpose="login" if fields.purpose is None else fields.purpose,
-            locale=fields.locale,
-            ip=fields.ip,
-            device=fields.device,
-            binding=fields.binding or None,
-            app_hash=fields.app_hash,
-            origin=fields.origin,
+            **{name: getattr(fields, name) or None for name in StartOptions.__struct_fields__},
         )
 
     def _recipient(self, to: str, region: str | None) -> Number:
@@ -227,10 +230,12 @@ class Service:
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
         return self._tagger.tag("binding", codes.canonical(binding).decode()) if binding else ""
 
-    def _idempotency(self, tenant: str, endpoint: str, key: str | None, body: object) -> Idempotency | None:
+    def _idempotency(
+        self, tenant: str, endpoint: str, key: str | None, body: Callable[[], bytes]
+    ) -> Idempotency | None:
         if key is None:
             return None
-        fingerprint = self._tagger.tag("body", msgspec.json.encode(body, order="deterministic").decode())
+        fingerprint = self._tagger.tag("body", body().decode())
         return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
 
     def _content(self, book: Rulebook, ask: Start, tag: str) -> Content:
@@ -239,9 +244,7 @@ class Service:
             number=tag,
             country=ask.number.country,
             digits=str(book.policy.code.digits),
-            locale=ask.locale or "",
-            app_hash=ask.app_hash or "",
-            origin=ask.origin or "",
+            **{name: getattr(ask, name) or "" for name in _OF_THE_MESSAGE},
         )
 
     def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> Facts:
@@ -266,19 +269,23 @@ class Service:
         )
 
 
-class StartFields(msgspec.Struct, frozen=True, kw_only=True):
+class StartFields(StartOptions, frozen=True, kw_only=True):
     """The fields of a start as the caller wrote them; the border subclasses this with its constraints."""
 
     to: str
     region: str | None = None
     channel: str | None = None
     purpose: str | None = None
-    locale: str | None = None
-    ip: str | None = None
-    device: str | None = None
-    binding: dict[str, str] | None = None
-    app_hash: str | None = None
-    origin: str | None = None
+
+
+def _asked(ask: Start) -> bytes:
+    """What a start asks for, the same bytes whenever it asks for the same."""
+    said = {name: getattr(ask, name) for name in Start.__struct_fields__}
+    said |= {
+        "number": recipient.known(ask.number),
+        "binding": dict(sorted(ask.binding.items())) if ask.binding else None,
+    }
+    return msgspec.json.encode({name: what for name, what in said.items() if what is not None or name in _ALWAYS})
 
 
 def _verification(started: Started, to: str, purpose: str, test: bool) -> Verification:

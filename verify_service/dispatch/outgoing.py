@@ -7,6 +7,10 @@ from verify_service.dispatch.ways import Way
 from verify_service.messages.composing import TRANSACTIONS
 from verify_service.model import Message
 from verify_service.store.entries import Entry
+from verify_service.store.layouts import Content
+
+# What a provider is told as it stands in the entry; the locale is the text's.
+_PASSED_ON = tuple(name for name in Content.__struct_fields__ if name in Message.__struct_fields__ and name != "locale")
 
 
 def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
@@ -52,9 +56,9 @@ def compose(entry: Entry, to: str, code: str, config: Config, now: int, way: Way
         encoding=text.encoding,
         segments=text.segments,
         expires_at=entry.expires_at,
-        country=entry.content.country,
         locale=text.locale,
         subject=text.subject,
+        **{name: getattr(entry.content, name) for name in _PASSED_ON},
     )
 
 
