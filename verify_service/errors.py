@@ -164,14 +164,15 @@ class ChecksExhausted(Problem):
 
 
 class StoreUnavailable(Problem):
-    """Redis did not answer, or answered that it cannot serve: nothing was admitted, nothing approved."""
+    """Redis did not answer, or `answered` that it cannot serve: nothing was admitted, nothing approved."""
 
     slug = "store-unavailable"
     status = 503
 
-    def __init__(self, reason: str = "") -> None:
+    def __init__(self, reason: str = "", *, answered: bool = False) -> None:
         super().__init__("The store is not available at the moment; try again shortly.", retry_after=1)
         self.reason = reason
+        self.answered = answered
 
 
 class DeliveryError(VerifyError):

@@ -42,7 +42,7 @@ class Course(ABC):
         self._settler = settler
         self._pulse = pulse
         self._outages = Outages()
-        self.lanes: Lanes[Try] = Lanes(config.providers, self._work)
+        self.lanes: Lanes[Try] = Lanes(config.providers, self._work, self._overtake)
         self.held = Held(self._outages, self.lanes.queued)
         """All that is on its way, or put aside."""
 
@@ -136,7 +136,7 @@ class Course(ABC):
         if attempt.waits:
             self.held.rooms.line_up(attempt.way, -1)
         attempt.waits, attempt.since = False, time.monotonic()
-        self.lanes.later(attempt.patience(), partial(self._overtake, attempt))
+        self.lanes.watch(attempt, attempt.patience_ends)
         self.lanes.submit(attempt.way.provider, attempt)
 
     def _end(self, job: Job, provider: str | None, reason: str, channel: str = "") -> None:
@@ -153,12 +153,14 @@ class Course(ABC):
     def _overtake(self, attempt: Try) -> None:
         """Tries the next in line beside one that has not answered in time."""
         job = attempt.job
+        if attempt.over:
+            return
         with job.lock:
             if attempt.over or (attempt.overtaken and not attempt.stuck) or attempt.waits or job.done:
                 return
             if not attempt.overtaken:
-                if (patience := attempt.patience()) > AT_ONCE_S:
-                    self.lanes.later(patience, partial(self._overtake, attempt))
+                if (ends := attempt.patience_ends) - time.monotonic() > AT_ONCE_S:
+                    self.lanes.watch(attempt, ends)
                     return
                 attempt.overtaken, attempt.blamed = True, attempt.began is not None
                 if attempt.blamed:

@@ -108,4 +108,5 @@ class Held:
     def _leave_room(self, room: str) -> None:
         if room:
             self.rooms.leave(room)
-            self.called.set()
+            if len(self.parking) and not self.called.is_set():
+                self.called.set()

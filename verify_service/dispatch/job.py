@@ -5,7 +5,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 
 from verify_service.dispatch.health import Pulse
@@ -14,8 +13,6 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, TimelineEvent, TimelineName
 from verify_service.store.entries import Entry
 
-# Those who look after tries come together: waking up for each would cost more than most sends.
-GRID_S = 0.05
 # So long a message is wanted once it was known to be.
 FRESH_S = 0.25
 
@@ -86,11 +83,10 @@ class Try:
     since: float = 0.0
     began: float | None = None
 
-    def patience(self) -> float:
-        """Seconds until it should have been answered, or, in its lane, begun."""
-        now = time.monotonic()
-        ends = (self.began or self.since) + self.way.answer_within.seconds
-        return ceil(ends / GRID_S) * GRID_S - now
+    @property
+    def patience_ends(self) -> float:
+        """When it should have been answered, or, in its lane, begun."""
+        return (self.began or self.since) + self.way.answer_within.seconds
 
     def is_left(self) -> bool:
         """Leaves a try that nobody needs: its job is done, or the next one is under way before this one has begun."""

@@ -11,13 +11,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
+from math import ceil
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 THREADS_A_LANE = 64
 TICK_S = 0.005
 LATE_S = 0.25
+GRID_S = 0.05
 
 T = TypeVar("T")
 
@@ -103,10 +106,12 @@ class _Lane(Generic[T]):
 
 
 class Lanes(Generic[T]):
-    """A lane for each name, and a place where things wait for their time. `work` must not raise."""
+    """A lane for each name, and a place where things wait for their time. Neither `work` nor `look` may raise."""
 
-    def __init__(self, names: Iterable[str], work: Callable[[T], None]) -> None:
+    def __init__(self, names: Iterable[str], work: Callable[[T], None], look: Callable[[T], None]) -> None:
         self._lanes = {name: _Lane(f"lane-{name}", work) for name in names}
+        self._look = look
+        self._watched: dict[float, list[T]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -144,6 +149,23 @@ class Lanes(Generic[T]):
             is_next = self._later[0] is item
         if is_next:
             self._wake.set()
+
+    def watch(self, item: T, until: float) -> None:
+        """Looks at the item at that time (monotonic seconds) or a little later: those of a moment come together, for
+        waking up for each would cost more than most sends."""
+        at = ceil(until / GRID_S) * GRID_S
+        with self._lock:
+            if at in self._watched:
+                self._watched[at].append(item)
+                return
+            self._watched[at] = [item]
+        self.later(at - time.monotonic(), partial(self._look_at, at))
+
+    def _look_at(self, at: float) -> None:
+        with self._lock:
+            items = self._watched.pop(at)
+        for item in items:
+            self._look(item)
 
     def close(self) -> None:
         """Starts nothing more, and waits for nothing."""

@@ -4,7 +4,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from verify_service.errors import StoreUnavailable
@@ -14,7 +14,7 @@ from verify_service.telemetry import SETTLED, log
 
 MOST = 64
 # A round trip and a change of threads cost more than a settlement's share of them; one that comes alone is not kept.
-GATHER_S = 0.005
+GATHER_S = 0.02
 BUSY_S = 0.05
 AGAIN_S = 0.2
 LAST_TRIES_S = 5.0
@@ -60,7 +60,7 @@ class Settler:
                 give_up = time.monotonic() + LAST_TRIES_S
             if late and time.monotonic() >= again:
                 batch, late = late + batch, []
-            failed = self._write(batch)
+            failed = [item for some in _batches(batch) for item in self._write(some)]
             if failed and not late:
                 again = time.monotonic() + AGAIN_S
             late += failed
@@ -84,25 +84,30 @@ class Settler:
         return batch, False
 
     def _write(self, batch: list[Settlement]) -> list[Settlement]:
-        """Settles what can be; answers the rest: no partition waits for another that is silent."""
+        """Settles what can be; answers the rest: nothing waits for a partition that is silent, or for one settlement
+        that the store refuses."""
+        if not batch:
+            return []
         parts: dict[int, list[Settlement]] = {}
         for item in batch:
             parts.setdefault(item.entry.partition, []).append(item)
-        if not batch or self._settled(batch):
-            return []
-        if len(parts) == 1:
-            return batch
-        return [item for own in parts.values() if not self._settled(own) for item in own]
-
-    def _settled(self, batch: Sequence[Settlement]) -> bool:
         try:
             self._outbox.settle(batch)
         except StoreUnavailable as error:
+            if len(parts) > 1:
+                return [item for own in parts.values() for item in self._write(own)]
+            if error.answered and len(batch) > 1:
+                return [item for each in batch for item in self._write([each])]
             _log.warning("cannot settle yet", entries=len(batch), reason=error.reason)
-            return False
+            return batch
         except Exception:
             # What was sent and is not settled would be sent again: nothing may end this thread.
             _log.exception("cannot settle yet", entries=len(batch))
-            return False
+            return batch
         self._done(batch)
-        return True
+        return []
+
+
+def _batches(items: Sequence[Settlement]) -> Iterator[list[Settlement]]:
+    for place in range(0, len(items), MOST):
+        yield [*items[place : place + MOST]]

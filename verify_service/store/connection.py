@@ -204,7 +204,7 @@ class Link:
         if not (silent and share.spare):  # Reading the map again may wait for the very node that is silent.
             self._learn(error)
         if not share.spare:
-            raise StoreUnavailable(reason(error)) from None
+            raise StoreUnavailable(reason(error), answered=isinstance(error, redis.ResponseError)) from None
         share.give_up()
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:

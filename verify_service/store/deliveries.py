@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +24,15 @@ T = TypeVar("T")
 _log = log("receipts")
 
 
+class Named(NamedTuple):
+    """A delivery that a provider has given an id, and how long its verification has to live yet."""
+
+    provider: str
+    provider_id: str
+    delivery: Delivery
+    life_ms: int
+
+
 class Deliveries:
     """The deliveries of a store. All methods raise StoreUnavailable."""
 
@@ -38,15 +47,25 @@ class Deliveries:
         person opted out, before it is applied: then the message goes no other way. It may raise StoreUnavailable."""
         self._heed = heed
 
-    def sent(self, provider: str, provider_id: str, delivery: Delivery, life_ms: int) -> Call:
-        """The call that writes down whose message a provider's id names; it answers an early receipt, for `early`."""
-        tag = tag_of(provider, provider_id)
-        return Call(self._home(tag), "sent", self._keys(tag), [delivery.pack(), life_ms + KEEP_MS])
+    def naming(self, sent: Sequence[Named]) -> list[tuple[Call, list[Named]]]:
+        """The calls that write down whose messages the providers' ids name, each with those that it is about; they
+        answer early receipts, for `early`."""
+        homes: dict[int, list[tuple[str, Named]]] = {}
+        for each in sent:
+            tag = tag_of(each.provider, each.provider_id)
+            homes.setdefault(self._home(tag), []).append((tag, each))
+        calls = []
+        for home, own in homes.items():
+            keys = [key for tag, _ in own for key in self._keys(tag)]
+            args = [part for _, each in own for part in (each.delivery.pack(), each.life_ms + KEEP_MS)]
+            calls.append((Call(home, "sent", keys, args), [each for _, each in own]))
+        return calls
 
-    def early(self, now: int, provider: str, delivery: Delivery, answer: bytes | None) -> None:
-        """Applies the receipt that `sent` answered, where there was one."""
-        if answer and (receipt := _read(_receipt, answer)):
-            self._apply(now, provider, [(delivery, receipt)])
+    def early(self, named: Sequence[Named], answer: Sequence[bytes | None]) -> None:
+        """Applies the receipts that a call of `naming` answered, where there were any."""
+        for each, packed in zip(named, answer, strict=True):
+            if packed and (receipt := _read(_receipt, packed)):
+                self._apply(each.delivery.at, each.provider, [(each.delivery, receipt)])
 
     def received(self, now: int, provider: str, receipt: Receipt) -> str | None:
         """Applies a receipt: to the timeline, the events, what waits for it, and what is known of the number.

@@ -197,6 +197,25 @@ class Due(Array, frozen=True):
     life: int
 
 
+class Happened(Array, frozen=True):
+    """What happened to a send."""
+
+    at: int
+    event: str
+    provider: str
+    reason: str
+
+
+class Outcome(Array, frozen=True):
+    """What became of an outbox entry, which it settles; but not where a `mark` tells it from all others: that is known
+    before the entry is settled, or came after that. Where its receipt is waited for, `due` says till when."""
+
+    mark: str
+    delivery: Delivery
+    events: Sequence[Happened]
+    due: Due | None = None
+
+
 class Refusal(Array, frozen=True):
     """A start that was refused before its script: `refused` is the kind, `by` the limit or rule, `wait` in ms."""
 
@@ -314,7 +333,18 @@ class HeldAnswer(Answer, frozen=True):
 
 ALL = (
     *(Record, TimelineLine, Credit, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
-    *(Refusal, Answered, Item, StartedAnswer, LimitedAnswer, CooldownAnswer, SentOutAnswer, OptedOutAnswer),
+    *(
+        Happened,
+        Outcome,
+        Refusal,
+        Answered,
+        Item,
+        StartedAnswer,
+        LimitedAnswer,
+        CooldownAnswer,
+        SentOutAnswer,
+        OptedOutAnswer,
+    ),
     *(CheckedAnswer, WaitAnswer, HeldAnswer),
 )
 LUA = lua_module(ALL)

@@ -10,9 +10,9 @@ from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import ERRORS, Argument, Call, Link, prefix, reason
-from verify_service.store.deliveries import Deliveries, tag_of
+from verify_service.store.deliveries import Deliveries, Named, tag_of
 from verify_service.store.entries import Came, Entry, Overdue, Settlement, Unreadable, read_entry
-from verify_service.store.layouts import Delivery, Due
+from verify_service.store.layouts import Delivery, Due, Happened, Outcome
 from verify_service.store.unreadable import passed_over
 from verify_service.telemetry import BLOCKS, SETTLED
 
@@ -115,34 +115,29 @@ class Outbox:
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Acknowledges, deletes and writes the timeline of each, and whose message a provider's id names, in one round
-        trip; one more for a receipt that came before this."""
-        calls = [self._settling(each) for each in settlements]
-        sent = [(each, each.sent) for each in settlements if each.sent]
-        for each, by in sent:
-            life = max(0, each.entry.expires_at - each.events[-1].at)
-            calls.append(self._deliveries.sent(by.provider, by.provider_id, _delivery(each), life))
-        answers = self._link.burst(calls)
-        for (each, by), early in zip(sent, answers[len(settlements) :], strict=True):
-            self._deliveries.early(each.events[-1].at, by.provider, _delivery(each), early)
+        trip, all of a partition in one step; one more for a receipt that came before this."""
+        calls = self._settling(settlements)
+        naming = self._deliveries.naming(
+            [
+                Named(by.provider, by.provider_id, _delivery(each), max(0, each.entry.expires_at - each.events[-1].at))
+                for each in settlements
+                if (by := each.sent)
+            ]
+        )
+        answers = self._link.burst([*calls, *(call for call, _ in naming)])
+        for (_, named), early in zip(naming, answers[len(calls) :], strict=True):
+            self._deliveries.early(named, early)
 
-    def _settling(self, settlement: Settlement) -> Call:
-        entry, sent = settlement.entry, settlement.sent
-        base = prefix(entry.partition)
-        args: list[Argument] = [self._keep_events, _delivery(settlement).pack()]
-        if settlement.late:
-            args.append(settlement.mark)
-        else:
-            waiting: bytes | str = ""
-            if sent and sent.due is not None:
-                tag = tag_of(sent.provider, sent.provider_id)
-                life = max(1, entry.expires_at - settlement.events[-1].at)
-                waiting = Due(sent.due, tag, sent.provider, sent.way, sent.within, life).pack()
-            args.append(waiting)
-        for event in settlement.events:
-            args += [event.at, event.event, event.provider or "", event.reason or ""]
-        if settlement.late:
-            return Call(entry.partition, "report", [f"{base}verification:{entry.id}"], args)
-        return Call(entry.partition, "settle", [f"{base}outbox"], args)
+    def _settling(self, settlements: Sequence[Settlement]) -> list[Call]:
+        outcomes: dict[int, list[Outcome]] = {}
+        for each in settlements:
+            events = [Happened(line.at, line.event, line.provider or "", line.reason or "") for line in each.events]
+            outcome = Outcome(each.mark, _delivery(each), events, _due(each))
+            outcomes.setdefault(each.entry.partition, []).append(outcome)
+        return [
+            Call(part, "settle", [f"{prefix(part)}outbox"], [self._keep_events, msgspec.msgpack.encode(own)])
+            for part, own in outcomes.items()
+        ]
 
     def overdue(self, partition: int, now: int, most: int) -> list[Overdue]:
         """Queues again what has waited too long for its receipt."""
@@ -244,6 +239,14 @@ class Outbox:
         except ERRORS as error:
             if "BUSYGROUP" not in str(error):
                 raise StoreUnavailable(reason(error)) from None
+
+
+def _due(settlement: Settlement) -> Due | None:
+    entry, sent = settlement.entry, settlement.sent
+    if settlement.late or not sent or sent.due is None:
+        return None
+    life = max(1, entry.expires_at - settlement.events[-1].at)
+    return Due(sent.due, tag_of(sent.provider, sent.provider_id), sent.provider, sent.way, sent.within, life)
 
 
 def _delivery(settlement: Settlement) -> Delivery:

@@ -125,17 +125,21 @@ local function count_stray(key, name, times)
   write('PEXPIRE', key, STRAYS_MS)
 end
 
--- sent: writes down whose message a provider's id names. Called by the dispatcher.
---   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   ARGV[1]  the delivery, msgpack   ARGV[2]  its life in ms
--- Answers the receipt that came before, or false. It is kept all the same: who could not apply it calls again.
+-- sent: writes down whose messages a provider's ids name. Called by the dispatcher.
+--   KEYS[…]  two each: delivery:<tag>, early:<tag>   ARGV[…]  two each: the delivery, msgpack; its life in ms
+-- Answers the receipt of each that came before, or false. It is kept all the same: who could not apply it calls again.
 local function sent(KEYS, ARGV)
-  put(KEYS[1], ARGV[1], tonumber(ARGV[2]))
-  return get(KEYS[2])
+  local early = {}
+  for i = 1, #KEYS, 2 do
+    put(KEYS[i], ARGV[i], tonumber(ARGV[i + 1]))
+    early[#early + 1] = get(KEYS[i + 1])
+  end
+  return early
 end
 
 -- delivery: whose message a receipt is about. Called by whoever gets the receipt.
---   KEYS as of `sent`   KEYS[3]  strays:<day>   ARGV[1]  status   ARGV[2]  the receipt, msgpack
---   ARGV[3]  what it is counted as where it matches no message
+--   KEYS[1]  delivery:<tag>   KEYS[2]  early:<tag>   KEYS[3]  strays:<day>
+--   ARGV[1]  status   ARGV[2]  the receipt, msgpack   ARGV[3]  what it is counted as where it matches no message
 -- Answers the delivery, or false: then the receipt is kept for a minute, since the send may be about to be written
 -- down.
 local function delivery(KEYS, ARGV)
