@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 ROOMS = [
     ["model", "errors"],
     [
-        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "phone", "recipient"),
-        *("signing", "typed"),
+        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "numbering", "phone"),
+        *("recipient", "signing", "typed"),
     ],
     ["routing"],
     ["settings", "config"],
@@ -50,7 +50,7 @@ DOORS = {
     "redis": {"store"},
     "flask": {"web"},
     "werkzeug": {"web"},
-    "phonenumbers": {"phone"},
+    "phonenumbers": {"numbering"},
     "email_validator": {"recipient"},
     "pyotp": {"codes"},
     "cryptography": {"codes", "providers"},

@@ -1,4 +1,4 @@
-"""Phone numbers: the one file that knows phonenumbers."""
+"""Phone numbers, as people and vendors write them."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,13 @@ from functools import lru_cache
 from importlib.resources import files
 
 import msgspec
-import phonenumbers
-from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
+from verify_service import numbering
 from verify_service.errors import InvalidNumber, InvalidRequest
 from verify_service.model import Number
+from verify_service.numbering import LINE_TYPES, REGIONS, UNKNOWN
+
+__all__ = ["LINE_TYPES", "REGIONS"]
 from verify_service.typed import plain
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -20,15 +22,7 @@ _WRITTEN = re.compile(r"(?i:tel:)?[ (\[]*(\+?)([0-9 \t()\[\]./-]*)")
 _VENDORS = re.compile(r"^(?i:whatsapp|rcs|sms):")
 _SET_APART = re.compile(r"[^0-9]")
 _TRUNK = re.compile(r"([^(]*)\( *0 *\)")
-_LINE_TYPES = {
-    value: name.lower().replace("_", "-")
-    for name, value in vars(PhoneNumberType).items()
-    if name.isupper() and isinstance(value, int)
-}
-LINE_TYPES = frozenset(_LINE_TYPES.values()) - {"unknown"}
 _TEXTS = frozenset({"sms", "rcs", "whatsapp"})
-REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
-_COUNTRY_CODES = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 
 
 class _Spelling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +102,7 @@ def _begins(plus: str, written: str) -> bool:
     """Whether nothing of the number itself stands there yet: no more than a country code."""
     digits = _SET_APART.sub("", written)
     code = digits if plus else digits.removeprefix("00")
-    return not digits or ((plus != "" or code != digits) and code in _COUNTRY_CODES)
+    return not digits or ((plus != "" or code != digits) and code in numbering.COUNTRY_CODES)
 
 
 def sender(address: str, regions: Iterable[str] = (), *, national: bool = False) -> Number | None:
@@ -153,7 +147,7 @@ def identity(e164: str) -> str:
 @lru_cache(maxsize=4096)
 def formerly(e164: str) -> tuple[str, ...]:
     """The other spellings of a phone that are numbers too: by these it was known to earlier versions."""
-    return tuple(each for each in spellings(e164)[1:] if phonenumbers.is_valid_number(phonenumbers.parse(each)))
+    return tuple(each for each in spellings(e164)[1:] if numbering.read(each, None).line_type != UNKNOWN)
 
 
 def dialled(e164: str, channel: str) -> str:
@@ -165,14 +159,13 @@ def dialled(e164: str, channel: str) -> str:
 def prefix_of(e164: str) -> str:
     """`Number.prefix` of what begins like the number, whether or not such a number exists."""
     try:
-        parsed = phonenumbers.parse(identity(e164), None)
-    except phonenumbers.NumberParseException:
+        return _prefix(numbering.read(identity(e164), None))
+    except numbering.NotANumber:
         return e164[:6]
-    return _prefix(parsed)
 
 
-def _prefix(parsed: phonenumbers.PhoneNumber) -> str:
-    return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)[:3]}"
+def _prefix(found: numbering.Found) -> str:
+    return f"+{found.code}{found.national[:3]}"
 
 
 def startable(pattern: str) -> bool:
@@ -202,23 +195,21 @@ def _is_written(e164: str) -> bool:
 def _parse(to: str, region: str | None, drama: bool = False) -> Number:
     try:
         if region is None and not _E164.fullmatch(to):
-            raise phonenumbers.NumberParseException(0, "")
-        parsed = phonenumbers.parse(to, region)
-    except phonenumbers.NumberParseException:
+            raise numbering.NotANumber(0, "")
+        found = numbering.read(to, region)
+    except numbering.NotANumber:
         raise InvalidNumber("not-a-number", "This is not a phone number of any country.") from None
-    # A type of UNKNOWN is exactly "not valid", so one look at the metadata answers both questions.
-    line_type = phonenumbers.number_type(parsed)
-    e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    if line_type == PhoneNumberType.UNKNOWN:
+    # A line type that is unknown is exactly "not valid", so one look at the plan answers both questions.
+    e164 = found.e164
+    if found.line_type == UNKNOWN:
         if (known := identity(e164)) != e164:
             return _parse(known, None)
         if drama and (kept := next((each for each in _FACTS.drama if re.fullmatch(each.numbers, e164)), None)):
-            return Number(e164, kept.country, prefix_of(e164), "unknown")
+            return Number(e164, kept.country, prefix_of(e164), UNKNOWN)
         raise InvalidNumber("impossible", "No such number exists in this country's numbering plan.")
-    country = phonenumbers.region_code_for_number(parsed) or "ZZ"
     return Number(
         e164=e164,
-        country="ZZ" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country,
-        prefix=_prefix(parsed) if identity(e164) == e164 else prefix_of(e164),
-        line_type=_LINE_TYPES[line_type],
+        country="ZZ" if found.region in (None, numbering.NO_REGION) else found.region,
+        prefix=_prefix(found) if identity(e164) == e164 else prefix_of(e164),
+        line_type=found.line_type,
     )
