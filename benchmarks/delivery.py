@@ -25,7 +25,7 @@ from benchmarks.inside import Inside, a_start, inside
 from benchmarks.load import percentile
 from benchmarks.report import Table
 from verify_service import codes, config
-from verify_service.adapters import Surroundings
+from verify_service.adapters import AdapterContext
 from verify_service.dispatch import Dispatcher
 from verify_service.model import Receipt
 from verify_service.telemetry import configure_logs
@@ -167,7 +167,7 @@ class Hour:
         secret = f"whsec_{codes.new_key()}"
         providers = {
             provider: made.adapter.provider(
-                made.settings, Surroundings(name=provider, secret=lambda _: secret, clock=self.place.clock)
+                made.settings, AdapterContext(name=provider, secret=lambda _: secret, clock=self.place.clock)
             )
             for provider, made in operator.providers.items()
         }

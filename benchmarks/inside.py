@@ -8,12 +8,14 @@ from typing import Any
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.insight.explain import Explain
 from verify_service.model import Clock, Number, Start, TimelineEvent
-from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import fixed
+from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.clock import SystemClock
@@ -58,7 +60,9 @@ class Inside:
                 failures=FailedAuthentications(self.store.link, self.tagger),
                 readiness=Readiness(self.store, live),
                 consents=Consents(self.store, self.config, self.keys, self.tagger, self.clock),
-                people=People(self.store, self.tagger, self.clock),
+                data_subjects=DataSubjects(self.store, self.tagger, self.clock),
+                explain=Explain(self.store, self.service.rules, self.tagger, self.clock),
+                relief=Relief(self.store, self.service.rules, self.tagger, self.clock),
                 callbacks={},
                 inbox=None,
                 multiprocess=False,

@@ -21,7 +21,7 @@ from verify_service.model import Callback, Clock, InboundText, Message, Receipt
 GROUP = "verify_service.providers"
 Entry = TypeVar("Entry")
 
-# How a table names a secret; `Surroundings.secret` reads it.
+# How a table names a secret; `AdapterContext.secret` reads it.
 Secret = Annotated[str, Meta(pattern=r"^(env|file):.", description="write env:NAME or file:PATH, never in clear")]
 
 # What a vendor told and nobody could use: a receipt whose word for what became of the message is not known, which names
@@ -63,7 +63,7 @@ class Callbacks(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class AdapterContext:
     """What an adapter is built with: the name of its table, and the ways to what it may need.
 
     `secret` reads `env:NAME` or `file:PATH` (raises ConfigError). `callbacks` is where the vendor reaches us:
@@ -93,8 +93,8 @@ class Adapter:
     """
 
     settings: type[Any]
-    provider: Callable[[Any, Surroundings], Provider]
-    callbacks: Callable[[Any, Surroundings], Callbacks] | None = None
+    provider: Callable[[Any, AdapterContext], Provider]
+    callbacks: Callable[[Any, AdapterContext], Callbacks] | None = None
     channels: frozenset[str] = frozenset({"sms"})
     fake: bool = False
     needs_public_url: bool = False

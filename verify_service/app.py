@@ -13,21 +13,23 @@ from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
 from verify_service import settings
-from verify_service.adapters import Callbacks, Provider, Surroundings
+from verify_service.adapters import AdapterContext, Callbacks, Provider
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.hearing import hearing, straying
 from verify_service.dispatch.optouts import Heeding
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
+from verify_service.insight.explain import Explain
 from verify_service.model import Clock
-from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import PAUSE_S, LivePolicy
 from verify_service.process import die_with_parent
+from verify_service.relief import Relief
 from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
 from verify_service.settings import Settings
@@ -49,7 +51,7 @@ LOST = (
 _log = log("app")
 
 
-class Foundation:
+class Runtime:
     """What both roles stand on: settings, configuration, keys, store, clock.
 
     Raises ConfigError for anything that cannot be used, StoreUnavailable where the store stays silent for ten seconds.
@@ -116,6 +118,21 @@ class Remote(NamedTuple):
     def policy(self) -> LivePolicy:
         return LivePolicy(Policies(self.store.link, self.tagger), self.tagger)
 
+    @property
+    def rules(self) -> LivePolicy:
+        """The policy in force, read now. Raises as `LivePolicy.refresh`."""
+        live = self.policy
+        live.refresh()
+        return live
+
+    @property
+    def explain(self) -> Explain:
+        return Explain(self.store, self.rules, self.tagger, self.clock)
+
+    @property
+    def relief(self) -> Relief:
+        return Relief(self.store, self.rules, self.tagger, self.clock)
+
 
 def remote(found: Settings) -> Remote:
     """The service that the environment names: by VERIFY_REDIS_URL and VERIFY_TAG_KEY, or as the `run` of the state
@@ -168,49 +185,53 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
     # Ctrl-C reaches the workers too: one would end before its parent has asked it to, and be taken for dead.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     configure_logs()
-    base = Foundation(settings.read())
-    live = base.live()
+    runtime = Runtime(settings.read())
+    live = runtime.live()
     live.watch()
-    consents = base.consents()
-    service = Service(base.config, live, base.keys, base.tagger, base.store.verifications, base.clock)
+    consents = runtime.consents()
+    service = Service(runtime.config, live, runtime.keys, runtime.tagger, runtime.store.verifications, runtime.clock)
     return create_app(
         WebContext(
-            config=operator.with_inbox_key(base.config, settings.inbox_key()),
-            store=base.store,
+            config=operator.with_inbox_key(runtime.config, settings.inbox_key()),
+            store=runtime.store,
             service=service,
             live=live,
-            clock=base.clock,
-            failures=FailedAuthentications(base.store.link, base.tagger),
-            readiness=Readiness(base.store, live),
+            clock=runtime.clock,
+            failures=FailedAuthentications(runtime.store.link, runtime.tagger),
+            readiness=Readiness(runtime.store, live),
             consents=consents,
-            people=People(base.store, base.tagger, base.clock),
-            callbacks=callbacks(base),
-            inbox=base.inbox,
+            data_subjects=DataSubjects(runtime.store, runtime.tagger, runtime.clock),
+            explain=Explain(runtime.store, live, runtime.tagger, runtime.clock),
+            relief=Relief(runtime.store, live, runtime.tagger, runtime.clock),
+            callbacks=callbacks(runtime),
+            inbox=runtime.inbox,
             multiprocess=settings.metrics_dir() is not None,
         ),
         access_log=access_log,
     )
 
 
-def judge_web(base: Foundation, *, new_store: bool = False) -> int:
+def judge_web(runtime: Runtime, *, new_store: bool = False) -> int:
     """The policy's revision in force, 0 where the store does not answer. Raises ConfigError for what stops the web
     role: said once, and not by each worker with a traceback."""
-    if not base.config.principals:
+    if not runtime.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
-    callbacks(base)
-    return base.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
+    callbacks(runtime)
+    return runtime.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
 
 
-def callbacks(base: Foundation) -> dict[str, Callbacks]:
+def callbacks(runtime: Runtime) -> dict[str, Callbacks]:
     """Those of each provider whose vendor calls us. Raises ConfigError."""
     made = {}
-    for name, (_, adapter, table) in base.config.providers.items():
+    for name, (_, adapter, table) in runtime.config.providers.items():
         if adapter.callbacks:
-            where = base.config.callbacks(name)
-            stray = straying(base.store.deliveries.strays, base.clock, name)
-            around = Surroundings(name=name, secret=settings.secret, clock=base.clock, callbacks=where, stray=stray)
+            where = runtime.config.callbacks(name)
+            stray = straying(runtime.store.deliveries.strays, runtime.clock, name)
+            context = AdapterContext(
+                name=name, secret=settings.secret, clock=runtime.clock, callbacks=where, stray=stray
+            )
             try:
-                made[name] = adapter.callbacks(table, around)
+                made[name] = adapter.callbacks(table, context)
             except ConfigError as error:
                 raise ConfigError(f"providers.{name}: {error}") from None
     return made
@@ -223,17 +244,17 @@ def dispatch(stop: threading.Event) -> None:
     key's.
     """
     configure_logs()
-    base = Foundation(settings.read())
-    webhooks = Webhooks(base.store.webhooks, base.config.webhooks, settings.secret, base.clock)
+    runtime = Runtime(settings.read())
+    webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
     refused: list[ConfigError] = []
-    policies = Policies(base.store.link, base.tagger)
+    policies = Policies(runtime.store.link, runtime.tagger)
     if policies.current() is None:
         # A store without a policy yet: the web role brings it, and with it the tag key that holds.
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
-    if base.config.webhooks:
+    if runtime.config.webhooks:
         beside.start()
-    dispatcher(base).run(stop)
+    dispatcher(runtime).run(stop)
     if beside.is_alive():
         beside.join(2 * DRAIN_S)
     if refused:
@@ -253,26 +274,26 @@ def _watch_key(policies: Policies, stop: threading.Event, refused: list[ConfigEr
             stop.set()
 
 
-def dispatcher(base: Foundation) -> Dispatcher:
+def dispatcher(runtime: Runtime) -> Dispatcher:
     """What sends, with its providers. Raises ConfigError."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
-    consents = base.consents()
-    made = Dispatcher(base.store, base.config, base.keys, base.clock, providers, name)
-    for provider, (_, adapter, table) in base.config.providers.items():
-        around = Surroundings(
+    consents = runtime.consents()
+    made = Dispatcher(runtime.store, runtime.config, runtime.keys, runtime.clock, providers, name)
+    for provider, (_, adapter, table) in runtime.config.providers.items():
+        context = AdapterContext(
             name=provider,
             secret=settings.secret,
-            clock=base.clock,
-            callbacks=base.config.callbacks(provider),
+            clock=runtime.clock,
+            callbacks=runtime.config.callbacks(provider),
             report=made.report(provider),
             heard=hearing(partial(consents.heard, provider=provider)),
-            stray=straying(base.store.deliveries.strays, base.clock, provider),
-            inbox=base.inbox,
+            stray=straying(runtime.store.deliveries.strays, runtime.clock, provider),
+            inbox=runtime.inbox,
         )
         try:
-            sends = adapter.provider(table, around)
+            sends = adapter.provider(table, context)
         except ConfigError as error:
             raise ConfigError(f"providers.{provider}: {error}") from None
-        providers[provider] = Heeding(sends, provider, consents, base.tagger)
+        providers[provider] = Heeding(sends, provider, consents, runtime.tagger)
     return made

@@ -15,7 +15,7 @@ import msgspec
 
 from verify_service import __version__, settings
 from verify_service.codes import api_key_digest, new_api_key, new_key
-from verify_service.commands import inquiry, policies
+from verify_service.commands import explain, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
 from verify_service.commands.messages import messages
@@ -62,22 +62,22 @@ def run(host: str, port: int, workers: int) -> None:
 def web(host: str, port: int, workers: int, access_log: bool, quiet: bool, new_store: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
-        from verify_service.app import Foundation, judge_web, wsgi
+        from verify_service.app import Runtime, judge_web, wsgi
         from verify_service.serve import address, check_free, serve
         from verify_service.store.url import shown
         from verify_service.telemetry import configure_logs, log
 
         configure_logs()
         found = settings.read()
-        base = Foundation(found)
-        revision = judge_web(base, new_store=new_store)
+        runtime = Runtime(found)
+        revision = judge_web(runtime, new_store=new_store)
         check_free(host, port)
         if not quiet:
             click.echo(f"verify-service web   {address(host, port)}", err=True)
             where = {"address": address(host, port), "workers": workers, "store": shown(found.redis_url or "")}
             log("web").info("started", version=__version__, revision=revision, **where)
         load = partial(wsgi, access_log=access_log)
-        serve(host, port, workers, load, long_polls=base.config.fake, quiet=quiet)
+        serve(host, port, workers, load, long_polls=runtime.config.fake, quiet=quiet)
 
 
 @commands.command()
@@ -137,13 +137,13 @@ def policy_schema() -> None:
     click.echo(text(), nl=False)
 
 
-for each in (inquiry.explain, policies.push, policies.show, policies.log, policies.diff, policies.rollback, backtest):
+for each in (explain.explain, policies.push, policies.show, policies.log, policies.diff, policies.rollback, backtest):
     policy.add_command(each)
 
 
 commands.add_command(simulate)
 
-commands.add_command(inquiry.unlock)
+commands.add_command(explain.unlock)
 commands.add_command(blocks)
 commands.add_command(providers)
 commands.add_command(person)

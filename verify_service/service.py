@@ -10,7 +10,6 @@ import msgspec
 from verify_service import codes, recipient
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
-from verify_service.inquiry import Inquiry
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
 from verify_service.policy.budgets import micro
 from verify_service.policy.file import Policy
@@ -64,13 +63,12 @@ class Service:
         self._tagger = tagger
         self._verifications = verifications
         self._clock = clock
-        self._rules = rules
-        self.inquiry = Inquiry(rules, tagger, verifications.decisions, clock)
+        self.rules = rules
 
     @property
     def policy(self) -> Policy:
         """The policy in force now."""
-        return self._rules().policy
+        return self.rules().policy
 
     @counting_problems(STARTS)
     def start(self, tenant: str, ask: Start, idempotency_key: str | None = None) -> Verification:
@@ -82,7 +80,7 @@ class Service:
         refused start has counted for nothing.
         """
         now = self._clock.now()
-        book = self._rules()
+        book = self.rules()
         number = ask.number
         tag = self._tagger.number(number.e164)
         test_code = self.config.test_code(number.e164, now)
@@ -147,7 +145,7 @@ class Service:
         once. Raises VerificationNotFound, ChecksExhausted, RateLimited, IdempotencyMismatch.
         """
         now = self._clock.now()
-        book = self._rules()
+        book = self.rules()
         if isinstance(where, Target):
             if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")

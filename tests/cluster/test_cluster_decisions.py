@@ -43,7 +43,7 @@ def test_a_countrys_budget_is_one_whatever_the_numbers_partition(spread: Store) 
     admitted = sum(isinstance(each, Verification) for each in outcomes)
     assert 1 <= admitted <= 4
     assert {each.members["rule"] for each in outcomes if isinstance(each, Problem)} == {"spend"}
-    found = bench.service.inquiry.explain(TENANT, phone.parse("+13122019999", None))
+    found = bench.explain.explain(TENANT, phone.parse("+13122019999", None))
     assert [each.count for each in found.judged if each.name == "spend"] == [admitted / 4]
 
 
@@ -63,7 +63,7 @@ def test_money_held_for_a_start_that_the_number_refuses_is_given_back(spread: St
 
 def judged_by(bench: Bench, problem: Problem) -> dict[str, Any]:
     """The limits and rules of the problem's decision, with verdict and count."""
-    found = bench.service.inquiry.decision(TENANT, problem.members["decision"])
+    found = bench.explain.decision(TENANT, problem.members["decision"])
     assert found.by == problem.members.get("limit", problem.members.get("rule"))
     return {each.name: (each.verdict, each.count) for each in found.judged if each.kind in ("limit", "budget")}
 
@@ -109,7 +109,7 @@ def test_explain_takes_two_trips_and_sees_every_partition(spread: Store) -> None
     assert ip_partition(bench, ip) != home_of(bench, to)
     begin(bench, to, ip=ip)
     before, trips = counts(spread), spread.link.round_trips
-    found = bench.service.inquiry.explain(TENANT, phone.parse(to, None), ip=ip)
+    found = bench.explain.explain(TENANT, phone.parse(to, None), ip=ip)
     assert spread.link.round_trips == trips + 2
     assert {each.name: each.count for each in found.judged if each.count} == {"number": 1, "ip": 1, "spend": 0.25}
     assert counts(spread) == before
@@ -120,6 +120,6 @@ def test_a_number_is_unlocked_in_its_partition(spread: Store) -> None:
     bench = make_bench(spread, POLICY + NUMBER + IP)
     to = next(away(bench))
     begin(bench, to, ip="203.0.113.77")
-    assert bench.service.inquiry.unlock(to, "ann", "why") == 1
-    found = bench.service.inquiry.explain(TENANT, phone.parse(to, None), ip="203.0.113.77")
+    assert bench.relief.unlock(to, "ann", "why") == 1
+    found = bench.explain.explain(TENANT, phone.parse(to, None), ip="203.0.113.77")
     assert {each.name: each.count for each in found.judged if each.kind == "limit"} == {"number": 0, "ip": 1}

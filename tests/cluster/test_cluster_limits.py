@@ -117,7 +117,7 @@ def test_wrong_codes_by_address_count_across_partitions(spread: Store, allow: st
         with pytest.raises(RateLimited) as refused:
             bench.service.check(TENANT, last, bench.code(last), ip=ip)
         assert refused.value.members["limit"] == "ip-wrong"
-        told = bench.service.inquiry.decision(TENANT, refused.value.members["decision"])
+        told = bench.explain.decision(TENANT, refused.value.members["decision"])
         assert "`ip-wrong` refuses" in told.sentence
     assert counts(spread) == full
     fresh = begin(bench, next(phones), ip=ip)

@@ -135,7 +135,7 @@ def test_a_refusal_says_what_could_not_be_asked(cluster: Cluster) -> None:
     place.bench.clock.advance(2)
     with pytest.raises(RateLimited) as refused:
         begin(place.bench, to)
-    found = place.bench.service.inquiry.decision(TENANT, refused.value.members["decision"])
+    found = place.bench.explain.decision(TENANT, refused.value.members["decision"])
     assert (found.by, found.unjudged) == ("number", ("us", "pumping"))
 
 
@@ -154,7 +154,7 @@ def test_what_observes_elsewhere_is_in_the_record_of_the_start(spread: Store) ->
     assert "decision" not in event_of(bench, first)
     told = event_of(bench, second)
     assert told["observed"] == ["us"]
-    found = bench.service.inquiry.decision(TENANT, told["decision"])
+    found = bench.explain.decision(TENANT, told["decision"])
     assert (found.decision, found.by) == ("admit", None)
     assert [(each.name, each.verdict, each.count) for each in found.judged if each.kind == "limit"] == [
         ("us", "observe", 1)

@@ -47,7 +47,7 @@ def test_a_refused_start_on_a_cluster_keeps_its_decision(spread: Store) -> None:
     place.refused(numbers(40, step=137), every=30)
     with pytest.raises(Blocked) as caught:
         place.start(outside(place)[0])
-    found = place.bench.service.inquiry.decision("default", str(caught.value.members["decision"]))
+    found = place.bench.explain.decision("default", str(caught.value.members["decision"]))
     assert found.by == place.rule
     assert place.rule in found.sentence
 

@@ -13,12 +13,12 @@ from tests.support.dispatching import Scripted, raising
 from tests.support.live import everything
 from verify_service import config
 from verify_service.consents import Consents, Entry, shown
+from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch.optouts import Heeding
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import OptedOut, Rejected
 from verify_service.model import InboundText, Message
-from verify_service.people import People
 from verify_service.store import Store
 from verify_service.store.layouts import Content
 
@@ -236,7 +236,7 @@ def test_erasure_takes_what_was_unclear(person: Phone) -> None:
     """It is the person's own words, so it goes with the trail; until then no store shows it in clear."""
     person.writes("do not stop this")
     assert b"do not stop" not in everything(person.bench.store)
-    people = People(person.bench.store, person.bench.tagger, person.bench.clock)
+    people = DataSubjects(person.bench.store, person.bench.tagger, person.bench.clock)
     [entry] = people.export("acme", TO)["consent"]["trail"]
     assert (entry["state"], entry["words"]) == ("unclear", "do not stop this")
     people.erase("acme", TO, "test", "asked")

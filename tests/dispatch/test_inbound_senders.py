@@ -16,9 +16,9 @@ from tests.support.peers.smsc import smsc_at_work
 from tests.support.smpp import Heard, bound
 from verify_service import config, phone
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.errors import OptedOut
 from verify_service.model import InboundText
-from verify_service.people import People
 from verify_service.providers.webhook import WebhookCallbacks
 from verify_service.store import Store
 from verify_service.telemetry import INBOUND
@@ -199,6 +199,6 @@ def test_a_signed_call_with_any_spelling_opts_out(store: Store, spelled: str) ->
 def test_an_operator_sees_what_is_nobodys(bench: Bench, tmp_path: Path) -> None:
     """`person unread` prints each as a line: when, by whom, from and to what, which word."""
     ledger(bench, tmp_path).heard(InboundText("1", "Acme", SHORT, "STOP"), "a")
-    found: list[Any] = People(bench.store, bench.tagger, bench.clock).unread()
+    found: list[Any] = DataSubjects(bench.store, bench.tagger, bench.clock).unread()
     shown = json.loads(msgspec.json.encode(found[-1]))
     assert (shown["from"], shown["to"], shown["keyword"], shown["words"]) == ("Acme", SHORT, "stop", "STOP")

@@ -218,10 +218,10 @@ def test_a_number_that_no_message_reaches_is_left_alone_for_an_hour(post: Post) 
         service.start("default", a_start(TO))
     assert refused.value.members["rule"] == "unreachable"
     assert refused.value.detail == "A carrier says that messages by this channel never arrive at this number."
-    decision = service.inquiry.decision("default", refused.value.members["decision"])
+    decision = post.bench.explain.decision("default", refused.value.members["decision"])
     assert decision.sentence == "A carrier says that messages never arrive at this number; again in 3540 s."
     assert [verdict.count for verdict in decision.judged if verdict.name == "number"] == [1]
-    assert service.inquiry.explain("default", a_start(TO).number).by == "unreachable"
+    assert post.bench.explain.explain("default", a_start(TO).number).by == "unreachable"
     clock.advance(HOUR_S - 60 - 0.001)
     with pytest.raises(Blocked):
         service.start("default", a_start(TO))
@@ -286,7 +286,7 @@ def test_unlocking_a_number_makes_it_reachable(post: Post) -> None:
     """An operator who unlocks a number also takes back what a carrier said of it."""
     sent(post)
     received(post, PERMANENT)
-    post.bench.service.inquiry.unlock(TO, "ops", "a ported number")
+    post.bench.relief.unlock(TO, "ops", "a ported number")
     post.bench.clock.advance(60)
     assert post.bench.service.start("default", a_start(TO)).status == "pending"
 

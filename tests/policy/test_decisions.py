@@ -52,7 +52,7 @@ def refused(bench: Bench, work: Callable[[], object]) -> tuple[Problem, Decision
     """The problem, and the decision it names."""
     with pytest.raises(Problem) as raised:
         work()
-    return raised.value, bench.service.inquiry.decision("default", raised.value.members["decision"])
+    return raised.value, bench.explain.decision("default", raised.value.members["decision"])
 
 
 def begin(bench: Bench, **fields: Any) -> Any:
@@ -145,12 +145,12 @@ def test_a_decision_is_kept_for_an_hour_and_shown_to_its_tenant(bench: Bench) ->
     assert 3_590_000 < ttl <= 3_600_000
     for tenant, decision in (("acme", found.id), ("default", found.id[:-1] + "g"), ("default", "de_" + "0" * 32)):
         with pytest.raises(NotFound):
-            bench.service.inquiry.decision(tenant, decision)
+            bench.explain.decision(tenant, decision)
     bench.clock.advance(3599)
-    assert bench.service.inquiry.decision("default", found.id) == found
+    assert bench.explain.decision("default", found.id) == found
     bench.clock.advance(1)
     with pytest.raises(NotFound):
-        bench.service.inquiry.decision("default", found.id)
+        bench.explain.decision("default", found.id)
 
 
 def test_a_decision_by_http_is_as_the_document_says(store: Store) -> None:

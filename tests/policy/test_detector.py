@@ -187,7 +187,7 @@ def test_a_refused_start_says_why_with_its_figures(store: Store) -> None:
     place.refused(numbers(40, step=137), every=30)
     with pytest.raises(Blocked) as caught:
         place.start("+21620100999")
-    found = place.bench.service.inquiry.decision("default", str(caught.value.members["decision"]))
+    found = place.bench.explain.decision("default", str(caught.value.members["decision"]))
     assert found.by == place.rule
     assert "+216201" in found.sentence
     verdict = next(each for each in found.judged if each.name == place.rule)

@@ -7,9 +7,10 @@ import pytest
 
 from tests.support.bench import make_bench
 from tests.support.detector import SENT, WEIGHT, Field, field, numbers, policy_of
+from verify_service.insight.blocks import under
 from verify_service.phone import parse
 from verify_service.store import Store
-from verify_service.store.blocks import Block, under
+from verify_service.store.blocks import Block
 
 
 def test_a_rule_that_observes_refuses_nothing_and_names_itself(store: Store) -> None:
@@ -104,7 +105,7 @@ def test_explain_says_how_far_a_place_is_from_a_block_in_the_policys_own_units(s
     place = field(store, prefix_odds=1000, prefix_messages=9)
     place.refused(numbers(4, step=137), every=90)
     number = parse("+21620199999", None)
-    found = place.bench.service.inquiry.explain("default", number, ip=None, device=None, purpose="login")
+    found = place.bench.explain.explain("default", number, ip=None, device=None, purpose="login")
     verdict = next(each for each in found.judged if each.name == place.rule)
     assert verdict.verdict == "pass"
     assert verdict.key == "+216201"

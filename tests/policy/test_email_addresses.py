@@ -208,7 +208,7 @@ def test_rules_that_hang_on_a_country_are_not_about_emails(store: Store) -> None
     bench = make_bench(store, BASE + STRICT)
     for number in range(20):
         bench.service.start("default", to(f"person{number}@example.org"))
-    told = bench.service.inquiry.explain("default", recipient.parse("ivy@example.org", None))
+    told = bench.explain.explain("default", recipient.parse("ivy@example.org", None))
     assert not told.by
     with pytest.raises(Problem):
         bench.service.start("default", Start(recipient.parse("+4915112345678", None), "sms", "login"))
@@ -285,7 +285,7 @@ def test_a_list_names_addresses_and_domains(store: Store, entry: str, refused: s
             bench.service.start("default", to(address))
         except Blocked as problem:
             blocked.add(address)
-            told = bench.service.inquiry.decision("default", problem.members["decision"])
+            told = bench.explain.decision("default", problem.members["decision"])
             assert f"({evidence})" in told.sentence
     assert blocked == refused
 

@@ -74,7 +74,7 @@ US, FR, IP = "+14155550142", "+33612345678", "203.0.113.9"
 
 
 def explain(bench: Bench, to: str = US, **fields: Any) -> Decision:
-    return bench.service.inquiry.explain("default", phone.parse(to, None), **fields)
+    return bench.explain.explain("default", phone.parse(to, None), **fields)
 
 
 def dump(store: Store) -> dict[bytes, bytes]:
@@ -167,7 +167,7 @@ def test_an_unlocked_number_begins_anew_and_others_do_not(store: Store) -> None:
         for purpose in ("a", "b", "c"):
             with suppress(Problem):
                 bench.service.start("default", a_start(to, purpose, ip=IP))
-    assert bench.service.inquiry.unlock(US, "ann", "called support") == 2
+    assert bench.relief.unlock(US, "ann", "called support") == 2
     counts = {each.name: each.count for each in explain(bench, ip=IP, purpose="z").judged if each.kind == "limit"}
     assert (counts["number"], counts["guesses"]) == (0, 0)
     assert counts["ip"] == 2
@@ -175,7 +175,7 @@ def test_an_unlocked_number_begins_anew_and_others_do_not(store: Store) -> None:
     mine = bench.tagger.number(US)
     (event,) = [each for each in store.events.read(0) if each["event"] == "unlocked" and each["number"] == mine]
     assert (event["by"], event["reason"]) == ("ann", "called support")
-    assert bench.service.inquiry.unlock(US, "ann", "again") == 0
+    assert bench.relief.unlock(US, "ann", "again") == 0
 
 
 def test_a_blocked_place_is_told_until_when_and_where_its_evidence_stands(store: Store) -> None:
@@ -184,7 +184,7 @@ def test_a_blocked_place_is_told_until_when_and_where_its_evidence_stands(store:
     place = field(store)
     assert place.refused(numbers(40), every=30)[-1]
     place.bench.clock.advance(1800)
-    found = place.bench.service.inquiry.explain("default", phone.parse("+21620100999", None))
+    found = place.bench.explain.explain("default", phone.parse("+21620100999", None))
     verdict = next(each for each in found.judged if each.name == place.rule)
     assert verdict.verdict == "refuse"
     odds, minutes = f"{verdict.count:,.0f} to 1", -(-(verdict.wait or 0) // 60)

@@ -55,8 +55,8 @@ def test_an_admitted_start_that_would_have_been_refused_has_a_decision(store: St
         (False, None),
         (True, ["watched"]),
     ]
-    inquiry = bench.service.inquiry
-    found = inquiry.decision("default", events[2]["decision"])
+    explain = bench.explain
+    found = explain.decision("default", events[2]["decision"])
     assert (found.decision, found.by, found.unjudged) == ("admit", None, ())
     assert (
         found.sentence == "Every limit and rule in force lets this start pass. 1 in observe mode would have refused it."
@@ -66,17 +66,17 @@ def test_an_admitted_start_that_would_have_been_refused_has_a_decision(store: St
         "watched": ("observe", 2),
     }
     with pytest.raises(NotFound):
-        inquiry.decision("acme", events[2]["decision"])
+        explain.decision("acme", events[2]["decision"])
     bench.clock.advance(3600)
     with pytest.raises(NotFound):
-        inquiry.decision("default", events[2]["decision"])
+        explain.decision("default", events[2]["decision"])
 
 
 def test_the_last_hit_of_an_enforced_limit_is_no_refusal_in_the_record(store: Store) -> None:
     """What is judged is the start, not what comes after it."""
     bench = a_bench(store, POLICY.format(watched="2/hour"))
     last = begun(bench, 10)[-1]
-    found = bench.service.inquiry.decision("default", last["decision"])
+    found = bench.explain.decision("default", last["decision"])
     assert {each.verdict for each in found.judged if each.name == "ip"} == {"pass"}
 
 
@@ -84,7 +84,7 @@ def test_a_country_that_is_only_watched_has_one_too(store: Store) -> None:
     """Also where no limit would have refused."""
     bench = a_bench(store, POLICY.format(watched="9/hour") + '[countries]\nobserve = ["US"]\n')
     (event,) = begun(bench, 1)
-    found = bench.service.inquiry.decision("default", event["decision"])
+    found = bench.explain.decision("default", event["decision"])
     assert {each.name: each.verdict for each in found.judged if each.verdict != "pass"} == {"countries": "observe"}
 
 

@@ -11,10 +11,10 @@ from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.contract import LocalClient
 from verify_service import codes, config, phone, recipient
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.errors import Blocked, IdempotencyMismatch, OptedOut, RateLimited
 from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import InboundText
-from verify_service.people import People
 from verify_service.policy.file import default_text
 from verify_service.store import Store
 
@@ -87,9 +87,9 @@ def test_limits_are_of_the_phone(bench: Bench, one: str, other: str) -> None:
         with pytest.raises(RateLimited) as refused:
             start(bench, to, "more")
         assert refused.value.members["limit"] == "number"
-        explained = bench.service.inquiry.explain(TENANT, phone.parse(to, None), purpose="more")
+        explained = bench.explain.explain(TENANT, phone.parse(to, None), purpose="more")
         assert (explained.decision, explained.by) == ("refuse", "number")
-    assert bench.service.inquiry.unlock(other, "test", "said so") >= 1
+    assert bench.relief.unlock(other, "test", "said so") >= 1
     assert start(bench, one, "more")
 
 
@@ -114,7 +114,7 @@ def test_a_stop_in_one_spelling_is_heeded_in_the_other(bench: Bench, one: str, o
         with pytest.raises(OptedOut):
             start(bench, to)
         assert consents.look(TENANT, to).state == "out"
-        assert bench.service.inquiry.explain(TENANT, phone.parse(to, None)).by == "opted-out"
+        assert bench.explain.explain(TENANT, phone.parse(to, None)).by == "opted-out"
     consents.heard(InboundText("t2", other, "43721", "START"), "fake-a", [TENANT])
     assert start(bench, one)
     consents.record(TENANT, other, "out", "web-form")
@@ -138,7 +138,7 @@ def test_what_a_list_names_is_the_phone(store: Store, one: str, other: str) -> N
 @TWO_WAYS
 def test_a_person_is_exported_and_erased_under_either_spelling(bench: Bench, one: str, other: str) -> None:
     """What was said and started under one is held, shown and forgotten under the other."""
-    people = People(bench.store, bench.tagger, bench.clock)
+    people = DataSubjects(bench.store, bench.tagger, bench.clock)
     consents_of(bench).record(TENANT, one, "in", "web-form")
     found = start(bench, one)
     held = people.export(TENANT, other)
@@ -223,7 +223,7 @@ def upgraded(store: Store, to: str) -> Bench:
     bench = make_bench(store)
     secret = codes.new_key()
     bench.tagger = codes.Tagger(secret)
-    rules = bench.service._rules
+    rules = bench.service.rules
     bench.service = type(bench.service)(
         config.load(None, None), rules, bench.keys, bench.tagger, store.verifications, bench.clock
     )
@@ -242,10 +242,10 @@ def test_an_opt_out_of_an_earlier_version_is_heeded(store: Store, to: str) -> No
     for spelled in phone.spellings(to):
         with pytest.raises(OptedOut):
             start(bench, spelled)
-        assert bench.service.inquiry.explain(TENANT, phone.parse(spelled, None)).by == "opted-out"
+        assert bench.explain.explain(TENANT, phone.parse(spelled, None)).by == "opted-out"
         found = consents.look(TENANT, spelled)
         assert (found.state, [entry.note for entry in found.trail]) == ("out", ["before"])
-    assert People(store, bench.tagger, bench.clock).export(TENANT, to)["consent"]["state"] == "out"
+    assert DataSubjects(store, bench.tagger, bench.clock).export(TENANT, to)["consent"]["state"] == "out"
 
 
 @EARLIER
@@ -268,7 +268,7 @@ def test_a_newer_word_takes_an_earlier_opt_out_back(store: Store, to: str, word:
 def test_an_erasure_leaves_an_earlier_opt_out_in_force(store: Store, to: str) -> None:
     """As one bare word; its trail is gone."""
     bench = upgraded(store, to)
-    People(store, bench.tagger, bench.clock).erase(TENANT, to, "test", "asked")
+    DataSubjects(store, bench.tagger, bench.clock).erase(TENANT, to, "test", "asked")
     with pytest.raises(OptedOut):
         start(bench, to)
     assert consents_of(bench).look(TENANT, to) == ("out", ())
@@ -282,9 +282,9 @@ def test_an_opt_out_of_an_earlier_version_is_heeded_on_a_cluster(spread: Store) 
         for spelled in phone.spellings(to):
             with pytest.raises(OptedOut) as refused:
                 start(bench, spelled)
-            decision = bench.service.inquiry.decision(TENANT, refused.value.members["decision"])
+            decision = bench.explain.decision(TENANT, refused.value.members["decision"])
             assert decision.by == "opted-out"
-            assert bench.service.inquiry.explain(TENANT, phone.parse(spelled, None)).by == "opted-out"
+            assert bench.explain.explain(TENANT, phone.parse(spelled, None)).by == "opted-out"
         consents_of(bench).record(TENANT, to, "in", "web-form")
         assert start(bench, to)
 

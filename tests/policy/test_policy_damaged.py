@@ -78,12 +78,12 @@ def test_roles_start_on_a_store_whose_newest_revision_is_damaged(
     stop.set()
     monkeypatch.setenv("VERIFY_TAG_KEY", tag_key)
     app.dispatch(stop)
-    assert app.judge_web(app.Foundation(settings.read())) == 1
+    assert app.judge_web(app.Runtime(settings.read())) == 1
     monkeypatch.setenv("VERIFY_TAG_KEY", codes.new_key())
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY is not the key"):
         app.dispatch(stop)
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY is not the key"):
-        app.judge_web(app.Foundation(settings.read()))
+        app.judge_web(app.Runtime(settings.read()))
 
 
 def test_a_foreign_key_appends_nothing(store: Store) -> None:

@@ -112,12 +112,12 @@ def test_a_static_refusal_costs_one_trip_counts_nothing_and_is_told(store: Store
     assert store.link.round_trips == before + 1
     members = refused.value.members
     assert members["rule"] == "countries"
-    found = bench.service.inquiry.decision("default", members["decision"])
+    found = bench.explain.decision("default", members["decision"])
     assert (found.by, found.sentence) == ("countries", "The country US is refused.")
     assert found.unjudged == ("n",)
     (event,) = events(bench)
     assert (event["event"], event["refused"], event["decision"]) == ("start", "countries", members["decision"])
-    explained = bench.service.inquiry.explain("default", phone.parse(US, None))
+    explained = bench.explain.explain("default", phone.parse(US, None))
     assert {each.name: each.count for each in explained.judged if each.kind == "limit"} == {"n": 0}
 
 
@@ -127,7 +127,7 @@ def test_a_refused_line_type_keeps_its_problem_and_has_a_decision(store: Store) 
     with pytest.raises(InvalidNumber) as refused:
         bench.service.start("default", a_start(PREMIUM))
     assert refused.value.members["reason"] == "line-type"
-    found = bench.service.inquiry.decision("default", refused.value.members["decision"])
+    found = bench.explain.decision("default", refused.value.members["decision"])
     assert (found.by, found.sentence) == ("line-types", "A premium-rate number is refused.")
 
 

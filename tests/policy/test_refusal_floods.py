@@ -45,7 +45,7 @@ def refused(bench: Bench, to: str, **fields: Any) -> str:
 
 
 def told(bench: Bench, decision: str) -> Decision:
-    return bench.service.inquiry.decision("default", decision)
+    return bench.explain.decision("default", decision)
 
 
 def records(store: Store) -> int:
@@ -159,4 +159,4 @@ def test_on_a_cluster_refusals_by_another_partition_share_a_decision(spread: Sto
             begin(bench, to, ip=IP)
         found.add(problem.value.members["decision"])
     (decision,) = found
-    assert bench.service.inquiry.decision(TENANT, decision).count == 4
+    assert bench.explain.decision(TENANT, decision).count == 4

@@ -29,7 +29,7 @@ from tests.support.peers.smsc import (
 )
 from tests.support.smpp import CLOCK, MESSAGE, Heard, bound
 from tests.support.vendor import self_signed
-from verify_service.adapters import Surroundings, find
+from verify_service.adapters import AdapterContext, find
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
 from verify_service.providers.smpp import SmppProvider, SmppSettings
@@ -528,7 +528,7 @@ def test_a_table_that_cannot_work_stops_the_start(table: dict[str, Any], secret:
     """It is said at once what is wrong, without showing the password."""
     settings = SmppSettings(host="127.0.0.1", system_id="acme", password="env:SMPP", **table)
     with pytest.raises(ConfigError) as raised:
-        SmppProvider(settings, Surroundings(name="aggregator", secret=lambda _: secret, clock=CLOCK))
+        SmppProvider(settings, AdapterContext(name="aggregator", secret=lambda _: secret, clock=CLOCK))
     assert str(raised.value) == message
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.peers.contract import PUBLIC_URL
 from tests.support.peers.http_peer import Asked, Reply
 from tests.support.peers.twilio_peer import ACCOUNT, TwilioPeer
-from verify_service.adapters import Surroundings
+from verify_service.adapters import AdapterContext
 from verify_service.errors import ConfigError, Forged, Unavailable
 from verify_service.model import Callback, InboundText, Receipt
 from verify_service.providers.twilio import TwilioCallbacks
@@ -57,7 +57,7 @@ def test_twilios_own_examples_are_believed(peer: Recorder, url: str, signature: 
     """The signatures that Twilio's documentation and client library give for the token 12345, with every spelling of
     the port; and not for another URL."""
     body = "CallSid=CA1234567890ABCDE&Digits=1234&From=%2B14158675309&To=%2B18005551212&Caller=%2B14158675309"
-    around = Surroundings(name="it", secret=lambda _: "12345", clock=peer.clock)
+    around = AdapterContext(name="it", secret=lambda _: "12345", clock=peer.clock)
     callbacks = TwilioCallbacks(peer.settings(), around)
     with pytest.raises(ValueError, match="status"):  # It is believed, and says nothing of a message.
         callbacks.receipts(example(url, signature, body))
@@ -67,7 +67,7 @@ def test_twilios_own_examples_are_believed(peer: Recorder, url: str, signature: 
 
 def test_a_field_that_comes_twice_is_signed_twice(peer: Recorder) -> None:
     """As Twilio's client library signs it."""
-    around = Surroundings(name="it", secret=lambda _: "12345", clock=peer.clock)
+    around = AdapterContext(name="it", secret=lambda _: "12345", clock=peer.clock)
     body = "Sid=CA123&SidAccount=AC123&Digits=5678&Digits=1234"
     call = example("https://mycompany.com/myapp.php?foo=1&bar=2", "IK+Dwps556ElfBT0I3Rgjkr1wJU=", body)
     with pytest.raises(ValueError, match="status"):

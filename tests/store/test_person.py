@@ -15,10 +15,10 @@ from tests.support.contract import Contract, LocalClient, a_number, contract
 from tests.support.live import PATIENCE_S, clean, everything, until
 from tests.support.vendor import vendor_at_work
 from verify_service.consents import Ledger
+from verify_service.data_subjects import DataSubjects
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import RateLimited
-from verify_service.people import People
 from verify_service.store import Store
 
 pytestmark = pytest.mark.slow
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 TO, OTHER = "+14155550191", "+14155550192"
 
 
-def people(bench: Bench) -> People:
-    return People(bench.store, bench.tagger, bench.clock)
+def people(bench: Bench) -> DataSubjects:
+    return DataSubjects(bench.store, bench.tagger, bench.clock)
 
 
 def ledger(bench: Bench) -> Ledger:

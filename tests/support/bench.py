@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from verify_service import codes, config, phone
+from verify_service.insight.explain import Explain
 from verify_service.model import Start
 from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
+from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.layouts import Record
@@ -35,6 +37,14 @@ class Bench:
     tagger: codes.Tagger
     clock: ManualClock
     service: Service
+
+    @property
+    def explain(self) -> Explain:
+        return Explain(self.store, self.service.rules, self.tagger, self.clock)
+
+    @property
+    def relief(self) -> Relief:
+        return Relief(self.store, self.service.rules, self.tagger, self.clock)
 
     def code(self, verification_id: str) -> str:
         """The code of the verification, as the dispatcher would derive it from the record."""

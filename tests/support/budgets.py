@@ -9,6 +9,6 @@ PRICES = "[prices]\nUS = 0.25\nGB = 0.5\n"
 
 def shown(bench: Bench, to: str, tenant: str = "default") -> Verdict:
     """The budget as `explain` shows it."""
-    found = bench.service.inquiry.explain(tenant, phone.parse(to, None))
+    found = bench.explain.explain(tenant, phone.parse(to, None))
     (verdict,) = (each for each in found.judged if each.kind == "budget")
     return verdict

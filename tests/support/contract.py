@@ -22,11 +22,13 @@ from verify_service import config as operator
 from verify_service.adapters import Callbacks
 from verify_service.codes import api_key_digest
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
+from verify_service.insight.explain import Explain
 from verify_service.model import Clock
-from verify_service.people import People
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import fixed
+from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.connection import Link
@@ -171,7 +173,9 @@ class LocalClient(ContractClient):
                 failures=failures,
                 readiness=Readiness(store, live),
                 consents=Consents(store, config, self.keys, tagger, clock),
-                people=People(store, tagger, clock),
+                data_subjects=DataSubjects(store, tagger, clock),
+                explain=Explain(store, self.service.rules, tagger, clock),
+                relief=Relief(store, self.service.rules, tagger, clock),
                 callbacks=callbacks or {},
                 inbox=None,
                 multiprocess=False,

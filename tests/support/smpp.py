@@ -8,7 +8,7 @@ import msgspec
 
 from tests.support.bench import ManualClock
 from tests.support.peers.smsc import Smsc
-from verify_service.adapters import Surroundings
+from verify_service.adapters import AdapterContext
 from verify_service.duration import decode_hook
 from verify_service.model import InboundText, Message, Receipt
 from verify_service.providers.smpp import SmppProvider, SmppSettings
@@ -56,7 +56,7 @@ def bound(smsc: Smsc, heard: Heard | None = None, **table: Any) -> Iterator[Smpp
         SmppSettings,
         dec_hook=decode_hook,
     )
-    around = Surroundings(
+    around = AdapterContext(
         name="aggregator",
         secret=lambda _: "s3cret",
         clock=CLOCK,

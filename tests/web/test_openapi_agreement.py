@@ -13,10 +13,12 @@ from tests.support.bench import ManualClock
 from tests.support.contract import METHODS, SPEC, LocalClient, judge, resolve
 from verify_service import codes, config, errors
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.inbox import Inbox, InboxMessage, Rule
+from verify_service.insight.explain import Explain
 from verify_service.model import CheckStatus, Status, TimelineName
-from verify_service.people import People
 from verify_service.policy.live import LivePolicy
+from verify_service.relief import Relief
 from verify_service.routing import CHANNELS
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
@@ -57,7 +59,9 @@ def app(store: Store) -> Flask:
             failures=FailedAuthentications(store.link, tagger),
             readiness=Readiness(store, live),
             consents=Consents(store, config.load(None, None), client.keys, tagger, clock),
-            people=People(store, tagger, clock),
+            data_subjects=DataSubjects(store, tagger, clock),
+            explain=Explain(store, live, tagger, clock),
+            relief=Relief(store, live, tagger, clock),
             callbacks={},
             inbox=Inbox(store, client.keys, tagger),
             multiprocess=False,

@@ -23,12 +23,10 @@ def blocks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def blocks_list(as_json: bool) -> None:
     """Lists the live blocks, the newest first. With what they were made on, and what they did since."""
-    from verify_service.store.blocks import shown, under
+    from verify_service.insight.blocks import live, shown
 
     service = _remote()
-    policy = service.policy
-    policy.refresh()
-    found = under(policy().watches.modes, service.store.blocks.list(service.clock.now()))
+    found = live(service.store, service.rules, service.clock.now())
     if as_json:
         click.echo(msgspec.json.encode([shown(block) for block in found]).decode())
         return
@@ -44,10 +42,7 @@ def blocks_list(as_json: bool) -> None:
 @by_option
 def blocks_lift(block_id: str, reason: str, by: str) -> None:
     """Ends a block at once. Its place needs more evidence from now on, for as long as `forgive` says."""
-    service = _remote()
-    policy = service.policy
-    policy.refresh()
-    lifted = service.store.blocks.lift(service.clock.now(), block_id, by, reason, policy().watches.modes)
+    lifted = _remote().relief.lift(block_id, by, reason)
     if lifted is None:
         raise ConfigError(f"{block_id}: no such live block; `verify-service blocks list` shows them")
     click.echo(f"{lifted.place} is free again (rule {lifted.rule}, {_refused(lifted)})")
@@ -60,7 +55,7 @@ def _remote() -> "Remote":
 
 
 def _lines(block: "Block") -> str:
-    from verify_service.store.blocks import shown
+    from verify_service.insight.blocks import shown
 
     facts = shown(block)
     return (

@@ -6,14 +6,14 @@ import click
 import msgspec
 
 from verify_service import settings
-from verify_service.commands.inquiry import to_option
+from verify_service.commands.explain import to_option
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.commands.tenants import tenant_option
 from verify_service.duration import rfc3339
 from verify_service.model import Number
 
 if TYPE_CHECKING:
-    from verify_service.people import People
+    from verify_service.data_subjects import DataSubjects
 
 _tenant = tenant_option("For whom it is held.")
 
@@ -28,7 +28,7 @@ def person() -> None:
 @_tenant
 def export(number: Number, tenant: str) -> None:
     """Prints all that is held of a number for a tenant, as JSON."""
-    found = msgspec.json.encode(_people().export(tenant, number.e164))
+    found = msgspec.json.encode(_data_subjects().export(tenant, number.e164))
     click.echo(msgspec.json.format(found, indent=2).decode())
 
 
@@ -39,7 +39,7 @@ def export(number: Number, tenant: str) -> None:
 @by_option
 def erase(number: Number, tenant: str, reason: str, by: str) -> None:
     """Forgets a number for a tenant. An opt-out in force stays, as one bare word."""
-    erased = _people().erase(tenant, number.e164, by, reason)
+    erased = _data_subjects().erase(tenant, number.e164, by, reason)
     click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
 
 
@@ -47,13 +47,13 @@ def erase(number: Number, tenant: str, reason: str, by: str) -> None:
 def unread() -> None:
     """Prints the keywords that are nobody's. Each is a STOP, START or HELP whose sender cannot be read, of the last 90
     days, as a line of JSON."""
-    for text in _people().unread():
+    for text in _data_subjects().unread():
         click.echo(msgspec.json.encode(msgspec.to_builtins(text) | {"at": rfc3339(text.at)}).decode())
 
 
-def _people() -> "People":
+def _data_subjects() -> "DataSubjects":
     from verify_service.app import remote
-    from verify_service.people import People
+    from verify_service.data_subjects import DataSubjects
 
     service = remote(settings.read())
-    return People(service.store, service.tagger, service.clock)
+    return DataSubjects(service.store, service.tagger, service.clock)

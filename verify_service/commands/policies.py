@@ -12,6 +12,7 @@ import msgspec
 from verify_service import settings
 from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError
+from verify_service.insight.policy import entry, shown
 
 if TYPE_CHECKING:
     from verify_service.app import Remote
@@ -67,8 +68,7 @@ def show(rev: int | None, as_json: bool) -> None:
     """Prints the policy in force, as it was pushed."""
     found = _remote().policy.revision(rev)
     if as_json:
-        shown = {"revision": found.revision, "at": rfc3339(found.at), "by": found.by, "note": found.note}
-        click.echo(msgspec.json.encode({**shown, "policy": found.text}).decode())
+        click.echo(msgspec.json.encode(shown(found)).decode())
     else:
         click.echo(found.text, nl=not found.text.endswith("\n"))
 
@@ -77,10 +77,7 @@ def show(rev: int | None, as_json: bool) -> None:
 @_json
 def log(as_json: bool) -> None:
     """Lists all revisions, newest first: when, by whom, why."""
-    lines = [
-        {"revision": each.revision, "at": rfc3339(each.at), "by": each.by, "note": each.note}
-        for each in _remote().policy.history.log()
-    ]
+    lines = [entry(each) for each in _remote().policy.history.log()]
     if as_json:
         click.echo(msgspec.json.encode(lines).decode())
         return

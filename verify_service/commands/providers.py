@@ -1,17 +1,13 @@
 """How the providers do, for operators: their health, what they answer and how fast, what today has cost."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
 from verify_service import settings
-from verify_service.config import Config, load
-from verify_service.duration import rfc3339
-
-if TYPE_CHECKING:
-    from verify_service.store.health import State
+from verify_service.config import load
 
 # The share of errors from which a weight shifts, where there is another provider (docs/delivery.md).
 DOES_BADLY = 0.3
@@ -22,7 +18,6 @@ _STRAYS = {
     "text": "texts that could not be read",
     "entry": "entries of lists that could not be read",
 }
-_SUMS = ("messages", "segments", "delivered", "failed")
 
 
 @click.command("providers")
@@ -30,59 +25,19 @@ _SUMS = ("messages", "segments", "delivered", "failed")
 def providers(as_json: bool) -> None:
     """Shows how each provider does. By channel: weight, answer times, errors, receipts, and today by sender (UTC)."""
     from verify_service.app import clock_of, store_at_hand
+    from verify_service.insight.providers import health
 
     found = settings.read()
     config = load(found.config, found.api_key)
     store = store_at_hand(found)
     now = clock_of(found, store).now()
-    states, today, strays = store.health.states(), store.health.costs(now), store.deliveries.strays.today(now)
-    shown = [_shown(name, states.get(name), today, strays) for name in _names(config, states, today)]
+    shown = health(store, config, now)
     if as_json:
         click.echo(msgspec.json.encode(shown).decode())
         return
     for each in shown:
         for line in _lines(each):
             click.echo(line)
-
-
-def _names(config: Config, states: "dict[str, State]", today: dict[str, dict[str, int]]) -> list[str]:
-    """`<provider>/<channel>`, those of the routes first, as written."""
-    written = [f"{via.provider}/{route.channel}" for route in config.routes for via in route.via]
-    seen = [f"{way.split('/')[0]}/{way.split('/')[2]}" for way in today]
-    return list(dict.fromkeys((*written, *states, *seen)))
-
-
-def _shown(
-    name: str, state: "State | None", today: dict[str, dict[str, int]], strays: dict[str, dict[str, int]]
-) -> dict[str, Any]:
-    provider, channel = name.split("/")
-    senders: list[dict[str, Any]] = [
-        {
-            "sender": way.split("/")[1] or None,
-            **{what: sums.get(what, 0) for what in _SUMS},
-            "price": sums["price"] / 1_000_000 if "price" in sums else None,
-        }
-        for way, sums in sorted(today.items())
-        if (way.split("/")[0], way.split("/")[2]) == (provider, channel)
-    ]
-    return {
-        "provider": provider,
-        "channel": channel,
-        "weight_percent": state.factor if state else 100,
-        "shifted_at": rfc3339(state.changed) if state and state.changed else None,
-        "reason": state.reason if state and state.factor < 100 else None,
-        "p50_ms": state.percentile(0.5) if state else None,
-        "p95_ms": state.percentile(0.95) if state else None,
-        "errors": _share(state.errors, state.tries) if state else None,
-        "receipts": _share(state.came, state.came + state.missing) if state else None,
-        "today": senders,
-        "strays": strays.get(provider, {}),
-    }
-
-
-def _share(part: float, whole: float) -> float | None:
-    """None where too little was seen lately to say."""
-    return round(part / whole, 3) if whole >= 0.5 else None
 
 
 def _lines(each: dict[str, Any]) -> Iterator[str]:

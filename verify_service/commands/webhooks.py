@@ -7,7 +7,6 @@ import msgspec
 
 from verify_service import settings
 from verify_service.commands.tenants import tenant_option
-from verify_service.duration import rfc3339
 
 if TYPE_CHECKING:
     from verify_service.store import Store
@@ -25,19 +24,10 @@ def webhooks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def dead(tenant: str, as_json: bool) -> None:
     """Lists the events that were given up, the newest first, and why."""
+    from verify_service.insight.webhooks import dead_letters
+
     store, _ = _at_hand()
-    letters = store.webhooks.dead(tenant)
-    shown = [
-        {
-            "at": rfc3339(letter.at),
-            "id": letter.event.id,
-            "event": letter.event.fields["event"],
-            "happened_at": rfc3339(int(letter.event.fields["at"])),
-            "tries": letter.event.tries + 1,
-            "reason": letter.why,
-        }
-        for letter in letters
-    ]
+    shown = dead_letters(store, tenant)
     if as_json:
         click.echo(msgspec.json.encode(shown).decode())
         return

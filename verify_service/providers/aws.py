@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings, by_language
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings, by_language
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -98,7 +98,7 @@ class AwsSettings(Settings, frozen=True, kw_only=True):
 class AwsProvider:
     """One account in one region."""
 
-    def __init__(self, settings: AwsSettings, around: Surroundings) -> None:
+    def __init__(self, settings: AwsSettings, context: AdapterContext) -> None:
         """Raises ConfigError for credentials that are incomplete."""
         if (settings.access_key is None) != (settings.secret_key is None):
             raise ConfigError("`access_key` and `secret_key` go together")
@@ -107,7 +107,7 @@ class AwsProvider:
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key,
-            aws_secret_access_key=around.secret(settings.secret_key) if settings.secret_key else None,
+            aws_secret_access_key=context.secret(settings.secret_key) if settings.secret_key else None,
             config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
         )
         self._endpoint = http.Endpoint(self._client.meta.endpoint_url, settings.timeout.seconds)
@@ -162,8 +162,8 @@ class AwsProvider:
 class AwsCallbacks:
     """Calls from SNS topics: one that the configuration set's events go to, one that the numbers' inbound texts do."""
 
-    def __init__(self, settings: AwsSettings, around: Surroundings, topics: Topics | None = None) -> None:
-        self._topics = topics or Topics(frozenset(settings.topics), around.clock)
+    def __init__(self, settings: AwsSettings, context: AdapterContext, topics: Topics | None = None) -> None:
+        self._topics = topics or Topics(frozenset(settings.topics), context.clock)
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         told = self._topics.read(call)

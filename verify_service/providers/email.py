@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
@@ -51,14 +51,14 @@ class EmailSettings(Settings, frozen=True, kw_only=True):
 class EmailProvider:
     """One mail server."""
 
-    def __init__(self, settings: EmailSettings, around: Surroundings) -> None:
+    def __init__(self, settings: EmailSettings, context: AdapterContext) -> None:
         """Raises ConfigError for what cannot be used, or would show the password to the network."""
         if (settings.username is None) != (settings.password is None):
             raise ConfigError("username and password are given together")
         if settings.password and settings.security == "none":
             raise ConfigError('a password needs security = "starttls" or "tls"')
         self._settings = settings
-        self._password = around.secret(settings.password) if settings.password else None
+        self._password = context.secret(settings.password) if settings.password else None
         self._tls = trusting(settings.tls_ca) if settings.security != "none" else None
         self._idle: list[tuple[float, _Bounded]] = []
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from verify_service.adapters import Adapter, Settings, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Settings
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.inbox import Inbox, InboxMessage, Rule
 from verify_service.model import Clock, Message, Receipt
@@ -88,8 +88,8 @@ class FakeProvider:
         return self._inbox.put(message.tenant, shown, copies, consulted=consulted)
 
 
-def _provider(_settings: FakeSettings, around: Surroundings) -> FakeProvider:
-    return FakeProvider(around.name, around.inbox, around.clock, around.report)
+def _provider(_settings: FakeSettings, context: AdapterContext) -> FakeProvider:
+    return FakeProvider(context.name, context.inbox, context.clock, context.report)
 
 
 ADAPTER = Adapter(

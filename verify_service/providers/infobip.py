@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, DeliveryError, Forged, Rejected, Unavailable, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -54,15 +54,15 @@ class InfobipSettings(Settings, frozen=True, kw_only=True):
 class InfobipProvider:
     """One account."""
 
-    def __init__(self, settings: InfobipSettings, around: Surroundings) -> None:
+    def __init__(self, settings: InfobipSettings, context: AdapterContext) -> None:
         headers = {
-            "authorization": f"App {around.secret(settings.api_key)}",
+            "authorization": f"App {context.secret(settings.api_key)}",
             "content-type": "application/json",
             "accept": "application/json",
         }
         self._endpoint = http.Endpoint(f"{settings.url}/sms/3/messages", settings.timeout.seconds, headers)
-        secret = _secret(settings, around)
-        self._receipts = f"{around.callbacks}/receipts?token={quote(secret)}" if around.callbacks and secret else None
+        secret = _secret(settings, context)
+        self._receipts = f"{context.callbacks}/receipts?token={quote(secret)}" if context.callbacks and secret else None
 
     def send(self, message: Message) -> Receipt:
         minutes = int((message.expires_at / 1000 - time.time()) / 60)
@@ -95,9 +95,9 @@ class InfobipProvider:
 class InfobipCallbacks:
     """Calls from Infobip, each with our secret."""
 
-    def __init__(self, settings: InfobipSettings, around: Surroundings) -> None:
-        self._secret = _secret(settings, around)
-        self._stray = around.stray
+    def __init__(self, settings: InfobipSettings, context: AdapterContext) -> None:
+        self._secret = _secret(settings, context)
+        self._stray = context.stray
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         self._check(call)
@@ -196,10 +196,10 @@ def _word(name: str) -> str:
     return name[:64] if known else "unnamed error"
 
 
-def _secret(settings: InfobipSettings, around: Surroundings) -> str:
+def _secret(settings: InfobipSettings, context: AdapterContext) -> str:
     if not settings.callback_secret:
         return ""
-    secret = around.secret(settings.callback_secret)
+    secret = context.secret(settings.callback_secret)
     if len(secret) < _SHORTEST_SECRET or not secret.isascii() or not secret.isprintable():
         raise ConfigError(f"`callback_secret` needs {_SHORTEST_SECRET} or more ASCII characters")
     return secret

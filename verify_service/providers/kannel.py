@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Forged, Rejected, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -49,19 +49,19 @@ class KannelSettings(Settings, frozen=True, kw_only=True):
 class KannelProvider:
     """One user of one smsbox."""
 
-    def __init__(self, settings: KannelSettings, around: Surroundings) -> None:
+    def __init__(self, settings: KannelSettings, context: AdapterContext) -> None:
         headers = {
             "content-type": "text/plain; charset=UTF-8",
             "x-kannel-username": settings.username,
-            "x-kannel-password": around.secret(settings.password),
+            "x-kannel-password": context.secret(settings.password),
         }
         if settings.smsc:
             headers["x-kannel-smsc"] = settings.smsc
         self._endpoint = http.Endpoint(settings.url, settings.timeout.seconds, headers)
-        self._clock = around.clock
-        self._seal = _Seal(settings, around)
+        self._clock = context.clock
+        self._seal = _Seal(settings, context)
         # Kannel fills in what follows a %, so one that is meant is written twice.
-        self._receipts = around.callbacks.replace("%", "%%") + "/receipts" if around.callbacks else None
+        self._receipts = context.callbacks.replace("%", "%%") + "/receipts" if context.callbacks else None
 
     def send(self, message: Message) -> Receipt:
         headers = {
@@ -90,8 +90,8 @@ class KannelProvider:
 class KannelCallbacks:
     """Kannel's calls: a receipt at the URL that went with the message, a text at the `get-url` of kannel.conf."""
 
-    def __init__(self, settings: KannelSettings, around: Surroundings) -> None:
-        self._seal = _Seal(settings, around)
+    def __init__(self, settings: KannelSettings, context: AdapterContext) -> None:
+        self._seal = _Seal(settings, context)
         self._permanent = frozenset(settings.permanent_errors)
         self._opted_out = frozenset(settings.opted_out_errors)
 
@@ -125,11 +125,11 @@ class KannelCallbacks:
 class _Seal:
     """What makes a call believable; with no `callback_secret` nothing does. Raises ConfigError for a weak one."""
 
-    def __init__(self, settings: KannelSettings, around: Surroundings) -> None:
-        self.key = around.secret(settings.callback_secret) if settings.callback_secret else ""
+    def __init__(self, settings: KannelSettings, context: AdapterContext) -> None:
+        self.key = context.secret(settings.callback_secret) if settings.callback_secret else ""
         if settings.callback_secret and not _KEY.fullmatch(self.key):
             raise ConfigError("`callback_secret` needs 16 or more letters and digits, for it stands in a URL")
-        self._name = around.name
+        self._name = context.name
 
     def of(self, message_id: str) -> str:
         """The MAC of a message's id; nothing where there is no secret."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from smpplib import consts
 
-from verify_service.adapters import Adapter, Secret, Settings, Stray, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings, Stray
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Rejected, Unavailable, Uncertain
 from verify_service.model import InboundText, Message, Receipt
@@ -62,11 +62,11 @@ class SmppSettings(Settings, frozen=True, kw_only=True):
 class SmppProvider:
     """A provider at the other end of a bind."""
 
-    def __init__(self, settings: SmppSettings, around: Surroundings) -> None:
+    def __init__(self, settings: SmppSettings, context: AdapterContext) -> None:
         """Binds in the background. Raises ConfigError for a password or certificate that cannot be used."""
         self._settings = settings
-        self._around = around
-        password = around.secret(settings.password)
+        self._context = context
+        password = context.secret(settings.password)
         if len(password) > 8:
             raise ConfigError("an SMPP password has at most 8 characters")
         account = Account(
@@ -110,7 +110,7 @@ class SmppProvider:
 
     def _validity(self, expires_at: int) -> str:
         """What is left of the code's life as SMPP writes a length of time (7.1.1): YYMMDDhhmmsstnnR."""
-        left = min(max(1, (expires_at - self._around.clock.now()) // 1000), 86_399)
+        left = min(max(1, (expires_at - self._context.clock.now()) // 1000), 86_399)
         return f"000000{left // 3600:02}{left // 60 % 60:02}{left % 60:02}000R"
 
     def _receipted_id(self, message_id: str) -> str:
@@ -128,15 +128,15 @@ class SmppProvider:
     def _hear(self, delivery: Delivery) -> bool:
         if smpp_receipt.is_receipt(delivery):
             receipt = self._receipt(delivery)
-            return receipt is None or self._around.report(receipt)
+            return receipt is None or self._context.report(receipt)
         if not smpp_receipt.is_from_phone(delivery):
             return True
         has_header = bool(delivery.esm_class & _HAS_HEADER)
         digits = delivery.source_ton in (0, 1) and delivery.source.isdecimal()
         body = decode(delivery.text, delivery.data_coding, has_header, self._settings.alphabet)
         if body is None or "\ufffd" in body:
-            self._around.stray("text", f"data_coding {delivery.data_coding}")
-        return self._around.heard(
+            self._context.stray("text", f"data_coding {delivery.data_coding}")
+        return self._context.heard(
             InboundText(
                 id=secrets.token_hex(16),  # The SMSC gives a text none.
                 from_=f"+{delivery.source}" if digits else delivery.source,
@@ -153,7 +153,7 @@ class SmppProvider:
             return None
         if told.fate == "unknown" or not told.message_id:
             why: Stray = "nameless" if told.fate != "unknown" else "word"
-            self._around.stray(why, smpp_receipt.shown(told.word))
+            self._context.stray(why, smpp_receipt.shown(told.word))
             return None
         if told.fate == "delivered":
             return Receipt(provider_id=told.message_id, status="delivered")

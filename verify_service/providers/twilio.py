@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings, by_language
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings, by_language
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -102,12 +102,12 @@ class TwilioSettings(Settings, frozen=True, kw_only=True):
 class TwilioProvider:
     """One account."""
 
-    def __init__(self, settings: TwilioSettings, around: Surroundings) -> None:
+    def __init__(self, settings: TwilioSettings, context: AdapterContext) -> None:
         """Raises ConfigError for a credential that is missing or cannot be used."""
         if (settings.api_key is None) != (settings.api_secret is None):
             raise ConfigError("`api_key` and `api_secret` go together")
         user = settings.api_key or settings.account
-        login = f"{user}:{around.secret(settings.api_secret or settings.auth_token)}"
+        login = f"{user}:{context.secret(settings.api_secret or settings.auth_token)}"
         headers = {
             "authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
             "content-type": "application/x-www-form-urlencoded",
@@ -117,7 +117,7 @@ class TwilioProvider:
         self._base = f"/2010-04-01/Accounts/{settings.account}"
         self._content = settings.content
         self._voices = {**_VOICES, **settings.voices}
-        self._receipts = f"{around.callbacks}/receipts" if around.callbacks else None
+        self._receipts = f"{context.callbacks}/receipts" if context.callbacks else None
 
     def send(self, message: Message) -> Receipt:
         if message.channel == "voice":
@@ -163,8 +163,8 @@ class TwilioProvider:
 class TwilioCallbacks:
     """Calls from Twilio, signed with the account's auth token over the URL and every field."""
 
-    def __init__(self, settings: TwilioSettings, around: Surroundings) -> None:
-        self._token = around.secret(settings.auth_token).encode()
+    def __init__(self, settings: TwilioSettings, context: AdapterContext) -> None:
+        self._token = context.secret(settings.auth_token).encode()
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:
         told = twilio_signed.read(call, self._token)

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings
 from verify_service.duration import Duration
 from verify_service.errors import Forged, Rejected, Unavailable, Uncertain
 from verify_service.model import Callback, Clock, InboundText, Message, Receipt
@@ -85,11 +85,11 @@ class VonageSettings(Settings, frozen=True, kw_only=True):
 class VonageProvider:
     """One account."""
 
-    def __init__(self, settings: VonageSettings, around: Surroundings) -> None:
+    def __init__(self, settings: VonageSettings, context: AdapterContext) -> None:
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
         self._endpoint = http.Endpoint(f"{settings.url}/sms/json", settings.timeout.seconds, headers)
-        self._login = {"api_key": settings.api_key, "api_secret": around.secret(settings.api_secret)}
-        self._receipts = f"{around.callbacks}/receipts" if around.callbacks and settings.signature_secret else None
+        self._login = {"api_key": settings.api_key, "api_secret": context.secret(settings.api_secret)}
+        self._receipts = f"{context.callbacks}/receipts" if context.callbacks and settings.signature_secret else None
         self._dollars = settings.currency == "USD"
 
     def send(self, message: Message) -> Receipt:
@@ -135,9 +135,9 @@ class VonageCallbacks:
     """Calls from Vonage as its account says, by GET or POST. The signature covers every field and the time, not the
     URL: a receipt is no text and a text no receipt, so one is worthless at the other's address."""
 
-    def __init__(self, settings: VonageSettings, around: Surroundings) -> None:
-        self._secret = around.secret(settings.signature_secret).encode() if settings.signature_secret else None
-        self._clock: Clock = around.clock
+    def __init__(self, settings: VonageSettings, context: AdapterContext) -> None:
+        self._secret = context.secret(settings.signature_secret).encode() if settings.signature_secret else None
+        self._clock: Clock = context.clock
         self._dollars = settings.currency == "USD"
 
     def receipts(self, call: Callback) -> Sequence[Receipt]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from verify_service.adapters import Adapter, Secret, Settings, Straying, Surroundings
+from verify_service.adapters import Adapter, AdapterContext, Secret, Settings, Straying
 from verify_service.duration import Duration
 from verify_service.errors import Rejected
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -125,12 +125,12 @@ class _Told(msgspec.Struct):
     carrier: Annotated[str, Meta(max_length=32)] | None = None
 
 
-def _provider(settings: WebhookSettings, around: Surroundings) -> WebhookProvider:
-    return WebhookProvider(settings.url, around.secret(settings.secret), settings.timeout.seconds)
+def _provider(settings: WebhookSettings, context: AdapterContext) -> WebhookProvider:
+    return WebhookProvider(settings.url, context.secret(settings.secret), settings.timeout.seconds)
 
 
-def _callbacks(settings: WebhookSettings, around: Surroundings) -> WebhookCallbacks:
-    return WebhookCallbacks(around.secret(settings.secret), around.stray)
+def _callbacks(settings: WebhookSettings, context: AdapterContext) -> WebhookCallbacks:
+    return WebhookCallbacks(context.secret(settings.secret), context.stray)
 
 
 ADAPTER = Adapter(

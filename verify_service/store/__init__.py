@@ -3,12 +3,12 @@
 from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
 from verify_service.store.consents import ConsentStore
+from verify_service.store.data_subjects import DataSubjectStore
 from verify_service.store.deliveries import Deliveries
 from verify_service.store.events import Events
 from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
-from verify_service.store.people import People
 from verify_service.store.preparation import prepare
 from verify_service.store.senders import Senders
 from verify_service.store.verifications import Verifications
@@ -30,7 +30,7 @@ class Store:
         self.events = Events(self.link)
         self.blocks = Blocks(self.link, keep_events)
         self.consents = ConsentStore(self.link, keep_events)
-        self.people = People(self.link, keep_events)
+        self.data_subjects = DataSubjectStore(self.link, keep_events)
         self.webhooks = WebhookStore(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)

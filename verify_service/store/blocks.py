@@ -1,13 +1,11 @@
 """Live blocks of the detectors: seen with their evidence, and lifted where they were a mistake."""
 
-from collections.abc import Iterable, Mapping
-from math import exp
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from verify_service.duration import rfc3339
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
 
@@ -42,22 +40,6 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     observed_converted: int
     probes: int
     probes_converted: int
-
-
-def shown(block: Block) -> dict[str, str | int | float]:
-    """A block as people and programs outside see it: times in RFC 3339, evidence as odds, figures rounded."""
-    facts: dict[str, str | int | float] = msgspec.to_builtins(block)
-    for name in ("messages", "converted", "an_hour", "usual_an_hour"):
-        facts[name] = round(float(facts[name]), 1)
-    facts["usual_conversion"] = round(block.usual_conversion, 3)
-    facts["odds"], facts["needed_odds"] = round(exp(block.evidence)), round(exp(block.needed))
-    del facts["evidence"], facts["needed"]
-    return facts | {"at": rfc3339(block.at), "till": rfc3339(block.till)}
-
-
-def under(modes: Mapping[str, str], blocks: Iterable[Block]) -> list[Block]:
-    """The blocks as the rules in force have them, `modes` by name; those of any other rule are left out."""
-    return [msgspec.structs.replace(block, mode=modes[block.rule]) for block in blocks if block.rule in modes]
 
 
 BlockId = Annotated[str, Meta(pattern=r"^bl_[0-9a-f]{32}\Z")]

@@ -8,10 +8,12 @@ from flask import current_app
 from verify_service.adapters import Callbacks
 from verify_service.config import Config
 from verify_service.consents import Consents
+from verify_service.data_subjects import DataSubjects
 from verify_service.inbox import Inbox
+from verify_service.insight.explain import Explain
 from verify_service.model import Clock
-from verify_service.people import People
 from verify_service.policy.live import LivePolicy
+from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.failures import FailedAuthentications
@@ -34,7 +36,9 @@ class WebContext:
     failures: FailedAuthentications
     readiness: Readiness
     consents: Consents
-    people: People
+    data_subjects: DataSubjects
+    explain: Explain
+    relief: Relief
     callbacks: Mapping[str, Callbacks]
     inbox: Inbox | None
     multiprocess: bool

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
-from verify_service.adapters import Callbacks, Provider, Surroundings, find
+from verify_service.adapters import AdapterContext, Callbacks, Provider, find
 from verify_service.duration import Duration, decode_hook
 from verify_service.errors import DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Callback, InboundText, Message, Receipt
@@ -88,11 +88,11 @@ class Peer(AbstractContextManager["Peer"], ABC):
     def table(self) -> dict[str, Any]:
         """Its table in verify.toml, without `kind`; secrets as `env:NAME`, of `secrets`."""
 
-    def surroundings(self) -> Surroundings:
+    def surroundings(self) -> AdapterContext:
         def secret(reference: str) -> str:
             return self.secrets[reference.removeprefix("env:")]
 
-        return Surroundings(name="it", secret=secret, clock=self.clock, callbacks=PUBLIC_URL)
+        return AdapterContext(name="it", secret=secret, clock=self.clock, callbacks=PUBLIC_URL)
 
     def settings(self, timeout_ms: int = PATIENT_MS, **changed: Any) -> Any:
         """Its table as the adapter reads it; a key that is changed to None is left out."""

@@ -4,7 +4,7 @@ import msgspec
 from flask import Response, request
 
 from verify_service.errors import InvalidRequest, NotFound
-from verify_service.store.blocks import shown, under
+from verify_service.insight import blocks
 from verify_service.web.answers import json
 from verify_service.web.context import context
 from verify_service.web.native import schemas
@@ -14,8 +14,8 @@ from verify_service.web.native.surface import native
 @native.get("/admin/blocks")
 @native.guarded("admin")
 def live(_tenant: str) -> Response:
-    found = under(context().live().watches.modes, context().store.blocks.list(context().clock.now()))
-    return json({"blocks": [shown(block) for block in found]})
+    found = blocks.live(context().store, context().live, context().clock.now())
+    return json({"blocks": [blocks.shown(block) for block in found]})
 
 
 @native.delete("/admin/blocks/<block_id>")
@@ -26,8 +26,7 @@ def lift(tenant: str, block_id: str) -> Response:
         reason = msgspec.convert(request.args.get("reason"), schemas.Reason)
     except msgspec.ValidationError:
         raise InvalidRequest("reason", "is required in the query: one line of 1 to 500 characters") from None
-    modes = context().live().watches.modes
-    lifted = context().store.blocks.lift(context().clock.now(), block_id, f"api:{tenant}", reason, modes)
+    lifted = context().relief.lift(block_id, f"api:{tenant}", reason)
     if lifted is None:
         raise NotFound("There is no such live block: it is unknown, has ended, or was lifted.")
-    return json(shown(lifted))
+    return json(blocks.shown(lifted))

@@ -41,5 +41,5 @@ def record(tenant: str, number: str) -> Response:
 @native.delete("/consents/<number>")
 @native.guarded("admin")
 def forget(tenant: str, number: str) -> Response:
-    context().people.erase(tenant, parameters.real_recipient(number), f"api:{tenant}", "DELETE /consents")
+    context().data_subjects.erase(tenant, parameters.real_recipient(number), f"api:{tenant}", "DELETE /consents")
     return Response(status=204)

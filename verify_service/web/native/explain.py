@@ -6,8 +6,8 @@ import msgspec
 from flask import Response
 
 from verify_service import recipient
-from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
+from verify_service.insight.explain import shown
 from verify_service.web import bodies
 from verify_service.web.answers import json
 from verify_service.web.context import context
@@ -23,8 +23,8 @@ _unlock = msgspec.json.Decoder(schemas.UnlockBody)
 def decision(tenant: str, decision_id: str) -> Response:
     if not _ID.fullmatch(decision_id):
         raise NotFound("This is not the id of a decision.")
-    found = context().service.inquiry.decision(tenant, decision_id)
-    return json(msgspec.to_builtins(found) | {"at": rfc3339(found.at), "last_at": rfc3339(found.last_at)})
+    found = context().explain.decision(tenant, decision_id)
+    return json(shown(found))
 
 
 @native.post("/admin/unlock")
@@ -32,4 +32,4 @@ def decision(tenant: str, decision_id: str) -> Response:
 def unlock(tenant: str) -> Response:
     body = bodies.read(_unlock)
     to = recipient.parse(body.to, None).e164
-    return json({"to": to, "forgotten": context().service.inquiry.unlock(to, f"api:{tenant}", body.reason)})
+    return json({"to": to, "forgotten": context().relief.unlock(to, f"api:{tenant}", body.reason)})

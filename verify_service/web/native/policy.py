@@ -6,8 +6,8 @@ from contextlib import suppress
 import msgspec
 from flask import Response, request
 
-from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, InvalidRequest, NotFound, StoreUnavailable
+from verify_service.insight.policy import shown
 from verify_service.model import Revision
 from verify_service.policy.bounds import MOST_BYTES
 from verify_service.policy.live import SOURCE
@@ -56,15 +56,7 @@ def push(tenant: str) -> Response:
 
 
 def _shown(revision: Revision) -> Response:
-    answer = json(
-        {
-            "revision": revision.revision,
-            "at": rfc3339(revision.at),
-            "by": revision.by,
-            "note": revision.note,
-            "policy": revision.text,
-        }
-    )
+    answer = json(shown(revision))
     answer.set_etag(str(revision.revision))
     return answer
 

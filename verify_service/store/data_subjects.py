@@ -14,7 +14,7 @@ from verify_service.store.records import readable_record
 _PAGE = 1000
 
 
-class People:
+class DataSubjectStore:
     """Looks and erasures. Numbers are tags; all methods raise StoreUnavailable."""
 
     def __init__(self, link: Link, keep_events: int) -> None:

@@ -13,7 +13,7 @@ from verify_service.store import Store
 from verify_service.store.shapes import StoredVerification
 
 
-class People:
+class DataSubjects:
     """Looks and erasures for one tenant and one number in E.164. Every method raises StoreUnavailable."""
 
     def __init__(self, store: Store, tagger: Tagger, clock: Clock) -> None:
@@ -29,11 +29,11 @@ class People:
         What limits have counted is not in it: counts are pseudonyms without a name or a tenant, and end by themselves.
         """
         now, tags = self._clock.now(), self._tags(number)
-        ids = [each for tag in tags for each in self._store.people.verifications(tag, tenant)]
+        ids = [each for tag in tags for each in self._store.data_subjects.verifications(tag, tenant)]
         decisions = [
             self._store.verifications.decisions.read(now, tenant, each)
             for tag in tags
-            for each in self._store.people.decisions(tag, tenant)
+            for each in self._store.data_subjects.decisions(tag, tenant)
         ]
         return {
             "tenant": tenant,
@@ -56,11 +56,11 @@ class People:
         """
         now, erased = self._clock.now(), 0
         for tag in self._tags(number):
-            ids = self._store.people.verifications(tag, tenant)
+            ids = self._store.data_subjects.verifications(tag, tenant)
             for each in ids:
                 self._store.verifications.cancel(now, tenant, each)
-            decisions = self._store.people.decisions(tag, tenant)
-            self._store.people.erase(now, tag, tenant, [*ids, *decisions], by, reason)
+            decisions = self._store.data_subjects.decisions(tag, tenant)
+            self._store.data_subjects.erase(now, tag, tenant, [*ids, *decisions], by, reason)
             erased += len(ids)
         return erased
 

@@ -9,14 +9,13 @@ import msgspec
 
 from verify_service import config, recipient, settings
 from verify_service.commands.policies import by_option, reason_option
-from verify_service.duration import rfc3339
 from verify_service.errors import Problem
 from verify_service.hints import nearest
 from verify_service.model import Number
 from verify_service.policy.decisions import Decision
 
 if TYPE_CHECKING:
-    from verify_service.inquiry import Inquiry
+    from verify_service.app import Remote
 
 # What an explanation, which no store keeps, has no use for.
 _OF_A_RECORD = ("count", "last_at")
@@ -61,12 +60,12 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(number: Number, ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
-    found = _inquiry().explain(tenant, number, ip=ip, device=device, purpose=purpose)
+    found = _remote().explain.explain(tenant, number, ip=ip, device=device, purpose=purpose)
     if as_json:
-        told = {**msgspec.to_builtins(found), "at": rfc3339(found.at)}
-        click.echo(
-            msgspec.json.encode({name: each for name, each in told.items() if name not in _OF_A_RECORD}).decode()
-        )
+        from verify_service.insight.explain import shown
+
+        told = {name: each for name, each in shown(found).items() if name not in _OF_A_RECORD}
+        click.echo(msgspec.json.encode(told).decode())
     elif sys.stdout.isatty():
         _table(found)
     else:
@@ -81,18 +80,14 @@ def explain(number: Number, ip: str | None, device: str | None, purpose: str, te
 @by_option
 def unlock(number: Number, reason: str, by: str) -> None:
     """Forgets what limits have counted of a number. Wrong codes, too; in force at once."""
-    forgotten = _inquiry().unlock(number.e164, by, reason)
+    forgotten = _remote().relief.unlock(number.e164, by, reason)
     click.echo(f"{number.e164}: {forgotten} counts forgotten")
 
 
-def _inquiry() -> "Inquiry":
+def _remote() -> "Remote":
     from verify_service.app import remote
-    from verify_service.inquiry import Inquiry
 
-    service = remote(settings.read())
-    live = service.policy
-    live.refresh()
-    return Inquiry(live, service.tagger, service.store.verifications.decisions, service.clock)
+    return remote(settings.read())
 
 
 def _table(found: Decision) -> None:

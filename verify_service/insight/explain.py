@@ -1,22 +1,27 @@
-"""What a security team asks about starts: why one was refused, what would become of one, and to forget a number."""
+"""Why a start was refused, and what would become of one."""
 
-from verify_service import recipient
+from typing import Any
+
+import msgspec
+
 from verify_service.codes import Tagger
+from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
 from verify_service.model import Clock, Number
 from verify_service.policy.decisions import Decision, Judged, decision
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rules
-from verify_service.store.decisions import Decisions, unpack
+from verify_service.store import Store
+from verify_service.store.decisions import unpack
 
 
-class Inquiry:
+class Explain:
     """Questions about starts. Every method raises StoreUnavailable where the store does not answer."""
 
-    def __init__(self, rules: Rules, tagger: Tagger, decisions: Decisions, clock: Clock) -> None:
+    def __init__(self, store: Store, rules: Rules, tagger: Tagger, clock: Clock) -> None:
         self._rules = rules
         self._tagger = tagger
-        self._decisions = decisions
+        self._decisions = store.verifications.decisions
         self._clock = clock
 
     def decision(self, tenant: str, decision_id: str) -> Decision:
@@ -52,9 +57,7 @@ class Inquiry:
             id=None, at=now, revision=book.revision, by=by, wait=wait, static=judgment.verdicts, judged=judged
         )
 
-    def unlock(self, e164: str, by: str, reason: str) -> int:
-        """Forgets what limits have counted of a number; answers how many counts. In force at once, attributed in the
-        events. Raises InvalidNumber."""
-        number = recipient.parse(e164, None)
-        mailbox = [(hit.owner, hit.key) for hit in self._rules().limits.of_mailbox(number)]
-        return self._decisions.unlock(self._clock.now(), self._tagger.number(number.e164), by, reason, mailbox)
+
+def shown(found: Decision) -> dict[str, Any]:
+    """A decision as people and programs outside see it: times in RFC 3339."""
+    return {**msgspec.to_builtins(found), "at": rfc3339(found.at), "last_at": rfc3339(found.last_at)}
