@@ -89,7 +89,7 @@ def spread(cluster: Cluster) -> Store:
 def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
     """A store of the test's own with dispatchers at work on it."""
     # Otherwise each end waits up to a second for the last read.
-    monkeypatch.setattr("verify_service.dispatch.dispatcher.BLOCK_MS", 50)
+    monkeypatch.setattr("verify_service.dispatch.reader.BLOCK_MS", 50)
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
         store = Store(server.url)
         store.prepare()

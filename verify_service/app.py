@@ -19,8 +19,8 @@ from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch import Dispatcher
-from verify_service.dispatch.hearing import hearing, straying
-from verify_service.dispatch.optouts import Heeding
+from verify_service.dispatch.acknowledging import acknowledging, straying
+from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
@@ -287,7 +287,7 @@ def dispatcher(runtime: Runtime) -> Dispatcher:
             clock=runtime.clock,
             callbacks=runtime.config.callbacks(provider),
             report=made.report(provider),
-            heard=hearing(partial(consents.heard, provider=provider)),
+            heard=acknowledging(partial(consents.heard, provider=provider)),
             stray=straying(runtime.store.deliveries.strays, runtime.clock, provider),
             inbox=runtime.inbox,
         )
@@ -295,5 +295,5 @@ def dispatcher(runtime: Runtime) -> Dispatcher:
             sends = adapter.provider(table, context)
         except ConfigError as error:
             raise ConfigError(f"providers.{provider}: {error}") from None
-        providers[provider] = Heeding(sends, provider, consents, runtime.tagger)
+        providers[provider] = OptOutRecorder(sends, provider, consents, runtime.tagger)
     return made

@@ -14,7 +14,7 @@ from tests.support.live import everything
 from verify_service import config
 from verify_service.consents import Consents, Entry, shown
 from verify_service.data_subjects import DataSubjects
-from verify_service.dispatch.optouts import Heeding
+from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import OptedOut, Rejected
@@ -315,7 +315,7 @@ def test_a_vendor_that_refuses_the_opted_out_is_heeded(person: Phone) -> None:
     for opted_out, state in ((False, None), (True, "out")):
         provider = Scripted(raising(Rejected("no", opted_out=opted_out)))
         with pytest.raises(Rejected):
-            Heeding(provider, "a", person.consents, person.bench.tagger).send(message)
+            OptOutRecorder(provider, "a", person.consents, person.bench.tagger).send(message)
         assert person.consents.look("acme", TO).state == state
 
 

@@ -12,7 +12,7 @@ from tests.support.live import until
 from verify_service import codes, messages, recipient
 from verify_service.codes import KeyRing
 from verify_service.consents import Ledger
-from verify_service.dispatch.ways import Way, order
+from verify_service.dispatch.planner import DeliveryPath, order
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.model import Message, Receipt, Start
 from verify_service.policy.file import default_text
@@ -23,19 +23,20 @@ pytestmark = pytest.mark.slow
 
 TO = "+14155550123"
 DISPATCHER = "verify_service.dispatch.dispatcher"
-COURSE = "verify_service.dispatch.course"
+READER = "verify_service.dispatch.reader"
+FAILOVER = "verify_service.dispatch.failover"
 
 
 @pytest.fixture
 def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rounds without the seconds between them."""
-    monkeypatch.setattr(f"{COURSE}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{FAILOVER}.BACKOFF_S", (0.01, 0.01))
 
 
 def test_the_first_try_is_drawn_by_weight_and_zero_is_the_last_resort() -> None:
     """Of 9 to 1, nine in ten first tries go to the one; all are asked once a round, weight 0 last as written."""
     weights = {"last": 0, "much": 90, "little": 10, "very-last": 0}
-    ways = [Way(name, None, "sms", weight) for name, weight in weights.items()]
+    ways = [DeliveryPath(name, None, "sms", weight) for name, weight in weights.items()]
     orders = Counter(tuple(way.provider for way in order(ways)) for _ in range(10_000))
     assert set(orders) == {("much", "little", "last", "very-last"), ("little", "much", "last", "very-last")}
     assert 8_800 < orders["much", "little", "last", "very-last"] < 9_200  # within six sigmas of 9,000
@@ -257,8 +258,8 @@ def test_what_ended_before_the_dispatcher_came_is_withdrawn(post: Post, end: str
 @pytest.mark.parametrize("end", ["canceled", "approved", "opted out"])
 def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first quarter second is over, each try asks whether anybody still waits for the code."""
-    monkeypatch.setattr(f"{COURSE}.FRESH_S", 0.0)
-    monkeypatch.setattr(f"{COURSE}.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(f"{FAILOVER}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{FAILOVER}.BACKOFF_S", (0.01, 0.01))
 
     def end_and_fail(message: Message) -> Receipt:
         _end(post, message.verification_id, end)
@@ -274,7 +275,7 @@ def test_what_ends_between_two_tries_is_not_tried_again(post: Post, end: str, mo
 @pytest.mark.usefixtures("quick_rounds")
 def test_a_code_that_was_replaced_is_not_sent_any_more(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a new code on resend, a try of the old message that is still to come is left out: it could only mislead."""
-    monkeypatch.setattr(f"{COURSE}.FRESH_S", 0.0)
+    monkeypatch.setattr(f"{FAILOVER}.FRESH_S", 0.0)
     post.renew(default_text().replace('resend = "same"', 'resend = "new"'))
 
     def fail_after_a_resend(message: Message) -> Receipt:
@@ -296,7 +297,7 @@ def test_a_dispatcher_without_the_key_leaves_the_message_to_one_that_has_it(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While keys are rotated process by process, a message under a key not known here yet waits for who knows it."""
-    monkeypatch.setattr(f"{DISPATCHER}.IDLE_MS", 100)
+    monkeypatch.setattr(f"{READER}.IDLE_MS", 100)
     monkeypatch.setattr(f"{DISPATCHER}.BEAT_S", 0.05)
     behind, a = Scripted(), Scripted()
     with post.dispatching({"a": behind}, name="behind", keys=KeyRing(f"old:{codes.new_key()}")) as stop:

@@ -25,9 +25,9 @@ MESSAGES = 600
 def test_what_is_late_is_asked_for_in_batches(post: Post, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     """600 messages wait behind a vendor that hangs, all of them late when it answers again: each is asked for once,
     64 and more in a call, and each that is still wanted goes out once; those canceled meanwhile do not."""
-    monkeypatch.setattr("verify_service.dispatch.course.FRESH_S", 0.0)
+    monkeypatch.setattr("verify_service.dispatch.failover.FRESH_S", 0.0)
     monkeypatch.setattr("verify_service.dispatch.wanted.FRESH_S", 600.0)
-    monkeypatch.setattr("verify_service.dispatch.lanes.THREADS_A_LANE", 4)
+    monkeypatch.setattr("verify_service.dispatch.pools.THREADS_A_POOL", 4)
     asked: list[list[str]] = []
     are_wanted = Outbox.are_wanted
 

@@ -16,9 +16,9 @@ from tests.support.dispatching import ACCEPTED, ONE, TWO, Post, Scripted, raisin
 from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import Vendor
 from verify_service import codes
+from verify_service.dispatch.backlog import Backlog
 from verify_service.dispatch.job import Job
-from verify_service.dispatch.parking import Parking
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.planner import DeliveryPath
 from verify_service.errors import StoreUnavailable, Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store.entries import Entry
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 TO, ABROAD = "+14155550123", "+447911123456"
 OUTBOX = "vs:{0}:outbox"
 DISPATCHER = "verify_service.dispatch.dispatcher"
+READER = "verify_service.dispatch.reader"
 APART = f"""{ONE}
 [providers.b]
 kind = "fake"
@@ -58,7 +59,7 @@ class Hanging(Scripted):
 def small_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two messages on their way are all that a provider has room for, and none that waits is kept whole."""
     monkeypatch.setattr("verify_service.dispatch.rooms.ROOM", 2)
-    monkeypatch.setattr("verify_service.dispatch.parking.WHOLE", 0)
+    monkeypatch.setattr("verify_service.dispatch.backlog.WHOLE", 0)
 
 
 def backlog(post: Post, count: int) -> None:
@@ -218,7 +219,7 @@ def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(p
 def test_what_was_taken_and_not_heard_of_is_looked_up(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store gives entries to a dispatcher that hears no answer: it lives, so nobody claims them, and finds them
     itself."""
-    monkeypatch.setattr(f"{DISPATCHER}.IDLE_MS", 300)
+    monkeypatch.setattr(f"{READER}.IDLE_MS", 300)
     monkeypatch.setattr(f"{DISPATCHER}.BEAT_S", 0.05)
     ids = starts(post, 5)
     real, unheard = Outbox.take, [StoreUnavailable("no answer")]
@@ -239,9 +240,9 @@ def test_what_was_taken_and_not_heard_of_is_looked_up(post: Post, monkeypatch: p
 @pytest.mark.usefixtures("small_rooms")
 def test_what_is_too_much_even_to_put_aside_stays_in_the_outbox(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the bound nothing of a message is kept here; it is found in the outbox when there is place again."""
-    monkeypatch.setattr(f"{DISPATCHER}.IDLE_MS", 300)
+    monkeypatch.setattr(f"{READER}.IDLE_MS", 300)
     monkeypatch.setattr(f"{DISPATCHER}.BEAT_S", 0.05)
-    for module in ("parking", "dispatcher"):
+    for module in ("backlog", "reader"):
         monkeypatch.setattr(f"verify_service.dispatch.{module}.MOST", 10)
     ids = starts(post, 60)
     a = Hanging()
@@ -255,12 +256,12 @@ def test_what_is_too_much_even_to_put_aside_stays_in_the_outbox(post: Post, monk
 
 def test_a_message_that_waits_takes_half_a_kilobyte() -> None:
     """At most: 100,000 of them, the bound, take less than 50 MB."""
-    way = Way("a", None, "sms")
+    way = DeliveryPath("a", None, "sms")
     ways = [way]
     gc.collect()
     tracemalloc.start()
     try:
-        parking = Parking()
+        parking = Backlog()
         for n in range(5_000):
             content = Content("n" * 64, "US", "6", "en")
             entry = Entry(0, f"1795938315699-{n}", f"ve_{n:024}", "default", "login", "sms", "k1", "n" * 22,
@@ -280,7 +281,7 @@ def test_an_outage_is_two_lines_in_the_log(
     post: Post, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """However many tries fail: a warning when the provider is down, with the reason, and a line when it is back."""
-    monkeypatch.setattr("verify_service.dispatch.course.BACKOFF_S", (0.01,) * 40)
+    monkeypatch.setattr("verify_service.dispatch.failover.BACKOFF_S", (0.01,) * 40)
     a = Scripted(raising(*[Unavailable("HTTP 503")] * 30))
     with post.dispatching({"a": a}):
         started = post.bench.service.start("default", a_start(TO))

@@ -28,13 +28,14 @@ pytestmark = pytest.mark.slow
 TO = "+14155550123"
 HOUR_MS = 3_600_000
 DISPATCHER = "verify_service.dispatch.dispatcher"
+READER = "verify_service.dispatch.reader"
 CLAIM = Outbox.claim
 
 
 @pytest.fixture
 def quick_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dispatcher counts as dead after 1.5 s, or thirty beats: one that lives on a busy machine misses a few."""
-    monkeypatch.setattr(f"{DISPATCHER}.IDLE_MS", 1500)
+    monkeypatch.setattr(f"{READER}.IDLE_MS", 1500)
     monkeypatch.setattr(f"{DISPATCHER}.BEAT_S", 0.05)
 
 

@@ -107,7 +107,7 @@ def test_a_slow_provider_without_another_is_waited_for(post: Post) -> None:
 
 def test_where_the_slow_and_the_next_both_fail_the_round_is_over(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next round begins when the last open try has failed, and not before."""
-    monkeypatch.setattr("verify_service.dispatch.course.BACKOFF_S", (0.01,))
+    monkeypatch.setattr("verify_service.dispatch.failover.BACKOFF_S", (0.01,))
     a, b = Scripted(), Scripted(raising(Unavailable("down")))
 
     def fail() -> Receipt:
@@ -443,7 +443,7 @@ def test_of_two_that_took_it_the_one_that_was_tried_last_is_waited_for(post: Pos
 def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three providers that take, refuse, fail, are slow, or slow and then fail, at random, for two dispatchers: each
     message is settled once, sent or failed, and nothing is held on to."""
-    monkeypatch.setattr("verify_service.dispatch.course.BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr("verify_service.dispatch.failover.BACKOFF_S", (0.01, 0.01))
     dice = random.Random(36)
 
     def act(message: Message) -> Receipt:
@@ -470,7 +470,7 @@ def test_whatever_providers_do_every_message_ends_once(post: Post, monkeypatch: 
 
 def test_a_backlog_is_sent_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits long for a thread of ours is handed to the next provider, not sent by both; and nobody is blamed."""
-    monkeypatch.setattr("verify_service.dispatch.lanes.THREADS_A_LANE", 4)
+    monkeypatch.setattr("verify_service.dispatch.pools.THREADS_A_POOL", 4)
 
     def act(_message: Message) -> Receipt:
         time.sleep(0.05)

@@ -13,8 +13,8 @@ from tests.support.bench import ManualClock, a_start
 from tests.support.dispatching import NO_HIST, ONE, Post, Scripted, report, ticking
 from tests.support.live import until
 from verify_service import config
-from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.health import HealthReporter
+from verify_service.dispatch.planner import DeliveryPath
 from verify_service.errors import Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
@@ -184,8 +184,8 @@ def test_a_provider_whose_receipts_come_again_has_its_weight_back_in_two_minutes
     outage whose receipts are missed later do not keep it down."""
     file = post.folder / "verify.toml"
     file.write_text(HALF)
-    clock, pulse = post.bench.clock, Pulse(post.bench.store.health, config.load(file, None))
-    ways, dice = [Way("a", None, "sms"), Way("b", None, "sms")], random.Random(36)
+    clock, pulse = post.bench.clock, HealthReporter(post.bench.store.health, config.load(file, None))
+    ways, dice = [DeliveryPath("a", None, "sms"), DeliveryPath("b", None, "sms")], random.Random(36)
     told: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
     weights = []
     for second in range(600):

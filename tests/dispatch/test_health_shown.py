@@ -14,8 +14,8 @@ from tests.support.bench import a_start
 from tests.support.dispatching import ONE, Post, Scripted, report
 from tests.support.live import clean, until
 from verify_service import config
-from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.hearing import straying
+from verify_service.dispatch.acknowledging import straying
+from verify_service.dispatch.health import HealthReporter
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.store import Store
@@ -143,7 +143,7 @@ def test_a_correction_that_the_store_did_not_take_is_told_again(store: Store) ->
                 raise StoreUnavailable("gone")
             return [], []
 
-    pulse = Pulse(Silent(store.link, 1000), config.load(None, "k" * 32))
+    pulse = HealthReporter(Silent(store.link, 1000), config.load(None, "k" * 32))
     pulse.came(Came("a//sms", True, False, 7, True))
     with pytest.raises(StoreUnavailable):
         pulse.beat(1)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.bench import a_start
 from tests.support.dispatching import THREE, Post, Scripted, raising
 from verify_service.consents import Ledger
-from verify_service.dispatch.optouts import Heeding
+from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.errors import OptedOut, Rejected, StoreUnavailable
 from verify_service.model import Message, Receipt
 
@@ -77,7 +77,7 @@ def test_an_answer_that_says_opted_out_ends_the_message(
     post: Post, ledger: Ledger, others: dict[str, Scripted], act: Callable[[Message], Receipt]
 ) -> None:
     """Whether the vendor refuses the message, or makes it and fails it in one answer."""
-    heeding = Heeding(Scripted(act), "a", ledger, post.bench.tagger)
+    heeding = OptOutRecorder(Scripted(act), "a", ledger, post.bench.tagger)
     with post.dispatching({"a": heeding, **others}, THREE):
         started = post.bench.service.start("default", a_start(TO))
         assert post.settled(started.id) == [("failed", "a", "opted out (21610)")]

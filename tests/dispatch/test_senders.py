@@ -115,7 +115,7 @@ def test_an_excess_that_no_other_way_takes_fails_before_its_code_does(post: Post
 
 def test_who_misses_the_turn_takes_another_place(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that comes too late for its turn is not sent then, but asks for another place in the line."""
-    monkeypatch.setattr("verify_service.dispatch.journey.MISSED_S", -1.0)  # Everybody is too late,
+    monkeypatch.setattr("verify_service.dispatch.attempts.MISSED_S", -1.0)  # Everybody is too late,
     reserve, waits = Senders.reserve, list[float | None]()
 
     def noted(senders: Senders, name: str, per_second: float, segments: int, most_ms: int) -> float | None:
@@ -123,7 +123,7 @@ def test_who_misses_the_turn_takes_another_place(post: Post, monkeypatch: pytest
             reserve(senders, name, per_second, 9, most_ms)  # Others were first.
         waits.append(reserve(senders, name, per_second, segments, most_ms))
         if len(waits) == 2:
-            monkeypatch.setattr("verify_service.dispatch.journey.MISSED_S", PATIENCE_S)  # but once.
+            monkeypatch.setattr("verify_service.dispatch.attempts.MISSED_S", PATIENCE_S)  # but once.
         return waits[-1]
 
     monkeypatch.setattr(Senders, "reserve", noted)

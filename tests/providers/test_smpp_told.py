@@ -18,7 +18,7 @@ from tests.support.peers.smsc import DELIVER_RESP, ENQUIRE, ENQUIRE_RESP, UNBIND
 from tests.support.smpp import MESSAGE, Heard, bound
 from verify_service.codes import Tagger, new_key
 from verify_service.consents import Ledger
-from verify_service.dispatch.hearing import hearing
+from verify_service.dispatch.acknowledging import acknowledging
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 
@@ -99,8 +99,8 @@ def test_what_cannot_be_written_down_is_to_be_told_again() -> None:
     def fail(error: Exception) -> None:
         raise error
 
-    assert hearing(fail)(StoreUnavailable("gone")) is False
-    assert hearing(fail)(ValueError("ours")) is True
+    assert acknowledging(fail)(StoreUnavailable("gone")) is False
+    assert acknowledging(fail)(ValueError("ours")) is True
 
 
 class Line:

@@ -19,7 +19,7 @@ from tests.support.live import PATIENCE_S, clean, until
 from tests.support.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
-from verify_service.dispatch.hearing import straying
+from verify_service.dispatch.acknowledging import straying
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Callback, InboundText, Receipt

@@ -14,32 +14,23 @@ from verify_service import __version__
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
-from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.hearing import hearing
-from verify_service.dispatch.journey import Journeys
-from verify_service.dispatch.parking import MOST
-from verify_service.dispatch.settling import Settler
-from verify_service.dispatch.waiting import Waiting
+from verify_service.dispatch.acknowledging import acknowledging
+from verify_service.dispatch.attempts import Attempts
+from verify_service.dispatch.health import HealthReporter
+from verify_service.dispatch.outcomes import OutcomeWriter
+from verify_service.dispatch.reader import QueueReader, everywhere
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, Receipt
 from verify_service.store import Store
 from verify_service.store.url import shown
 from verify_service.telemetry import log
 
-READ_MOST = 64
-# Entries of the dead that are taken over in one step, and of our own that are looked up.
-CLAIM_MOST = 500
-LOOKED_THROUGH_A_SECOND = 10_000
-# A round trip and a change of threads cost more than a message's share of them: those right after it are taken at once.
-GATHER_S = 0.002
-BLOCK_MS = 1_000
-IDLE_MS = 3_000
 BEAT_S = 1.0
 CREDIT_S = 0.25
-SWEEP_S = 60.0
-FORGET_MS = 3_600_000
+# While nothing new has come for a time, no approval is far: they are credited within a second all the same.
+QUIET_AFTER_S = 5.0
+QUIET_CREDIT_S = 0.75
 AGAIN_S = 0.2
-PULSE_S = 1.0
 OVERDUE_S = 0.25
 OVERDUE_MOST = 200
 DRAIN_S = 10.0
@@ -68,17 +59,14 @@ class Dispatcher:
         self._clock = clock
         self._providers = providers
         self._name = name
-        self._settler = Settler(store.outbox, lambda settled: self._held.settled(settled))
-        self._pulse = Pulse(store.health, config)
-        self._journeys = Journeys(store, config, keys, clock, providers, self._settler, self._pulse)
-        self._held = self._journeys.held
-        self._waiting = Waiting(store.outbox, clock, name, self._journeys)
+        self._outcomes = OutcomeWriter(store.outbox, lambda settled: self._in_flight.settled(settled))
+        self._health = HealthReporter(store.health, config)
+        self._attempts = Attempts(store, config, keys, clock, providers, self._outcomes, self._health)
+        self._in_flight = self._attempts.in_flight
         self._stop = threading.Event()
+        self._reader = QueueReader(store.outbox, clock, name, self._attempts, lambda: self._stop.is_set())
         self._drained = threading.Event()
-        self._next_sweep = 0.0
         self._next_credited = 0.0
-        self._claims_from = 0.0
-        self._next_look_up = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Dispatches until `stop` is set; then takes nothing new, finishes what is being sent, and settles it.
@@ -89,40 +77,40 @@ class Dispatcher:
         self._stop = stop
         where = {"store": self._store, "partitions": self._outbox.partitions, "consumer": self._name}
         _log.info("dispatching", version=__version__, **where, providers=sorted(self._config.providers))
-        self._settler.start()
-        self._journeys.lanes.start()
+        self._outcomes.start()
+        self._attempts.pools.start()
         takers = [
-            self._thread(f"take-{part}", partial(self._take, part), stop, part)
+            self._thread(f"take-{part}", partial(self._reader.take, part), stop, part)
             for part in range(self._outbox.partitions)
         ]
         takers.append(self._thread("credit", self._credit, stop, pause=CREDIT_S))
-        takers.append(self._thread("fill", self._waiting.go_on, stop))
-        takers.append(self._thread("look-up", self._look_up, stop, pause=BEAT_S))
-        takers.append(self._thread("pulse", self._beat_pulse, stop, pause=PULSE_S))
+        takers.append(self._thread("fill", self._reader.go_on, stop))
+        takers.append(self._thread("look-up", self._reader.look_up, stop, pause=BEAT_S))
+        takers.append(self._thread("health", self._report_health, stop, pause=BEAT_S))
         if any(route.receipt_within for route in self._config.routes):
             takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
-        keeper = self._thread("keep", self._keep, self._drained, pause=BEAT_S)
+        keeper = self._thread("keep", self._reader.keep, self._drained, pause=BEAT_S)
         stop.wait()
-        _log.info("draining", sends=self._held.on_their_way, waiting=len(self._held.parking))
+        _log.info("draining", sends=self._in_flight.on_their_way, waiting=len(self._in_flight.backlog))
         deadline = time.monotonic() + DRAIN_S
         for thread in takers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        while self._journeys.lanes.busy and time.monotonic() < deadline:
+        while self._attempts.pools.busy and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._journeys.lanes.close()
-        self._settler.close(max(0.1, deadline - time.monotonic()))
+        self._attempts.pools.close()
+        self._outcomes.close(max(0.1, deadline - time.monotonic()))
         for provider in self._providers.values():
             provider.close()
         self._drained.set()
         keeper.join(BEAT_S)
         with suppress(StoreUnavailable):
-            self._beat_pulse()
+            self._report_health()
             self._outbox.resign(self._name)
-        _log.info("stopped", left=self._held.on_their_way + len(self._held.parking))
+        _log.info("stopped", left=self._in_flight.on_their_way + len(self._in_flight.backlog))
 
     def report(self, provider: str) -> Callable[[Receipt], bool]:
         """What an adapter calls with a receipt that came after `send` had returned."""
-        return hearing(lambda receipt: self._deliveries.received(self._clock.now(), provider, receipt))
+        return acknowledging(lambda receipt: self._deliveries.received(self._clock.now(), provider, receipt))
 
     # What the threads do.
 
@@ -157,78 +145,23 @@ class Dispatcher:
                 _log.exception("unexpected error", thread=name)
                 until.wait(AGAIN_S)
 
-    def _take(self, part: int) -> None:
-        """Reads on whatever waits: what has no room is put aside, so nothing stands behind it."""
-        taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
-        for entry in taken:
-            self._journeys.begin(entry, fresh=True)
-        if 0 < len(taken) < READ_MOST:
-            time.sleep(GATHER_S)
-
-    def _keep(self) -> None:
-        """Keeps what is held here from others, and takes over what the dead have left; the former to the very end."""
-        going_on = not self._stop.is_set()
-        now = time.monotonic()
-        sweep = now > self._next_sweep
-
-        def keep(part: int) -> None:
-            self._outbox.refresh(part, self._name, self._held.on_its_way(part))
-            self._outbox.leave(part, left := self._held.take_left(part))
-            if left:
-                self._claims_from = now + 2 * IDLE_MS / 1000  # So that another can.
-            claimed = None
-            while claimed is None or len(claimed) == CLAIM_MOST:
-                most = CLAIM_MOST if going_on and now >= self._claims_from else 0
-                claimed = self._outbox.claim(part, self._name, IDLE_MS, most)
-                for entry in claimed:
-                    if self._journeys.begin(entry, fresh=False):
-                        _log.info("claimed what nobody refreshed", verification=entry.id)
-            if sweep:
-                self._outbox.forget_idle_consumers(part, FORGET_MS)
-
-        try:
-            if going_on:
-                self._outbox.beat()
-        finally:
-            self._everywhere(keep)
-        if sweep:
-            self._next_sweep = now + SWEEP_S
-
-    def _look_up(self) -> None:
-        """Begins what the outbox has given to this dispatcher and nothing here knows of: because the answer was lost,
-        or there was no place for it. The more there is to look through, the more seldom."""
-        waiting = len(self._held.parking)
-        if waiting > MOST // 2 or time.monotonic() < self._next_look_up:
-            return
-        self._next_look_up = time.monotonic() + waiting / LOOKED_THROUGH_A_SECOND
-
-        def look_up(part: int) -> None:
-            after = ""
-            while len(self._held.parking) < MOST and not self._stop.is_set():
-                page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
-                unknown = [position for position in page if not self._held.is_known(part, position)]
-                for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
-                    self._journeys.begin(entry, fresh=False)
-                if len(page) < CLAIM_MOST:
-                    break
-                after = page[-1]
-
-        self._everywhere(look_up)
-
     def _credit(self) -> None:
+        if time.monotonic() - self._reader.taken_at > QUIET_AFTER_S:
+            self._stop.wait(QUIET_CREDIT_S - CREDIT_S)
+
         def credit(part: int) -> None:
-            while self._outbox.credit(part, 1000, self._pulse.came):
+            while self._outbox.credit(part, 1000, self._health.came):
                 pass
 
         began = self._clock.now()
-        self._everywhere(credit)
+        everywhere(self._outbox.partitions, credit)
         # Not reached while a partition is silent: its approvals are late everywhere.
         if time.monotonic() > self._next_credited:
             self._outbox.credited(began)
             self._next_credited = time.monotonic() + BEAT_S
 
-    def _beat_pulse(self) -> None:
-        self._pulse.beat(self._clock.now())
+    def _report_health(self) -> None:
+        self._health.beat(self._clock.now())
 
     def _move_overdue(self) -> None:
         now = self._clock.now()
@@ -238,17 +171,6 @@ class Dispatcher:
             while found is None or len(found) == OVERDUE_MOST:
                 found = self._outbox.overdue(part, now, OVERDUE_MOST)
                 for message in found:
-                    self._pulse.overdue(message)
+                    self._health.overdue(message)
 
-        self._everywhere(move)
-
-    def _everywhere(self, work: Callable[[int], None]) -> None:
-        """Does the work in every partition; one that is silent keeps it from no other, and is reported at the end."""
-        silent: StoreUnavailable | None = None
-        for part in range(self._outbox.partitions):
-            try:
-                work(part)
-            except StoreUnavailable as error:
-                silent = error
-        if silent:
-            raise silent
+        everywhere(self._outbox.partitions, move)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from verify_service.config import Config
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.planner import DeliveryPath
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.store.entries import Came, Overdue
@@ -30,7 +30,7 @@ class _Seen:
     hist: list[int] = field(default_factory=lambda: [0] * (len(HIST_MS) + 1))
 
 
-class Pulse:
+class HealthReporter:
     """The providers' health as one dispatcher knows it. Thread-safe; only `beat` asks the store."""
 
     def __init__(self, health: Health, config: Config) -> None:
@@ -43,56 +43,56 @@ class Pulse:
         self._up: dict[str, int] = {}
         self._probes: set[str] = set()
 
-    def factor(self, way: Way) -> int:
-        """How much of its weight a way deserves, in percent."""
-        return self._factors.get(way.health, 100)
+    def factor(self, path: DeliveryPath) -> int:
+        """How much of its weight a path deserves, in percent."""
+        return self._factors.get(path.health, 100)
 
-    def take_probe(self, ways: Sequence[Way]) -> Way | None:
-        """Of ways that are down, one that this message is to try first, to see whether it is up again."""
-        if not self._probes or len(ways) < 2:
+    def take_probe(self, paths: Sequence[DeliveryPath]) -> DeliveryPath | None:
+        """Of paths that are down, one that this message is to try first, to see whether it is up again."""
+        if not self._probes or len(paths) < 2:
             return None
         with self._lock:
-            for way in ways:
-                if way.health in self._probes:
-                    self._probes.remove(way.health)
-                    return way
+            for path in paths:
+                if path.health in self._probes:
+                    self._probes.remove(path.health)
+                    return path
         return None
 
-    def answered(self, way: Way, seconds: float) -> None:
+    def answered(self, path: DeliveryPath, seconds: float) -> None:
         """A provider said yes or no to a message, in time."""
         with self._lock:
-            seen = self._seen[way.health]
+            seen = self._seen[path.health]
             seen.tries += 1
             seen.failing = 0
             seen.hist[bisect_left(HIST_MS, seconds * 1000)] += 1
 
-    def failed(self, way: Way) -> None:
+    def failed(self, path: DeliveryPath) -> None:
         """A provider could not send, or did not answer in time."""
         with self._lock:
-            seen = self._seen[way.health]
+            seen = self._seen[path.health]
             seen.tries += 1
             seen.errors += 1
             seen.failing += 1
 
-    def late(self, way: Way, seconds: float) -> None:
+    def late(self, path: DeliveryPath, seconds: float) -> None:
         """The answer of one that had failed to answer in time."""
         with self._lock:
-            self._seen[way.health].hist[bisect_left(HIST_MS, seconds * 1000)] += 1
+            self._seen[path.health].hist[bisect_left(HIST_MS, seconds * 1000)] += 1
 
-    def sent(self, way: Way, segments: int, receipt: Receipt) -> None:
+    def sent(self, path: DeliveryPath, segments: int, receipt: Receipt) -> None:
         """A provider took a message; its receipt may be final already."""
         with self._lock:
-            self._costs[f"{way.name}:messages"] += 1
-            self._costs[f"{way.name}:segments"] += receipt.segments or segments
+            self._costs[f"{path.name}:messages"] += 1
+            self._costs[f"{path.name}:segments"] += receipt.segments or segments
             if receipt.price:
-                self._costs[f"{way.name}:price"] += round(receipt.price * 1_000_000)
+                self._costs[f"{path.name}:price"] += round(receipt.price * 1_000_000)
         if receipt.status != "accepted":
-            self._fate(way.name, way.health, receipt.status == "delivered", receipt.permanent)
+            self._receipt_state(path.name, path.health, receipt.status == "delivered", receipt.permanent)
 
     def came(self, came: Came) -> None:
         """A receipt that came later."""
         provider, _, channel = came.way.split("/")
-        self._fate(came.way, f"{provider}/{channel}", came.delivered, came.permanent)
+        self._receipt_state(came.way, f"{provider}/{channel}", came.delivered, came.permanent)
         with self._lock:
             if came.price:
                 self._costs[f"{came.way}:price"] += came.price
@@ -139,10 +139,10 @@ class Pulse:
                 reason=shift.reason,
             )
 
-    def _fate(self, way: str, name: str, delivered: bool, permanent: bool) -> None:
+    def _receipt_state(self, path: str, name: str, delivered: bool, permanent: bool) -> None:
         """A number that cannot be reached is not the provider's fault."""
         with self._lock:
-            self._costs[f"{way}:{'delivered' if delivered else 'failed'}"] += 1
+            self._costs[f"{path}:{'delivered' if delivered else 'failed'}"] += 1
         self._arrived(name, delivered or permanent)
 
     def _arrived(self, name: str, arrived: bool) -> None:

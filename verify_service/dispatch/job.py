@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.ways import Way, ordered
+from verify_service.dispatch.health import HealthReporter
+from verify_service.dispatch.planner import DeliveryPath, ordered
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, TimelineEvent, TimelineName
 from verify_service.store.entries import Entry
@@ -19,17 +19,17 @@ FRESH_S = 0.25
 
 @dataclass
 class Job:
-    """One entry on its way: `left` are the ways to try yet in this round, `crowded` those whose sender had no room,
+    """One entry on its way: `left` are the paths to try yet in this round, `crowded` those whose sender had no room,
     `open` the tries under way, `failed` the last error (provider, None where it is not its fault; reason; channel).
     `room` is where it takes a place. Until `fresh_until` (monotonic seconds) it is taken for granted that somebody
     still waits for the code, or known; it is `unwanted` where nobody does."""
 
     entry: Entry
-    plan: list[list[Way]]
+    plan: list[list[DeliveryPath]]
     fresh_until: float
     lock: threading.Lock = field(default_factory=threading.Lock)
-    left: list[Way] = field(default_factory=list)
-    crowded: list[Way] = field(default_factory=list)
+    left: list[DeliveryPath] = field(default_factory=list)
+    crowded: list[DeliveryPath] = field(default_factory=list)
     patient: bool = False
     failed: tuple[str | None, str, str] | None = None
     open: int = 0
@@ -44,35 +44,37 @@ class Job:
         """Whether somebody has to ask if it is still wanted."""
         return not self.unwanted and time.monotonic() >= self.fresh_until
 
-    def round(self) -> list[Way]:
-        """The ways of a round: the channel that was asked for alone in the first one, then also those that it falls
+    def round(self) -> list[DeliveryPath]:
+        """The paths of a round: the channel that was asked for alone in the first one, then also those that it falls
         back on."""
-        return [way for group in (self.plan if self.rounds else self.plan[:1]) for way in group]
+        return [path for group in (self.plan if self.rounds else self.plan[:1]) for path in group]
 
-    def set_out(self, pulse: Pulse, ways: Sequence[Way], entered: Way | None = None) -> None:
-        """A round by these ways, under the lock; `entered`, where it takes a place already, first."""
-        self.left = ordered(self.plan, ways, pulse.factor)
+    def set_out(
+        self, health: HealthReporter, paths: Sequence[DeliveryPath], entered: DeliveryPath | None = None
+    ) -> None:
+        """A round by these paths, under the lock; `entered`, where it takes a place already, first."""
+        self.left = ordered(self.plan, paths, health.factor)
         self.crowded, self.patient, self.failed = [], len(self.left) == 1, None
-        if first := entered or pulse.take_probe(self.left):
+        if first := entered or health.take_probe(self.left):
             self.left.remove(first)
             self.left.insert(0, first)
 
     def shut(self, channel: str | None) -> None:
         """No further try by a channel, under the lock; None where the person wants none at all."""
         self.plan = [group for group in self.plan if channel not in (None, group[0].channel)]
-        self.left = [way for way in self.left if channel not in (None, way.channel)]
-        self.crowded = [way for way in self.crowded if channel not in (None, way.channel)]
+        self.left = [path for path in self.left if channel not in (None, path.channel)]
+        self.crowded = [path for path in self.crowded if channel not in (None, path.channel)]
 
 
 @dataclass(eq=False)
-class Try:
-    """One way that is being tried; times in monotonic seconds. It stands in its lane `since`, and `began` when the
+class Attempt:
+    """One path that is being tried; times in monotonic seconds. It stands in its pool `since`, and `began` when the
     provider was asked; `turn` is when its sender may send it, and `waits` that it waits for that. It is `overtaken`
     once it should have been answered, and the provider is `blamed` for that where it had been asked; `stuck` is one
-    beside which no other way has room. `probes`: it is to show whether a provider that is spared is back."""
+    beside which no other path has room. `probes`: it is to show whether a provider that is spared is back."""
 
     job: Job
-    way: Way
+    path: DeliveryPath
     over: bool = False
     overtaken: bool = False
     blamed: bool = False
@@ -85,8 +87,8 @@ class Try:
 
     @property
     def patience_ends(self) -> float:
-        """When it should have been answered, or, in its lane, begun."""
-        return (self.began or self.since) + self.way.answer_within.seconds
+        """When it should have been answered, or, in its pool, begun."""
+        return (self.began or self.since) + self.path.answer_within.seconds
 
     def is_left(self) -> bool:
         """Leaves a try that nobody needs: its job is done, or the next one is under way before this one has begun."""

@@ -62,7 +62,7 @@ end
 
 -- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each
 -- where nothing. Values of old name no entry, and hold no more than the word where it is delivered.
-local function fate_of(key, entry)
+local function receipt_state_of(key, entry)
   local said, at, priced, of = (get(key) or ''):match('^(%a*) ?(%d*) ?(1?) ?(%S*)')
   if not said or (of ~= '' and of ~= entry) then return '', '', '' end
   return said, at, priced
@@ -160,7 +160,7 @@ local function receipt(KEYS, ARGV)
   local now, keep, about = tonumber(ARGV[1]), ARGV[2], layouts.open_delivery(ARGV[3])
   local provider, status, reason = ARGV[4], ARGV[5], ARGV[6]
   local entry, number, channel = about.entry, about.number, about.channel
-  local said, at, priced = fate_of(KEYS[1], entry)
+  local said, at, priced = receipt_state_of(KEYS[1], entry)
   if said == 'delivered' or said == status then return '' end
   local price = priced == '' and ARGV[9] or ''
   put(KEYS[1], table.concat({status, digits(now), price ~= '' and '1' or '', entry}, ' '), FATE_MS)
@@ -225,4 +225,4 @@ local function stray(KEYS, ARGV)
 end
 
 return {unreachable = unreachable, stray = stray, sent = sent, delivery = delivery, receipt = receipt,
-  overdue = overdue, unreachable_for = unreachable_for, tell = tell, fate_of = fate_of}
+  overdue = overdue, unreachable_for = unreachable_for, tell = tell, receipt_state_of = receipt_state_of}

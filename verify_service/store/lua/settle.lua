@@ -4,7 +4,7 @@ local layouts = import 'layouts'
 local common = import 'common'
 local digits, record_of, DAY_MS = common.digits, common.record_of, common.DAY_MS
 local deliveries = import 'deliveries'
-local tell, fate_of = deliveries.tell, deliveries.fate_of
+local tell, receipt_state_of = deliveries.tell, deliveries.receipt_state_of
 
 -- Longer than a dispatcher waits between two calls.
 local TOLD_MS = 60000
@@ -12,7 +12,7 @@ local TOLD_MS = 60000
 -- Keeps what is needed to send an entry by another way, unless a receipt comes in time.
 local function wait_for_receipt(base, fields, delivery, at, due)
   -- On a cluster the receipt may have come between the dispatcher's two calls.
-  if fate_of(base .. 'fate:' .. due.tag, delivery.entry) == 'delivered' then return end
+  if receipt_state_of(base .. 'fate:' .. due.tag, delivery.entry) == 'delivered' then return end
   local kept, again = {}, false
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]

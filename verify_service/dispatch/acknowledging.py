@@ -31,7 +31,7 @@ def straying(strays: Strays, clock: Clock, provider: str) -> Straying:
     return stray
 
 
-def hearing(write: Callable[[Told], object]) -> Callable[[Told], bool]:
+def acknowledging(write: Callable[[Told], object]) -> Callable[[Told], bool]:
     """What an adapter calls with a receipt or a text; False where `write` raises StoreUnavailable."""
 
     def hear(told: Told) -> bool:

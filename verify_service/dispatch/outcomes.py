@@ -22,7 +22,7 @@ LAST_TRIES_S = 5.0
 _log = log("dispatch")
 
 
-class Settler:
+class OutcomeWriter:
     """A thread that settles; `done` is told each batch once it is in the store."""
 
     def __init__(self, outbox: Outbox, done: Callable[[Sequence[Settlement]], None]) -> None:

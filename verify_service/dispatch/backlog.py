@@ -1,4 +1,4 @@
-"""Messages that wait until a way has room for them, or for their next round.
+"""Messages that wait until a path has room for them, or for their next round.
 
 They stay pending in the outbox; here of each is kept where it stands there, and what is to become of it: a few hundred
 bytes. They are read again when their time has come. Each tenant and country has its own line, and lines take turns.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from verify_service.dispatch.job import Job
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.planner import DeliveryPath
 from verify_service.store.entries import Entry
 
 # Messages that are put aside here at most; what is more stays in the outbox alone, and is looked up as these go.
@@ -20,21 +20,21 @@ WHOLE = 2_048
 
 
 class Parked(NamedTuple):
-    """A message that is put aside. `ways` are those that it may go next, `plan` all that are open to it; `entry` where
-    it was kept whole. Its life ends at `expires_at` (milliseconds), 0 for one without an end."""
+    """A message that is put aside. `paths` are those that it may go by next, `plan` all that are open to it; `entry`
+    where it was kept whole. Its life ends at `expires_at` (milliseconds), 0 for one without an end."""
 
     partition: int
     position: str
     expires_at: int
     line: tuple[str, str, tuple[str, ...]]
-    plan: list[list[Way]]
-    ways: Sequence[Way]
+    plan: list[list[DeliveryPath]]
+    paths: Sequence[DeliveryPath]
     rounds: int
     tries: int
     entry: Entry | None
 
 
-class Parking:
+class Backlog:
     """The lines. Thread-safe."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Parking:
         """All that are put aside, those that stand in no line yet among them."""
         return self._count
 
-    def put_aside(self, job: Job, ways: Sequence[Way]) -> Parked | None:
+    def put_aside(self, job: Job, paths: Sequence[DeliveryPath]) -> Parked | None:
         """What is kept of a job; None where too many are kept already."""
         entry = job.entry
         with self._lock:
@@ -58,22 +58,22 @@ class Parking:
             self._count += 1
             whole = self._whole < WHOLE
             self._whole += whole
-        rooms = tuple(dict.fromkeys(way.room for way in ways))
+        rooms = tuple(dict.fromkeys(path.room for path in paths))
         return Parked(
             entry.partition,
             entry.entry,
             entry.expires_at,
             (entry.tenant, entry.content.country, rooms),
             job.plan,
-            ways,
+            paths,
             job.rounds,
             job.tries,
             entry if whole else None,
         )
 
-    def is_wanted(self, way: Way) -> bool:
+    def is_wanted(self, path: DeliveryPath) -> bool:
         """Whether anybody waits for room there."""
-        return self._wanted[way.room] > 0
+        return self._wanted[path.room] > 0
 
     def put_back(self, parked: Parked) -> None:
         """At the beginning of its line, which it has just left in vain."""
@@ -91,18 +91,18 @@ class Parking:
             if parked.expires_at and (not self._soonest or parked.expires_at < self._soonest):
                 self._soonest = parked.expires_at
 
-    def pick(self, most: int, enter: Callable[[Parked], Way | None]) -> list[tuple[Parked, Way]]:
-        """The next ones to go and the way that each has entered: one of each line, then again, while there is room."""
-        picked: list[tuple[Parked, Way]] = []
+    def pick(self, most: int, enter: Callable[[Parked], DeliveryPath | None]) -> list[tuple[Parked, DeliveryPath]]:
+        """The next ones to go and the path that each has entered: one of each line, then again, while there is room."""
+        picked: list[tuple[Parked, DeliveryPath]] = []
         with self._lock:
             lines = list(self._lines)
             while lines and len(picked) < most:
                 left = []
                 for line in lines:
                     waiting = self._lines[line]
-                    if len(picked) == most or not (way := enter(waiting[0])):
+                    if len(picked) == most or not (path := enter(waiting[0])):
                         continue
-                    picked.append((self._out(waiting.popleft()), way))
+                    picked.append((self._out(waiting.popleft()), path))
                     if waiting:
                         left.append(line)
                         self._lines[line] = self._lines.pop(line)  # Behind those that have not had a turn.

@@ -1,4 +1,4 @@
-"""The ways a message may go, and in what order they are tried."""
+"""The paths a message may go, and in what order they are tried."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from verify_service.store.entries import Entry
 _dice = random.SystemRandom()
 
 
-class Way(NamedTuple):
+class DeliveryPath(NamedTuple):
     """One provider with one sender on one channel. A provider is asked in vain after `answer_within`, and a message is
-    not delivered after `receipt_within`; then the next way is tried."""
+    not delivered after `receipt_within`; then the next path is tried."""
 
     provider: str
     sender: str | None
@@ -37,62 +37,64 @@ class Way(NamedTuple):
         return f"{self.provider}/{self.channel}"
 
 
-class Plans:
-    """The ways of all routes, looked up once for each country and channel."""
+class Planner:
+    """The paths of all routes, looked up once for each country and channel."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._known: dict[tuple[str, str], list[list[Way]]] = {}
+        self._known: dict[tuple[str, str], list[list[DeliveryPath]]] = {}
 
-    def of(self, entry: Entry) -> list[list[Way]]:
-        """The ways that are open to an entry: those of its channel first, then those of each channel that its route
-        falls back on. Ways that it has gone before are closed."""
+    def of(self, entry: Entry) -> list[list[DeliveryPath]]:
+        """The paths that are open to an entry: those of its channel first, then those of each channel that its route
+        falls back on. Those that it has gone before are closed."""
         if entry.kind:
             provider, _, sender = entry.via.partition("/")
             known = provider in self._config.providers and (not sender or sender in self._config.senders)
-            return [[Way(provider, sender or None, entry.channel)]] if known else []
+            return [[DeliveryPath(provider, sender or None, entry.channel)]] if known else []
         place = (entry.content.country, entry.channel)
         if place not in self._known:
             self._known[place] = self._look_up(*place)
         if not entry.tried:
             return self._known[place]
         left = [
-            [way for way in group if way.name not in entry.tried and f"*/*/{way.channel}" not in entry.tried]
+            [path for path in group if path.name not in entry.tried and f"*/*/{path.channel}" not in entry.tried]
             for group in self._known[place]
         ]
         return [group for group in left if group]
 
-    def _look_up(self, country: str, channel: str) -> list[list[Way]]:
+    def _look_up(self, country: str, channel: str) -> list[list[DeliveryPath]]:
         first = self._config.route(country, channel)
         groups = []
         for each in dict.fromkeys((channel, *(first.fallback if first else ()))):
             if route := self._config.route(country, each):
                 within = (route.answer_within, route.receipt_within)
                 carriers = self._config.carriers(route, country)
-                groups.append([Way(via.provider, via.sender, each, via.weight, *within) for via in carriers])
+                groups.append([DeliveryPath(via.provider, via.sender, each, via.weight, *within) for via in carriers])
         return groups
 
 
-def order(ways: Sequence[Way], factor: Callable[[Way], int] = lambda _: 100) -> list[Way]:
+def order(paths: Sequence[DeliveryPath], factor: Callable[[DeliveryPath], int] = lambda _: 100) -> list[DeliveryPath]:
     """The order to try them in: drawn by weight, one after the other, where `factor` (0 to 100) says how much of its
-    weight a way deserves now; then those of weight 0 as written; last, those that deserve nothing."""
-    if len(ways) < 2:
-        return list(ways)
-    up = [way for way in ways if factor(way)]
-    down = [way for way in ways if not factor(way)]
+    weight a path deserves now; then those of weight 0 as written; last, those that deserve nothing."""
+    if len(paths) < 2:
+        return list(paths)
+    up = [path for path in paths if factor(path)]
+    down = [path for path in paths if not factor(path)]
     return [*_drawn(up, factor), *_drawn(down, lambda _: 100)]
 
 
-def ordered(plan: Sequence[Sequence[Way]], ways: Sequence[Way], factor: Callable[[Way], int]) -> list[Way]:
-    """Some ways of a plan in the order to try them in: channel after channel."""
-    return [way for group in plan for way in order([way for way in group if way in ways], factor)]
+def ordered(
+    plan: Sequence[Sequence[DeliveryPath]], paths: Sequence[DeliveryPath], factor: Callable[[DeliveryPath], int]
+) -> list[DeliveryPath]:
+    """Some paths of a plan in the order to try them in: channel after channel."""
+    return [path for group in plan for path in order([path for path in group if path in paths], factor)]
 
 
-def _drawn(ways: Sequence[Way], factor: Callable[[Way], int]) -> list[Way]:
-    left = [way for way in ways if way.weight]
+def _drawn(paths: Sequence[DeliveryPath], factor: Callable[[DeliveryPath], int]) -> list[DeliveryPath]:
+    left = [path for path in paths if path.weight]
     drawn = []
     while left:
-        chosen = _dice.choices(left, [way.weight * factor(way) for way in left])[0]
+        chosen = _dice.choices(left, [path.weight * factor(path) for path in left])[0]
         left.remove(chosen)
         drawn.append(chosen)
-    return [*drawn, *(way for way in ways if not way.weight)]
+    return [*drawn, *(path for path in paths if not path.weight)]

@@ -1,7 +1,7 @@
-"""The course of a message, from provider to provider until one has taken it.
+"""From provider to provider, until one has taken the message.
 
-A try that fails gives way to the next in line; one that is not answered in time goes on, and the next is tried beside
-it: the first to take the message settles it, and what the others say later is noted. Where no way has room, and
+A try that fails gives path to the next in line; one that is not answered in time goes on, and the next is tried beside
+it: the first to take the message settles it, and what the others say later is noted. Where no path has room, and
 between two rounds, it is put aside. Everything that changes a job happens under its lock, where nothing waits but, for
 the time, a virtual clock.
 """
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from verify_service.config import Config
-from verify_service.dispatch.asking import Broken
-from verify_service.dispatch.health import Pulse
-from verify_service.dispatch.held import Held
-from verify_service.dispatch.job import FRESH_S, Job, Try, event, time_of
-from verify_service.dispatch.lanes import Lanes
-from verify_service.dispatch.outages import Outages
-from verify_service.dispatch.parking import Parked
-from verify_service.dispatch.settling import Settler
-from verify_service.dispatch.ways import Plans, Way, ordered
+from verify_service.dispatch.backlog import Parked
+from verify_service.dispatch.health import HealthReporter
+from verify_service.dispatch.in_flight import InFlight
+from verify_service.dispatch.job import FRESH_S, Attempt, Job, event, time_of
+from verify_service.dispatch.outcomes import OutcomeWriter
+from verify_service.dispatch.planner import DeliveryPath, Planner, ordered
+from verify_service.dispatch.pools import Pools
+from verify_service.dispatch.rooms import Outages
+from verify_service.dispatch.sending import Broken
 from verify_service.errors import DeliveryError, Rejected
 from verify_service.model import Clock, TimelineName
 from verify_service.store.entries import Entry, Sent, Settlement
@@ -33,31 +33,31 @@ NO_ROOM = "no room in its lane"
 EXPIRED = "expired before it was sent"
 
 
-class Course(ABC):
-    """The courses of one dispatcher's messages."""
+class Failover(ABC):
+    """Which path each of one dispatcher's messages goes next."""
 
-    def __init__(self, config: Config, clock: Clock, settler: Settler, pulse: Pulse) -> None:
-        self._plans = Plans(config)
+    def __init__(self, config: Config, clock: Clock, outcomes: OutcomeWriter, health: HealthReporter) -> None:
+        self._planner = Planner(config)
         self._clock = clock
-        self._settler = settler
-        self._pulse = pulse
+        self._outcomes = outcomes
+        self._health = health
         self._outages = Outages()
-        self.lanes: Lanes[Try] = Lanes(config.providers, self._work, self._overtake)
-        self.held = Held(self._outages, self.lanes.queued)
+        self.pools: Pools[Attempt] = Pools(config.providers, self._work, self._overtake)
+        self.in_flight = InFlight(self._outages, self.pools.queued)
         """All that is on its way, or put aside."""
 
     @abstractmethod
-    def _work(self, attempt: Try) -> None:
-        """Tries, in a thread of the provider's lane. Must not raise."""
+    def _work(self, attempt: Attempt) -> None:
+        """Tries, in a thread of the provider's pool. Must not raise."""
 
     def begin(self, entry: Entry, *, fresh: bool) -> bool:
         """Sets out, unless it has already; `fresh`: it was started just now."""
-        job = Job(entry, self._plans.of(entry), time.monotonic() + FRESH_S if fresh else 0.0)
-        if not self.held.begin(job):
+        job = Job(entry, self._planner.of(entry), time.monotonic() + FRESH_S if fresh else 0.0)
+        if not self.in_flight.begin(job):
             return False
         with job.lock:
             if job.plan:
-                job.set_out(self._pulse, job.round())
+                job.set_out(self._health, job.round())
                 self._go_on(job)
             else:
                 why = (
@@ -68,16 +68,16 @@ class Course(ABC):
                 self._end(job, None, why)
         return True
 
-    def enter(self, parked: Parked) -> Way | None:
-        """The way by which it may go on now, where it has taken a place; None where none has room."""
-        return next(filter(self.held.rooms.enter, ordered(parked.plan, parked.ways, self._pulse.factor)), None)
+    def enter(self, parked: Parked) -> DeliveryPath | None:
+        """The path by which it may go on now, where it has taken a place; None where none has room."""
+        return next(filter(self.in_flight.rooms.enter, ordered(parked.plan, parked.paths, self._health.factor)), None)
 
-    def resume(self, parked: Parked, way: Way, entry: Entry) -> None:
-        """Goes on with what was put aside, by the way that it has entered."""
-        job = Job(entry, parked.plan, 0.0, rounds=parked.rounds, tries=parked.tries, room=way.room)
-        self.held.resume(parked, job)
+    def resume(self, parked: Parked, path: DeliveryPath, entry: Entry) -> None:
+        """Goes on with what was put aside, by the path that it has entered."""
+        job = Job(entry, parked.plan, 0.0, rounds=parked.rounds, tries=parked.tries, room=path.room)
+        self.in_flight.resume(parked, job)
         with job.lock:
-            job.set_out(self._pulse, parked.ways, way)
+            job.set_out(self._health, parked.paths, path)
             self._go_on(job)
 
     def expire(self, entry: Entry) -> None:
@@ -94,14 +94,14 @@ class Course(ABC):
         if not job.left and not job.open and job.crowded and not job.patient:
             job.left, job.crowded, job.patient = job.crowded, [], True
         if job.left:
-            way = next((way for way in job.left if self.held.enter(job, way)), None)
-            if way:
-                self._pass_over(job, way)
+            path = next((path for path in job.left if self.in_flight.enter(job, path)), None)
+            if path:
+                self._pass_over(job, path)
                 job.open += 1
-                self._submit(Try(job, way, probes=self._outages.spares(way)))
+                self._submit(Attempt(job, path, probes=self._outages.spares(path)))
             elif not job.open:
                 self._put_aside(job, job.left)
-            return way is not None
+            return path is not None
         if job.open:
             return True
         if not job.failed and job.crowded:
@@ -115,42 +115,42 @@ class Course(ABC):
             self._put_aside(job, job.round(), BACKOFF_S[job.rounds - 1])
         return True
 
-    def _pass_over(self, job: Job, way: Way) -> None:
-        """Takes `way` out of those that are left, and those before it, which have no room."""
-        place = job.left.index(way)
+    def _pass_over(self, job: Job, path: DeliveryPath) -> None:
+        """Takes `path` out of those that are left, and those before it, which have no room."""
+        place = job.left.index(path)
         for full in job.left[:place]:
             job.failed = (full.provider, NO_ROOM, full.channel)
             self._note(job, full, "failed-over", NO_ROOM)
         job.left = job.left[place + 1 :]
 
-    def _put_aside(self, job: Job, ways: Sequence[Way], seconds: float = 0.0) -> None:
+    def _put_aside(self, job: Job, paths: Sequence[DeliveryPath], seconds: float = 0.0) -> None:
         job.done = True
-        if parked := self.held.put_aside(job, ways):
+        if parked := self.in_flight.put_aside(job, paths):
             if seconds:
-                self.lanes.later(seconds, partial(self.held.line_up, parked))
+                self.pools.later(seconds, partial(self.in_flight.line_up, parked))
             else:
-                self.held.line_up(parked)
+                self.in_flight.line_up(parked)
 
-    def _submit(self, attempt: Try) -> None:
-        """Hands it to the provider's lane, and looks after it when it should have been answered."""
+    def _submit(self, attempt: Attempt) -> None:
+        """Hands it to the provider's pool, and looks after it when it should have been answered."""
         if attempt.waits:
-            self.held.rooms.line_up(attempt.way, -1)
+            self.in_flight.rooms.line_up(attempt.path, -1)
         attempt.waits, attempt.since = False, time.monotonic()
-        self.lanes.watch(attempt, attempt.patience_ends)
-        self.lanes.submit(attempt.way.provider, attempt)
+        self.pools.watch(attempt, attempt.patience_ends)
+        self.pools.submit(attempt.path.provider, attempt)
 
     def _end(self, job: Job, provider: str | None, reason: str, channel: str = "") -> None:
         job.done = True
-        self._settler.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)], channel))
+        self._outcomes.settle(Settlement(job.entry, [event(time_of(self._clock), "failed", provider, reason)], channel))
 
-    def _note(self, job: Job, way: Way, name: TimelineName, reason: str, sent: Sent | None = None) -> None:
+    def _note(self, job: Job, path: DeliveryPath, name: TimelineName, reason: str, sent: Sent | None = None) -> None:
         """Into the timeline beside what settles the job."""
-        line = event(time_of(self._clock), name, way.provider, reason)
-        self._settler.settle(Settlement(job.entry, [line], way.channel, sent, late=True))
+        line = event(time_of(self._clock), name, path.provider, reason)
+        self._outcomes.settle(Settlement(job.entry, [line], path.channel, sent, late=True))
 
     # What happens to a job.
 
-    def _overtake(self, attempt: Try) -> None:
+    def _overtake(self, attempt: Attempt) -> None:
         """Tries the next in line beside one that has not answered in time."""
         job = attempt.job
         if attempt.over:
@@ -160,26 +160,26 @@ class Course(ABC):
                 return
             if not attempt.overtaken:
                 if (ends := attempt.patience_ends) - time.monotonic() > AT_ONCE_S:
-                    self.lanes.watch(attempt, ends)
+                    self.pools.watch(attempt, ends)
                     return
                 attempt.overtaken, attempt.blamed = True, attempt.began is not None
                 if attempt.blamed:
-                    self._pulse.failed(attempt.way)
-                    SENDS.labels(attempt.way.provider, "late").inc()
+                    self._health.failed(attempt.path)
+                    SENDS.labels(attempt.path.provider, "late").inc()
                 if job.left:
                     what = "no answer" if attempt.blamed else NO_ROOM
-                    self._note(job, attempt.way, "failed-over", f"{what} within {attempt.way.answer_within.text}")
+                    self._note(job, attempt.path, "failed-over", f"{what} within {attempt.path.answer_within.text}")
             attempt.stuck = bool(job.left) and not self._go_on(job)
             if attempt.stuck:
-                self.lanes.later(AGAIN_S, partial(self._overtake, attempt))
+                self.pools.later(AGAIN_S, partial(self._overtake, attempt))
 
-    def _step_back(self, attempt: Try) -> None:
+    def _step_back(self, attempt: Attempt) -> None:
         """Puts aside what had entered before its provider was known to fail whatever it is asked."""
         job = attempt.job
         with job.lock:
             attempt.over = True
             job.open -= 1
-            job.left.insert(0, attempt.way)
+            job.left.insert(0, attempt.path)
             if not job.done and not job.open:
                 self._put_aside(job, job.left)
 
@@ -189,22 +189,22 @@ class Course(ABC):
             if not job.done:
                 self._end(job, None, reason)
 
-    def _failed(self, attempt: Try, error: DeliveryError) -> None:
-        """What a try that failed means for its job: another way, or the end where none is left."""
-        job, way = attempt.job, attempt.way
+    def _failed(self, attempt: Attempt, error: DeliveryError) -> None:
+        """What a try that failed means for its job: another path, or the end where none is left."""
+        job, path = attempt.job, attempt.path
         with job.lock:
             attempt.over = True
             job.open -= 1
             if job.done:
-                self._note(job, way, "failed-over", f"{error.reason}, after another had taken it")
+                self._note(job, path, "failed-over", f"{error.reason}, after another had taken it")
                 return
-            job.failed = (None if isinstance(error, Broken) else way.provider, error.reason, way.channel)
+            job.failed = (None if isinstance(error, Broken) else path.provider, error.reason, path.channel)
             if isinstance(error, Rejected):
-                job.shut(None if error.opted_out else way.channel)
+                job.shut(None if error.opted_out else path.channel)
             elif isinstance(error, Broken):
-                job.plan = [left for group in job.plan if (left := [other for other in group if other != way])]
+                job.plan = [left for group in job.plan if (left := [other for other in group if other != path])]
             if job.open or (job.plan and not job.entry.kind):
-                self._note(job, way, "failed-over", error.reason)
+                self._note(job, path, "failed-over", error.reason)
             # The next in line is under way already where this one was overtaken.
             if not attempt.overtaken or not job.open:
                 self._go_on(job)

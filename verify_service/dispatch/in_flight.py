@@ -3,21 +3,20 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from verify_service.dispatch.backlog import Backlog, Parked
 from verify_service.dispatch.job import Job
-from verify_service.dispatch.outages import Outages
-from verify_service.dispatch.parking import Parked, Parking
-from verify_service.dispatch.rooms import Rooms
-from verify_service.dispatch.ways import Way
+from verify_service.dispatch.planner import DeliveryPath
+from verify_service.dispatch.rooms import Outages, Rooms
 from verify_service.store.entries import Entry, Settlement
 
 
-class Held:
+class InFlight:
     """Thread-safe. An entry is here once, as a job or put aside, until it is settled, dropped or lost sight of."""
 
     def __init__(self, outages: Outages, queued: Callable[[str], int]) -> None:
-        """`queued` counts what stands in a provider's lane."""
+        """`queued` counts what stands in a provider's pool."""
         self.rooms = Rooms(outages, queued)
-        self.parking = Parking()
+        self.backlog = Backlog()
         self.called = threading.Event()
         """Set where some of those put aside may go now."""
         self._lock = threading.Lock()
@@ -47,21 +46,21 @@ class Held:
             self._jobs[where] = job
             return True
 
-    def enter(self, job: Job, way: Way) -> bool:
-        """Moves a job's place to this way, where there is room. Who has none yet goes behind those that wait for it."""
-        if job.room == way.room:
+    def enter(self, job: Job, path: DeliveryPath) -> bool:
+        """Moves a job's place to this path, where there is room. Who has none goes behind those that wait for it."""
+        if job.room == path.room:
             return True
-        if (not job.room and self.parking.is_wanted(way)) or not self.rooms.enter(way):
+        if (not job.room and self.backlog.is_wanted(path)) or not self.rooms.enter(path):
             return False
         self._leave_room(job.room)
-        job.room = way.room
+        job.room = path.room
         return True
 
-    def put_aside(self, job: Job, ways: Sequence[Way]) -> Parked | None:
-        """Keeps of a job what it takes to go on by one of `ways`. None where there is no place even for that: it stays
+    def put_aside(self, job: Job, paths: Sequence[DeliveryPath]) -> Parked | None:
+        """Keeps of a job what it takes to go on by one of `paths`. None where there is no place even for that: it stays
         in the outbox alone, to be looked up later."""
         where = job.entry.partition, job.entry.entry
-        parked = self.parking.put_aside(job, ways)
+        parked = self.backlog.put_aside(job, paths)
         with self._lock:
             if parked:
                 self._jobs[where] = None
@@ -73,7 +72,7 @@ class Held:
 
     def line_up(self, parked: Parked) -> None:
         """It may go as soon as there is room."""
-        self.parking.add(parked)
+        self.backlog.add(parked)
         self.called.set()
 
     def resume(self, parked: Parked, job: Job | None) -> None:
@@ -108,5 +107,5 @@ class Held:
     def _leave_room(self, room: str) -> None:
         if room:
             self.rooms.leave(room)
-            if len(self.parking) and not self.called.is_set():
+            if len(self.backlog) and not self.called.is_set():
                 self.called.set()

@@ -17,7 +17,7 @@ from math import ceil
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-THREADS_A_LANE = 64
+THREADS_A_POOL = 64
 TICK_S = 0.005
 LATE_S = 0.25
 GRID_S = 0.05
@@ -25,7 +25,7 @@ GRID_S = 0.05
 T = TypeVar("T")
 
 
-class _Lane(Generic[T]):
+class _Pool(Generic[T]):
     """One queue and its threads. `awake` counts those that work or have been called to."""
 
     def __init__(self, name: str, work: Callable[[T], None]) -> None:
@@ -79,7 +79,7 @@ class _Lane(Generic[T]):
     def _call_one(self) -> bool:
         if self._threads > self._awake:
             self._bell.put(True)
-        elif self._threads < THREADS_A_LANE:
+        elif self._threads < THREADS_A_POOL:
             try:
                 threading.Thread(target=self._loop, name=self._name, daemon=True).start()
             except RuntimeError:  # The system has no thread to give now.
@@ -105,11 +105,11 @@ class _Lane(Generic[T]):
                 return
 
 
-class Lanes(Generic[T]):
-    """A lane for each name, and a place where things wait for their time. Neither `work` nor `look` may raise."""
+class Pools(Generic[T]):
+    """A pool for each name, and a place where things wait for their time. Neither `work` nor `look` may raise."""
 
     def __init__(self, names: Iterable[str], work: Callable[[T], None], look: Callable[[T], None]) -> None:
-        self._lanes = {name: _Lane(f"lane-{name}", work) for name in names}
+        self._pools = {name: _Pool(f"pool-{name}", work) for name in names}
         self._look = look
         self._watched: dict[float, list[T]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -118,7 +118,7 @@ class Lanes(Generic[T]):
         self._wake = threading.Event()
         self._ticking = False
         self._closed = False
-        self._watcher = threading.Thread(target=self._watch, name="lanes", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="pools", daemon=True)
 
     def start(self) -> None:
         self._watcher.start()
@@ -126,19 +126,19 @@ class Lanes(Generic[T]):
     @property
     def busy(self) -> bool:
         """Whether anything is queued or at work; what waits for its time does not count."""
-        return any(lane.busy for lane in self._lanes.values())
+        return any(pool.busy for pool in self._pools.values())
 
     def first(self, name: str, most: int) -> list[T]:
-        """Those that are next in a lane; they stay there."""
-        return self._lanes[name].first(most)
+        """Those that are next in a pool; they stay there."""
+        return self._pools[name].first(most)
 
     def queued(self, name: str) -> int:
-        """How much stands in a lane."""
-        return self._lanes[name].queued
+        """How much stands in a pool."""
+        return self._pools[name].queued
 
     def submit(self, name: str, item: T) -> None:
-        """Works on the item in the lane as soon as a thread of it can; never, once closed."""
-        if not self._closed and self._lanes[name].submit(item) and not self._ticking:
+        """Works on the item in the pool as soon as a thread of it can; never, once closed."""
+        if not self._closed and self._pools[name].submit(item) and not self._ticking:
             self._wake.set()
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
@@ -171,14 +171,14 @@ class Lanes(Generic[T]):
         """Starts nothing more, and waits for nothing."""
         self._closed = True
         self._wake.set()
-        for lane in self._lanes.values():
-            lane.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def _watch(self) -> None:
         while not self._closed:
             # In this order: who submits between the two lines is either seen below or rings.
             self._ticking = False
-            self._ticking = sum(lane.relieve() for lane in self._lanes.values()) > 0
+            self._ticking = sum(pool.relieve() for pool in self._pools.values()) > 0
             pause = self._act_on_time()
             if self._ticking:
                 pause = TICK_S if pause is None else min(TICK_S, pause)
