@@ -18,6 +18,7 @@ _LATE_S = 600.0
 _NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
 _WHOLE = frozenset({"revision", "repeats"})
 _LISTS = frozenset({"observed", "unjudged"})
+# The release before this one carried by its events what no reader is told.
 _HIDDEN = frozenset({"corrects", "credits", "undo"})
 
 

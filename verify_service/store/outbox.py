@@ -168,40 +168,36 @@ class Outbox:
         return [(entry.partition, entry.entry) not in unwanted for entry in entries]
 
     def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
-        """Carries what approvals and wrong codes since the last call credit elsewhere, and tells of the receipts that
-        came since, each once to one dispatcher; True where more is waiting."""
+        """Carries what is owed to other partitions, and tells of the receipts that came, each once to one dispatcher;
+        True where more is waiting."""
         base = prefix(partition)
-        more, *foreign = self._link.call(Call(partition, "credits", [f"{base}events", f"{base}credits"], [most]))
+        keys = [f"{base}carry", f"{base}events", f"{base}credits"]
+        more, *told = self._link.call(Call(partition, "carried", keys, [most]))
         calls: list[Call] = []
-        for told in foreign:
+        for what, *parts in told:
             try:
-                calls += self._told(told, came)
+                calls += self._told(what.decode(), *(part.decode() for part in parts), came=came)
             except ValueError as error:
                 passed_over("event", type(error).__name__)
         if calls:
             self._link.burst(calls)
         return bool(more)
 
-    def _told(self, told: Sequence[bytes], came: Callable[[Came], None]) -> Iterator[Call]:
-        """What one answer of `credits` has to be passed on to. Raises ValueError for what cannot be read."""
-        part, limit, nonce, at = told
-        if limit == b"unreadable":
-            passed_over("event", "not what credits are read from", position=nonce.decode())
-        elif not part and limit == b"receipt":
-            event, permanent, price, corrects, *_ = at.decode().split(" ")
-            came(Came(nonce.decode(), event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
-        elif not part:
-            BLOCKS.labels(limit.decode(), nonce.decode(), at.decode()).inc()
-        elif (owner := int(part)) not in range(self.partitions):
-            raise ValueError("no such partition")
-        else:
-            key, undo = f"{prefix(owner)}limit:{limit.decode()}", nonce.startswith(b"undo:")
-            int(at)
-            if nonce == b"wrong":
-                yield Call(owner, "mistyped", [key], [at])
-            else:
-                what = "won" if limit.startswith(b"watch:") and not undo else "release"
-                yield Call(owner, what, [key], [at, nonce.removeprefix(b"undo:")])
+    def _told(self, what: str, *parts: str, came: Callable[[Came], None]) -> Iterator[Call]:
+        """What one answer of `carried` has to be passed on to. Raises ValueError for what cannot be read."""
+        match what:
+            case "unreadable":
+                passed_over("event", "not what is carried", position=parts[0])
+            case "receipt":
+                way, event, permanent, price, corrects = parts
+                came(Came(way, event == "delivered", permanent == "1", int(price or 0), corrects == "1"))
+            case "block":
+                BLOCKS.labels(*parts).inc()
+            case _:
+                owner, hit, at, more = parts
+                if int(owner) not in range(self.partitions):
+                    raise ValueError("no such partition")
+                yield Call(int(owner), what, [f"{prefix(int(owner))}limit:{hit}"], [int(at), more])
 
     def credited(self, at: int) -> None:
         """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""

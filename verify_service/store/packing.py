@@ -15,6 +15,13 @@ from msgspec.structs import fields as fields_of
 _HEAD = """-- Made from store/layouts.py: see store/packing.py.
 local layouts = {}
 
+-- The values of a stream's entry by their names.
+function layouts.by_name(flat)
+  local found = {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
 local function each(convert, list)
   local found = {}
   for i, one in ipairs(list) do found[i] = convert(one) end

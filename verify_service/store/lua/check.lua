@@ -2,9 +2,10 @@ local max, min = math.max, math.min
 local layouts = import 'layouts'
 local mget = import('writing').mget
 local common = import 'common'
-local record_refusal, record_of, save_record, pointer_of, pointed_at, note, emit, finish, replay_of, remember =
+local record_refusal, record_of, save_record, pointer_of, pointed_at, note, carry, emit, finish, replay_of,
+  remember, digits =
   common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at, common.note,
-  common.emit, common.finish, common.replay_of, common.remember
+  common.carry, common.emit, common.finish, common.replay_of, common.remember, common.digits
 local evaluation = import 'evaluation'
 local kinds, open_rules, judge_each, longest_wait, verdicts_of, counted_by =
   evaluation.kinds, evaluation.open_rules, evaluation.judge_each, evaluation.longest_wait, evaluation.verdicts_of,
@@ -122,7 +123,8 @@ local function approve(ask)
   -- Once: the record is approved now. The dispatcher carries the rest.
   local given = record.excused ~= '' and refunds.corrected(record.credits) or record.credits
   local carried = refunds.apply(base, given, now)
-  emit(base, ask.keep_events, now, 'approved', id, {'tenant', record.tenant, 'credits', carried})
+  if carried ~= '' then carry(base, ask.keep_events, 'approved', 'refunds', carried, 'at', digits(now)) end
+  emit(base, ask.keep_events, now, 'approved', id, {'tenant', record.tenant})
 end
 
 local function count_wrong(ask, open)
@@ -131,12 +133,12 @@ local function count_wrong(ask, open)
   for _, state in ipairs(open) do state.kind.hold(state, ask.request, now) end
   note(record, now, 'wrong')
   if record.test ~= '1' then
-    local carried = ''
     if record.wrong == 1 and refunds.usual_slip(base, record.credits, now, true) then
       record.excused = '1'
-      carried = refunds.apply(base, record.credits, now, true)
+      local carried = refunds.apply(base, record.credits, now, true)
+      if carried ~= '' then carry(base, ask.keep_events, 'wrong', 'refunds', carried) end
     end
-    emit(base, ask.keep_events, now, 'wrong', id, {'tenant', record.tenant, 'credits', carried})
+    emit(base, ask.keep_events, now, 'wrong', id, {'tenant', record.tenant})
   end
   if record.wrong >= record.checks_max then
     finish(base, id, record, 'exhausted', now, true)

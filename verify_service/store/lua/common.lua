@@ -157,6 +157,14 @@ local function emit(base, keep, at, event, id, fields)
     unpack(fields))
 end
 
+-- Leaves work for other partitions, or word for a dispatcher: carry.lua has the kinds, and what each needs.
+local function carry(base, keep, kind, ...)
+  if REHEARSAL then return end
+  of_type('XLEN', base .. 'carry')
+  write('XADD', base .. 'carry', 'MAXLEN', '~', keep, '*', 'kind', kind, ...)
+  write('PEXPIRE', base .. 'carry', 7 * DAY_MS)
+end
+
 -- The event of a refused start, where its record says that it becomes one.
 local function emit_refused(base, keep, at, id, facts, by, decision, count, observed)
   local stands_for = told_of(count)
@@ -215,7 +223,7 @@ local function remember(key, fingerprint, now, ms, answer)
   put(key, layouts.pack_answered({fingerprint = fingerprint, till = now + ms, answer = answer}), ms)
 end
 
-return {digits = digits, emit = emit, keeping = keeping, keeping_last = keeping_last, DAY_MS = DAY_MS,
+return {digits = digits, emit = emit, carry = carry, keeping = keeping, keeping_last = keeping_last, DAY_MS = DAY_MS,
   HOUR_MS = HOUR_MS, credits_late = credits_late, opened = opened, record_of = record_of, save_record = save_record,
   sealed_of = sealed_of, note = note, queue = queue, record_decision = record_decision,
   record_refusal = record_refusal, may_record = may_record, ID = ID, emit_refused = emit_refused, withdraw = withdraw,

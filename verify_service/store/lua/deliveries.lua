@@ -2,10 +2,11 @@ local writing = import 'writing'
 local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
 local layouts = import 'layouts'
 local common = import 'common'
-local digits, opened, record_of, save_record, sealed_of, note, emit, queue =
+local digits, opened, record_of, save_record, sealed_of, note, emit, carry,
+  queue =
   common.digits, common.opened, common.record_of, common.save_record, common.sealed_of, common.note, common.emit,
-  common.queue
-local of_undelivered = import('refunds').of_undelivered
+  common.carry, common.queue
+local refunds = import 'refunds'
 
 local DAY_MS, HOUR_MS = common.DAY_MS, common.HOUR_MS
 
@@ -31,13 +32,14 @@ local function is_delivered(record, since)
   return false
 end
 
--- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back, by
--- way of the events. Trials of resends are taken back when they start.
-local function undo_of(record, entry)
-  if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return '' end
+-- A verification whose newest message did not arrive is no trial of fraud: what was counted for it is taken back.
+-- Trials of resends are taken back when they start.
+local function take_back(base, keep, record, entry)
+  if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return end
   local undo
-  undo, record.credits = of_undelivered(record.credits)
-  return undo
+  undo, record.credits = refunds.of_undelivered(record.credits)
+  local elsewhere = refunds.take_back(base, undo)
+  if elsewhere ~= '' then carry(base, keep, 'undo', 'refunds', elsewhere) end
 end
 
 -- What a line of the timeline says: why, and by which channel where that is not the one that was asked for last.
@@ -49,15 +51,15 @@ end
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
 --   about: the delivery   more: what only receipts say
 local function tell(base, keep, at, event, about, provider, reason, more)
-  local id, undo = about.id, ''
+  local id = about.id
   local record = record_of(base, id)
   if record then
     note(record, at, event, provider, words_of(record.channel, about.channel, reason))
-    if event == 'failed' then undo = undo_of(record, about.entry) end
+    if event == 'failed' then take_back(base, keep, record, about.entry) end
     save_record(base, id, record)
   end
   emit(base, keep, at, event, id, {'tenant', about.tenant, 'provider', provider, 'reason', reason,
-    'channel', about.channel, 'country', about.country, 'undo', undo, unpack(more or {})})
+    'channel', about.channel, 'country', about.country, unpack(more or {})})
 end
 
 -- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each
@@ -182,7 +184,9 @@ local function receipt(KEYS, ARGV)
     end
   end
   tell(base, keep, now, event, about, provider, reason,
-    {'way', about.way, 'permanent', ARGV[7], 'price', price, 'corrects', corrects and '1' or '', 'carrier', ARGV[8]})
+    {'way', about.way, 'permanent', ARGV[7], 'price', price, 'carrier', ARGV[8]})
+  carry(base, keep, 'receipt', 'way', about.way, 'event', event, 'permanent', ARGV[7], 'price', price,
+    'corrects', corrects and '1' or '')
   return event
 end
 

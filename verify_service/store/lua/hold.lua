@@ -1,13 +1,11 @@
 local writing = import 'writing'
-local get, put = writing.get, writing.put
+local put = writing.put
 local common = import 'common'
 local replay_of, remember = common.replay_of, common.remember
 local evaluation = import 'evaluation'
 local open_rules, judge_all, hold_all, judge_each, verdicts_of, near_of, kind_of =
   evaluation.open_rules, evaluation.judge_all, evaluation.hold_all, evaluation.judge_each, evaluation.verdicts_of,
   evaluation.near_of, evaluation.kind_of
-local refunds = import 'refunds'
-local REFUND = refunds.REFUND
 
 -- hold: judges and holds the rules of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[3]  the kinds   ARGV[…]  a spec per key
@@ -67,46 +65,6 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
--- credits: what approvals, wrong codes and resends since the last call credit in other partitions: the answer, for the
--- caller to pass to `won`, `mistyped` or `release`. Their own partition is credited already. Called by the dispatcher,
--- a few times a second.
---   KEYS[1]  events   KEYS[2]  credits (the position)   ARGV[1]  how many events at most
--- Answers {more, {partition, limit, nonce, at}, …}; of a watch, in place of the nonce, the time of the approval,
--- `wrong`, or `undo:` and the nonce of a trial that is to be released. A block that was made or lifted comes as {'',
--- 'blocked' or 'lifted', rule, mode}, a receipt as {'', 'receipt', way, '<event> <permanent> <price> <corrects>'}; an
--- event that cannot be read as {'', 'unreadable', its place, ''}, and those behind it are read all the same.
-local function credits(KEYS, ARGV)
-  local base = KEYS[1]:match('^(.-{%d+}:)')
-  local last = get(KEYS[2]) or '-'
-  local from = last == '-' and '-' or '(' .. last
-  local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[1])
-  local answer = {#entries == tonumber(ARGV[1]) and 1 or 0}
-  local function credit(fields)
-    if fields[4] == 'approved' or fields[4] == 'wrong' then
-      for part, hit, nonce, at in (fields[10] or ''):gmatch(REFUND) do
-        local what = fields[4] == 'wrong' and 'wrong' or kind_of(hit).once and fields[2] or nonce
-        answer[#answer + 1] = {part, hit, what, at}
-      end
-    elseif fields[4] == 'blocked' or fields[4] == 'lifted' then
-      answer[#answer + 1] = {'', fields[4], fields[8] .. '', fields[10] .. ''}
-    elseif fields[4] == 'start' or fields[4] == 'failed' then
-      for i = 7, #fields - 1, 2 do
-        if fields[i] == 'undo' then refunds.take_back(base, fields[i + 1], answer) end
-      end
-    end
-    if fields[19] == 'way' then
-      answer[#answer + 1] = {'', 'receipt', fields[20],
-        table.concat({fields[4], fields[22], fields[24], fields[26]}, ' ')}
-    end
-  end
-  for _, entry in ipairs(entries) do
-    last = entry[1]
-    if not pcall(credit, entry[2]) then answer[#answer + 1] = {'', 'unreadable', last, ''} end
-  end
-  if last ~= '-' then put(KEYS[2], last, 604800000) end
-  return answer
-end
-
 -- credited: approvals of all partitions up to a time have been credited in this one. Called by the dispatcher.
 --   KEYS[1]  credited     ARGV[1]  the time
 local function credited(KEYS, ARGV)
@@ -115,7 +73,7 @@ local function credited(KEYS, ARGV)
 end
 
 -- won: an approval credits a hit of this partition. Called by the dispatcher.
---   KEYS[1]  the hit's key     ARGV[1]  the time of the start   ARGV[2]  as `credits` answers it
+--   KEYS[1]  the hit's key     ARGV[1]  the time of the start   ARGV[2]  as `carried` answers it
 local function won(KEYS, ARGV)
   local base, hit = KEYS[1]:match('^(.-{%d+}:)limit:(.*)$')
   kind_of(hit).approved(base, KEYS[1], ARGV[2], tonumber(ARGV[1]), tonumber(ARGV[2]))
@@ -128,5 +86,5 @@ local function mistyped(KEYS, ARGV)
   return 1
 end
 
-return {hold = hold, hold_check = hold_check, release = release, claim_key = claim_key, credits = credits,
-  credited = credited, won = won, mistyped = mistyped}
+return {hold = hold, hold_check = hold_check, release = release, claim_key = claim_key, credited = credited, won = won,
+  mistyped = mistyped}

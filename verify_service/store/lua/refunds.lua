@@ -61,17 +61,19 @@ local function apply(base, refunds, now, wrong)
   return others
 end
 
--- Applies what a resend, or a message that did not arrive, takes back in this partition; adds to `others` what it takes
--- back elsewhere.
-local function take_back(base, refunds, others)
+-- Applies what a resend, or a message that did not arrive, takes back in this partition; returns what it takes back
+-- elsewhere.
+local function take_back(base, refunds)
+  local here, others = base:match('{(%d+)}'), ''
   for part, hit, nonce, at in refunds:gmatch(REFUND) do
-    if part == base:match('{(%d+)}') then
+    if part == here then
       kind_of(hit).undo(base, base .. 'limit:' .. hit, nonce, tonumber(at))
     else
-      others[#others + 1] = {part, hit, 'undo:' .. nonce, at}
+      others = others .. table.concat({part, hit, nonce, at}, ',') .. ';'
     end
   end
+  return others
 end
 
-return {REFUND = REFUND, of_resend = of_resend, of_undelivered = of_undelivered, corrected = corrected,
+return {of_resend = of_resend, of_undelivered = of_undelivered, corrected = corrected,
   usual_slip = usual_slip, apply = apply, take_back = take_back}

@@ -3,10 +3,10 @@ local put = import('writing').put
 local layouts = import 'layouts'
 local common = import 'common'
 local keeping_last, digits, record_decision, record_refusal, may_record, record_of, save_record, ID, note, emit,
-  emit_refused, queue, withdraw, finish, replay_of, remember =
+  emit_refused, carry, queue, withdraw, finish, replay_of, remember =
   common.keeping_last, common.digits, common.record_decision, common.record_refusal, common.may_record,
-  common.record_of, common.save_record, common.ID, common.note, common.emit, common.emit_refused, common.queue,
-  common.withdraw, common.finish, common.replay_of, common.remember
+  common.record_of, common.save_record, common.ID, common.note, common.emit, common.emit_refused, common.carry,
+  common.queue, common.withdraw, common.finish, common.replay_of, common.remember
 local evaluation = import 'evaluation'
 local open_rules, judge_all, hold_all, longest_wait, verdicts_of, near_of, counted_by =
   evaluation.open_rules, evaluation.judge_all, evaluation.hold_all, evaluation.longest_wait, evaluation.verdicts_of,
@@ -160,10 +160,9 @@ local function count(ask, state, observed)
   end
   local given = hold_all(state.states, ask.request, ask.now, state.resend)
   if not state.resend then return ask.credits .. given, judged end
-  -- What was counted elsewhere for a resend, which is no verification of its own, is taken back by way of the events.
+  -- What was counted elsewhere for a resend, which is no verification of its own, is taken back there.
   local undo, left = of_resend(ask.credits .. given)
-  local said = ask.said
-  if undo ~= '' then said[#said + 1], said[#said + 2] = 'undo', undo end
+  if undo ~= '' then carry(ask.base, ask.settings.keep_events, 'undo', 'refunds', undo) end
   return left, judged
 end
 

@@ -43,8 +43,7 @@ end
 
 -- An event's fields by name. Facts that a later version put behind those that are known are passed over.
 local function fields_of(entry)
-  local fields = {}
-  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  local fields = layouts.by_name(entry[2])
   if fields.facts then
     local facts = layouts.open_facts(fields.facts)
     for name, value in pairs(facts) do fields[name] = value .. '' end
@@ -60,7 +59,7 @@ local function hand_over(base, wanted, entry, most, now)
   local events, name = wanted[fields.tenant], fields.event
   if name == 'start' then name = fields.refused and 'refused' or 'started' end
   if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
-  fields.event, fields.credits, fields.undo = name, nil, nil
+  fields.event, fields.credits, fields.undo = name, nil, nil  -- The release before this one carried by its events.
   local hooks, item = hooks_of(base, fields.tenant), {position = entry[1], fields = fields, tries = 0}
   if redis.call('EXISTS', hooks .. 'off') == 1 then
     bury(hooks, item, 'the endpoint is off', now)
