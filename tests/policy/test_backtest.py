@@ -19,7 +19,7 @@ from verify_service.errors import Problem
 from verify_service.policy import file as policy_file
 from verify_service.simulate import scenario
 from verify_service.store import Store
-from verify_service.store.rehearsal import Rehearsal
+from verify_service.store.scratch import ScratchStore
 
 pytestmark = pytest.mark.slow
 
@@ -258,11 +258,11 @@ def test_the_scratch_store_forgets_what_has_ended(tmp_path: Path, monkeypatch: p
     """Recorded days pass in seconds of the server's own time; verifications that have ended there do not pile up."""
     urls: list[str] = []
 
-    def noted(url: str) -> Rehearsal:
+    def noted(url: str) -> ScratchStore:
         urls.append(url)
-        return Rehearsal(url)
+        return ScratchStore(url)
 
-    monkeypatch.setattr(runner, "Rehearsal", noted)
+    monkeypatch.setattr(runner, "ScratchStore", noted)
     record = [start(600 * place, f"v{place}", place % 2) for place in range(12 * runner.BATCH)]
     policy = policy_file.parse('[code]\nlife = "5 minutes"\nguess_ceiling = 1', "test")
     keys = 0

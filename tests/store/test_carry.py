@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.bench import Bench, a_start, wrong
 from verify_service.model import Receipt
+from verify_service.store.deliveries import tag_of
 from verify_service.store.entries import Came
 from verify_service.store.layouts import Delivery
 
@@ -45,7 +46,7 @@ def test_a_receipt_is_carried_once_and_its_event_says_what_happened(bench: Bench
     carried(bench)
     found = bench.service.start("default", a_start(TO)).id
     about = Delivery(found, "1-1", "default", bench.tagger.number(TO), "sms", "US", "a//sms")
-    bench.store.link.burst([bench.store.deliveries.sent("a", "m1", about, 60_000)])
+    bench.store.link.command(0, ["SET", f"{BASE}delivery:{tag_of('a', 'm1')}", about.pack(), "EX", 60])
     for status in ("failed", "delivered"):
         receipt = Receipt(provider_id="m1", status=status, price=0.005)
         assert bench.store.deliveries.received(bench.clock.now(), "a", receipt) == found

@@ -12,7 +12,7 @@ from verify_service.errors import StoreUnavailable
 from verify_service.store import Store
 from verify_service.store.connection import Call, prefix
 from verify_service.store.functions import FUNCTIONS, LIBRARY, VERSION, library
-from verify_service.store.rehearsal import Rehearsal, Step
+from verify_service.store.scratch import ScratchStore, Step
 
 LUA = files("verify_service.store") / "lua"
 
@@ -39,11 +39,11 @@ def test_an_error_names_the_line_of_its_source(store: Store) -> None:
     assert failing_line(failed.value) == "local after = free + ARGV[1] * ARGV[2]"
 
 
-def test_an_error_names_the_line_in_a_rehearsal_too(tmp_path: Path) -> None:
+def test_an_error_names_the_line_in_a_scratch_store_too(tmp_path: Path) -> None:
     """Its library has one source more, behind all others."""
     with EmbeddedValkey(tmp_path, append_fsync="no") as server:
         with pytest.raises(StoreUnavailable) as failed:
-            Rehearsal(server.url).replay([Step("forget", "ve_1", [], ["ve_1"])])
+            ScratchStore(server.url).replay([Step("forget", "ve_1", [], ["ve_1"])])
         assert "keys[place]" in failing_line(failed.value)
-    ours, its = LIBRARY.splitlines()[3:], library(rehearsal=True)[1].splitlines()[3:]
+    ours, its = LIBRARY.splitlines()[3:], library(scratch=True)[1].splitlines()[3:]
     assert its[: len(ours)] == ours

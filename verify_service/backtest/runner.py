@@ -16,7 +16,7 @@ from verify_service.backtest.steps import Asked, Steps
 from verify_service.embedded import EmbeddedValkey
 from verify_service.policy.sections import Policy
 from verify_service.store.answers import start_answer
-from verify_service.store.rehearsal import Rehearsal, Step
+from verify_service.store.scratch import ScratchStore, Step
 from verify_service.store.shapes import Refused
 
 BATCH = 256
@@ -48,13 +48,13 @@ class Followed(NamedTuple):
 
 
 @contextmanager
-def scratch() -> Iterator[Rehearsal]:
+def scratch() -> Iterator[ScratchStore]:
     """An empty store in memory, gone at the end of the block with its folder."""
     with (
         tempfile.TemporaryDirectory(prefix="verify-backtest-") as folder,
         EmbeddedValkey(Path(folder), append_fsync=None) as server,
     ):
-        yield Rehearsal(server.url)
+        yield ScratchStore(server.url)
 
 
 def run(policy: Policy, events: Path, progress: Callable[[int], None] = lambda _: None) -> Iterator[Decided | Followed]:

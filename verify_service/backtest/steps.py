@@ -15,7 +15,7 @@ from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
 from verify_service.store.layouts import Content, Context, Facts
-from verify_service.store.rehearsal import Step
+from verify_service.store.scratch import Step
 from verify_service.store.shapes import Proposal
 from verify_service.store.verifications import Verifications
 

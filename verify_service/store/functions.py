@@ -23,15 +23,15 @@ FUNCTIONS = {
     "policy": ("push_policy",),
     "rehearse": ("rehearse",),
     "senders": ("reserve",),
-    "settle": ("settle", "bury", "report"),
+    "settle": ("settle", "bury"),
     "start": ("start",),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
 _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehearse", "wanted"}
 """Those that the server itself keeps from writing."""
-_REHEARSAL = {"replay": ("replay",)}
-"""What only a rehearsal's library has."""
+_SCRATCH = {"replay": ("replay",)}
+"""What only a scratch store's library has."""
 _GENERATED = {"layouts": LUA}
 """Sources that are made rather than written, by name."""
 # Lines before the first source's: the library's name, two of constants, and what opens the source.
@@ -40,32 +40,32 @@ _LINE = re.compile(r"user_function:(\d+)")
 
 
 def _sources() -> dict[str, str]:
-    """All sources by name: the loader first, what only a rehearsal has last, so that both libraries have the others at
-    the same lines."""
+    """All sources by name: the loader first, what only a scratch store has last, so that both libraries have the others
+    at the same lines."""
     folder = files("verify_service.store") / "lua"
     found = {path.name.removesuffix(".lua"): path.read_text("utf-8") for path in folder.iterdir() if path.is_file()}
     found |= {
         f"kinds/{path.name.removesuffix('.lua')}": path.read_text("utf-8") for path in (folder / "kinds").iterdir()
     }
     found |= _GENERATED
-    return dict(sorted(found.items(), key=lambda source: (source[0] != "loader", source[0] in _REHEARSAL, source[0])))
+    return dict(sorted(found.items(), key=lambda source: (source[0] != "loader", source[0] in _SCRATCH, source[0])))
 
 
 _SOURCES = _sources()
 
 
-def library(*, rehearsal: bool = False) -> tuple[str, str]:
-    """(version, text) of the library. In a rehearsal it queues and tells nothing, and has `replay`."""
-    functions = FUNCTIONS | (_REHEARSAL if rehearsal else {})
+def library(*, scratch: bool = False) -> tuple[str, str]:
+    """(version, text) of the library. In a scratch store it queues and tells nothing, and has `replay`."""
+    functions = FUNCTIONS | (_SCRATCH if scratch else {})
     listed = [f"{{'{name}', '{source}', {_flag(name)}}}" for source, names in functions.items() for name in names]
     kinds = [f"'{name.removeprefix('kinds/')}'" for name in _SOURCES if name.startswith("kinds/")]
     body = f"local FUNCTIONS, KINDS, SOURCES = {{{', '.join(listed)}}}, {{{', '.join(kinds)}}}, {{}}\n"
     for name, text in _SOURCES.items():
-        if rehearsal or name not in _REHEARSAL:
+        if scratch or name not in _SCRATCH:
             begin = "do" if name == "loader" else f"SOURCES['{name}'] = function(import)"
             body += f"{begin}\n{text}end\n"
     version = hashlib.sha256(body.encode()).hexdigest()[:12]
-    constants = f"local VERSION, REHEARSAL = '{version}', {str(rehearsal).lower()}"
+    constants = f"local VERSION, SCRATCH = '{version}', {str(scratch).lower()}"
     return version, f"#!lua name=verify_{version}\n{constants}\n{body}"
 
 

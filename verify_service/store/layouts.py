@@ -321,14 +321,14 @@ class HeldAnswer(Answer, frozen=True):
     can be given back, `credits` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
     an event."""
 
-    name: str
-    wait: int
-    observed: Sequence[str]
-    held: Sequence[int]
-    kind: str
-    credits: str
-    judged: bytes
-    near: str
+    name: str = ""
+    wait: int = 0
+    observed: Sequence[str] = ()
+    held: Sequence[int] = ()
+    kind: str = ""
+    credits: str = ""
+    judged: bytes = b""
+    near: str = ""
 
 
 ALL = (

@@ -236,6 +236,8 @@ def _default(part: msgspec.structs.FieldInfo) -> str | None:
     match part.default:
         case str() as words:
             return f"'{words}'"
+        case bytes():
+            return "''"
         case bool() as said:
             return str(said).lower()
         case int() as number:

@@ -21,11 +21,8 @@ local refunds = import 'refunds'
 --   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts;
 --            the key is limit:<name>:<number><suffix>
 --   ARGV[6]  the kinds of the limits   ARGV[…]  a spec for each limit key
--- Answers
---   {'approved'|'pending'|'exhausted', id, checks_left, observed}
---   {'absent'} · {'mismatch'} · {'replayed', <the first form>}
---   {'checks-exhausted', wait_ms}, which is until a new start for the number can pass
---   {'rate-limited', name, wait_ms, observed, decision}, which has a decision record, decision:<id>, or shares one
+-- Answers a checked_answer, {'absent'}, {'mismatch'}, {'replayed', <a checked_answer>}, a wait_answer, or a
+-- limited_answer, which has a decision record, decision:<id>, or shares one.
 
 -- The limits that hang on a number, whose keys are added to `keys`.
 local function limits_of_number(base, number, pairs, keys)
@@ -77,7 +74,8 @@ local function asked(KEYS, ARGV)
   ask.record = record
   local wrong_codes, starts = unpack(cmsgpack.unpack(ARGV[5]))
   if record.status == 'exhausted' then
-    return {'checks-exhausted', wait_for_start(ask.base, record, wrong_codes, starts, now)}
+    local wait = wait_for_start(ask.base, record, wrong_codes, starts, now)
+    return layouts.array_wait_answer({kind = 'checks-exhausted', wait = wait})
   end
   ask.wrong_codes, ask.proof = wrong_codes, ask.proofs[record.kid]
   if record.status ~= 'pending' or not ask.proof then return {'absent'} end
@@ -111,7 +109,9 @@ local function judge(ask, KEYS, ARGV)
       for _, state in ipairs(others) do own[#own + 1] = state end
       return verdicts_of(own, now)
     end)
-  return {'rate-limited', name, wait, observed, decision}
+  return layouts.array_limited_answer({
+    kind = 'rate-limited', name = name, wait = wait, observed = observed, decision = decision,
+  })
 end
 
 local function approve(ask)
@@ -157,7 +157,8 @@ local function check(KEYS, ARGV)
   else
     count_wrong(ask, open)
   end
-  answer = {record.status, ask.id, record.checks_max - record.wrong, observed}
+  local left = record.checks_max - record.wrong
+  answer = layouts.array_checked_answer({kind = record.status, id = ask.id, checks_left = left, observed = observed})
   save_record(ask.base, ask.id, record)
   if ask.fingerprint ~= '' then remember(KEYS[2], ask.fingerprint, ask.now, ask.replay_ms, answer) end
   return answer

@@ -34,7 +34,7 @@ end
 local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 
 -- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on
--- its way. Where there is one partition, and in a rehearsal, none come from elsewhere and nobody writes the key.
+-- its way. Where there is one partition, and in a scratch store, none come from elsewhere and nobody writes the key.
 local function credits_late(base, now)
   local at = get(base .. 'credited')
   return at and now - tonumber(at) > 5000 or false
@@ -46,7 +46,7 @@ local DECISION_MS = HOUR_MS
 -- Keeps what refused a request, or would have, for as long as somebody may ask why. `judged` are verdicts of limits and
 -- rules.
 local function record_decision(base, id, now, tenant, refused, by, wait, context, judged)
-  if REHEARSAL then return end
+  if SCRATCH then return end
   local key, parts = base .. 'decision:' .. id, {}
   for i, packed in ipairs(context.judged) do parts[2 * i - 1], parts[2 * i] = 'judged:' .. i, packed end
   of_type('HLEN', key)
@@ -62,7 +62,7 @@ end
 -- memory. `judge` answers the verdicts, where the record is new. Returns the record's id, and how many requests it
 -- stands for.
 local function record_refusal(base, keep_events, id, now, tenant, refused, by, wait, context, who, judge)
-  if REHEARSAL then return id, 1 end
+  if SCRATCH then return id, 1 end
   local filed = base .. 'decided:' .. digits(floor(now / 60000))
   local cause = redis.sha1hex(table.concat({tenant, by, who, context.statics}, '\n'))
   local shared = redis.call('HGET', filed, cause)
@@ -93,7 +93,7 @@ end
 -- Whether there is room for one more record of a start that was admitted: some a minute, in proportion to the events
 -- that are kept, so that an attack that is only observed does not fill the store.
 local function may_record(base, now, keep_events)
-  if REHEARSAL then return false end
+  if SCRATCH then return false end
   local key = base .. 'decisions:' .. digits(math.floor(now / 60000))
   local made = (tonumber(get(key) or 0) or 0) + 1
   put(key, digits(made), 120000)
@@ -143,7 +143,7 @@ end
 
 -- A line of a verification's timeline. A reason may be in a vendor's words, and is one line all the same.
 local function note(record, at, event, provider, reason)
-  if REHEARSAL then return end
+  if SCRATCH then return end
   local after = at == record.created_at and '0' or digits(at - record.created_at)
   local words = (reason or ''):gsub('%c', ' ')
   record.timeline = record.timeline
@@ -151,7 +151,7 @@ local function note(record, at, event, provider, reason)
 end
 
 local function emit(base, keep, at, event, id, fields)
-  if REHEARSAL then return end
+  if SCRATCH then return end
   of_type('XLEN', base .. 'events')
   write('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
     unpack(fields))
@@ -159,7 +159,7 @@ end
 
 -- Leaves work for other partitions, or word for a dispatcher: carry.lua has the kinds, and what each needs.
 local function carry(base, keep, kind, ...)
-  if REHEARSAL then return end
+  if SCRATCH then return end
   of_type('XLEN', base .. 'carry')
   write('XADD', base .. 'carry', 'MAXLEN', '~', keep, '*', 'kind', kind, ...)
   write('PEXPIRE', base .. 'carry', 7 * DAY_MS)
@@ -179,7 +179,7 @@ end
 -- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a
 -- rehearsal.
 local function queue(base, ...)
-  if REHEARSAL then return '' end
+  if SCRATCH then return '' end
   return writing.queue(base .. 'outbox', ...)
 end
 

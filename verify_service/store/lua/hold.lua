@@ -1,5 +1,6 @@
 local writing = import 'writing'
 local put = writing.put
+local layouts = import 'layouts'
 local common = import 'common'
 local replay_of, remember = common.replay_of, common.remember
 local evaluation = import 'evaluation'
@@ -7,12 +8,17 @@ local open_rules, judge_all, hold_all, judge_each, verdicts_of, near_of, kind_of
   evaluation.open_rules, evaluation.judge_all, evaluation.hold_all, evaluation.judge_each, evaluation.verdicts_of,
   evaluation.near_of, evaluation.kind_of
 
+-- What `hold` and `hold_check` answer: `refusing` is the state that refuses, or nil.
+local function answer(t)
+  local refusing = t.refusing
+  if refusing then t.name, t.wait, t.kind = refusing.rule.name, refusing.wait, refusing.kind.refusal end
+  return layouts.array_held_answer(t)
+end
+
 -- hold: judges and holds the rules of another partition than the number's, before the number's own script runs.
 --   KEYS[…]  limit:<name>:<tag>    ARGV[1]  now   ARGV[2]  request nonce   ARGV[3]  the kinds   ARGV[…]  a spec per key
--- Answers {name or '', wait_ms, observed, held, kind or '', refunds, judged, near}: `held` are the places of the keys
--- that can be given back, none where a name stands; `kind`, what the refusal is called, only there; `refunds`, what an
--- approval gives back; `judged`, the verdicts, msgpack, where none refuses and an observed one would have, else '';
--- `near` as in an event.
+-- Answers a held_answer: `held` are none where a name stands, and `judged` is there where none refuses and an observed
+-- one would have.
 local function hold(KEYS, ARGV)
   local nonce, now = ARGV[2], tonumber(ARGV[1])
   local states = open_rules({}, KEYS, 1, ARGV, 3)
@@ -20,11 +26,11 @@ local function hold(KEYS, ARGV)
   local near = near_of(states)
   if refusing then
     refusing.kind.refuse(refusing)
-    return {refusing.rule.name, refusing.wait, observed, {}, refusing.kind.refusal, '', '', near}
+    return answer({refusing = refusing, observed = observed, near = near})
   end
-  local judged = not REHEARSAL and #observed > 0 and cmsgpack.pack(verdicts_of(states, now)) or ''
+  local judged = not SCRATCH and #observed > 0 and cmsgpack.pack(verdicts_of(states, now)) or ''
   local given, places = hold_all(states, nonce, now, false)
-  return {'', 0, observed, places, '', given, judged, near}
+  return answer({observed = observed, held = places, credits = given, judged = judged, near = near})
 end
 
 -- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full
@@ -39,8 +45,7 @@ local function hold_check(KEYS, ARGV)
     state.kind.hold(state, nonce, now)
     places[#places + 1] = state.place
   end
-  if not refusing then return {'', 0, observed, places, '', '', '', ''} end
-  return {refusing.rule.name, refusing.wait, observed, places, refusing.kind.refusal, '', '', ''}
+  return answer({refusing = refusing, observed = observed, held = places})
 end
 
 -- release: gives back what `hold` took. Called by the service when the start was refused elsewhere or a check was not

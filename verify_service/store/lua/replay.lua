@@ -3,7 +3,7 @@ local start = import('start').start
 local check = import('check').check
 local cancel = import('cancel').cancel
 
--- replay: recorded traffic, judged by the very functions above, hundreds of events a call. Only in a rehearsal's
+-- replay: recorded traffic, judged by the very functions above, hundreds of events a call. Only in a scratch store's
 -- library; called by the backtest.
 --   KEYS[1]  replay   hash: recorded id -> live id. A second start while the first is pending is a resend whatever its
 --                     recorded id, so only `start` knows which verification a later check is about.

@@ -29,11 +29,8 @@ local settings_of = keeping_last(layouts.open_settings)
 --   ARGV[1]  now          ARGV[2]  settings    ARGV[3]  ask
 --   ARGV[4]  fingerprint of the body under its Idempotency-Key, or ''      ARGV[5]  the sealed number
 --   ARGV[6]  the kinds of the rules   ARGV[…]  a spec for each limit key
--- Answers
---   {'started'|'resent', id, created_at, expires_at, resend_at, checks_left, sends_left, channel, observed}
---   {'mismatch'} · {'replayed', <the first form>} · {'opted-out', decision}
---   {'cooldown', wait_ms, id, resend_at, expires_at, decision} · {'sends-exhausted', wait_ms, id, expires_at, decision}
---   {'rate-limited'|'blocked', name, wait_ms, observed, decision}; the name is `unreachable` where a carrier said so
+-- Answers a started_answer, {'mismatch'}, {'replayed', <a started_answer>}, an opted_out_answer, cooldown_answer,
+-- sent_out_answer, or a limited_answer, whose name is `unreachable` where a carrier said so.
 -- A refusal has a decision record, decision:<id>, or shares one; so has what an observed limit or rule would have
 -- refused, some a minute.
 
@@ -82,12 +79,14 @@ local function judge(ask, state)
   if old and old.sends >= old.sends_max then
     -- The wait is until a retry can pass, and that one meets the limits too.
     local wait = longest_wait(states, now, old.expires_at - now)
-    return {kind = 'sends-exhausted', by = 'sends-exhausted', wait = wait, answer = {state.old_id, old.expires_at}}, {}
+    local answer = {id = state.old_id, expires_at = old.expires_at}
+    return {kind = 'sends-exhausted', by = 'sends-exhausted', wait = wait, answer = answer}, {}
   end
   if state.resend and now < old.resend_at then
     -- Another binding is another message to the person, so it need not wait; its sends count all the same.
     local wait = longest_wait(states, now, min(old.resend_at, old.expires_at) - now)
-    return {kind = 'cooldown', by = 'cooldown', wait = wait, answer = {state.old_id, old.resend_at, old.expires_at}}, {}
+    local answer = {id = state.old_id, resend_at = old.resend_at, expires_at = old.expires_at}
+    return {kind = 'cooldown', by = 'cooldown', wait = wait, answer = answer}, {}
   end
   local refusing, observed = judge_all(states, now)
   -- Of a refused start, too: a backtest of the export may admit it.
@@ -98,6 +97,12 @@ local function judge(ask, state)
   return {kind = refusing.kind.refusal, by = refusing.rule.name, wait = refusing.wait, rule = refusing}, observed
 end
 
+local REFUSED = {
+  ['opted-out'] = layouts.array_opted_out_answer,
+  ['sends-exhausted'] = layouts.array_sent_out_answer,
+  cooldown = layouts.array_cooldown_answer,
+}
+
 -- 4. Refuses: with a decision record, and an event where that becomes one.
 local function refuse(ask, state, refusal, observed)
   local kind, by, who = refusal.kind, refusal.by, ask.number
@@ -106,15 +111,13 @@ local function refuse(ask, state, refusal, observed)
   local function judged() return state.out and {} or verdicts_of(state.states, ask.now) end
   local decision, count = record_refusal(ask.base, ask.settings.keep_events, ask.decision, ask.now, ask.tenant, kind,
     by, refusal.wait, ask.context, who, judged)
-  if state.out then return {'opted-out', decision} end
-  if not ask.test then
+  if not (ask.test or state.out) then
     local about = state.old and state.old_id or ask.id
     emit_refused(ask.base, ask.settings.keep_events, ask.now, about, ask.said, by, decision, count, observed)
   end
-  if not refusal.answer then return {kind, by, refusal.wait, observed, decision} end
-  local answer = {kind, refusal.wait, unpack(refusal.answer)}
-  answer[#answer + 1] = decision
-  return answer
+  local answer = refusal.answer or {name = by, observed = observed}
+  answer.kind, answer.wait, answer.decision = kind, refusal.wait, decision
+  return (REFUSED[kind] or layouts.array_limited_answer)(answer)
 end
 
 -- A resend goes out with the verification that is pending. A key that has left the ring derives no code any more: then
@@ -196,8 +199,11 @@ local function admit(ask, state, observed, KEYS)
   save_record(base, id, record, record.expires_at - now + settings.keep_ms)
   put(KEYS[1], id .. ask.sealed, record.expires_at - now)
 
-  local answer = {state.resend and 'resent' or 'started', id, record.created_at, record.expires_at, record.resend_at,
-    record.checks_max - record.wrong, record.sends_max - record.sends, channel, observed}
+  local answer = layouts.array_started_answer({
+    kind = state.resend and 'resent' or 'started', id = id, created_at = record.created_at,
+    expires_at = record.expires_at, resend_at = record.resend_at, checks_left = record.checks_max - record.wrong,
+    sends_left = record.sends_max - record.sends, channel = channel, observed = observed,
+  })
   if ask.fingerprint ~= '' then remember(KEYS[2], ask.fingerprint, now, settings.replay_ms, answer) end
   return answer
 end

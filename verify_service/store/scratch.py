@@ -10,7 +10,7 @@ from verify_service.store.functions import library
 from verify_service.store.packing import text
 from verify_service.store.verifications import Verifications
 
-_VERSION, _LIBRARY = library(rehearsal=True)
+_VERSION, _LIBRARY = library(scratch=True)
 _KEY = f"{prefix(0)}replay"
 # One call is a few milliseconds of work; a machine that is busy with something else may need far longer.
 _WAIT_S = 60.0
@@ -27,7 +27,7 @@ class Step(NamedTuple):
     args: Sequence[Argument]
 
 
-class Rehearsal:
+class ScratchStore:
     """A scratch store of one partition. `verifications` builds the calls of its steps; it makes none itself."""
 
     def __init__(self, url: str) -> None:
