@@ -1,9 +1,12 @@
 """The service in this process, on a Valkey of its own, without HTTP: for questions to the store or a profiler."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
@@ -28,6 +31,15 @@ from verify_service.web import create_app
 from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
 
+_TAG = re.compile(rb"[0-9a-f]{16}")
+# The sixth to eighth digit of a tag or id is another one in each copy; none of them says in which partition it lies.
+_COPIES = """
+for n = 1, ARGV[2] do
+  local at = ARGV[1] + 5
+  local name = KEYS[1]:sub(1, at) .. ('%03x'):format(n) .. KEYS[1]:sub(at + 4)
+  if name ~= KEYS[1] then redis.call('COPY', KEYS[1], name) end
+end
+"""
 API_KEY = codes.new_api_key("default")
 
 
@@ -107,6 +119,20 @@ class Inside:
                 self.store.verifications._link = recorder
         finally:
             self.store.verifications._link = link
+
+    def multiply(self, times: int) -> None:
+        """So many times what lies under the tag of a person or an id: copies under other names, made in the server."""
+        client = redis.Redis.from_url(self.store.link.url)  # with patience, where the link has two seconds
+        named = [key for key in client.scan_iter(count=1000) if _TAG.search(key)]
+        copy = client.register_script(_COPIES)
+        for place in range(0, len(named), 50):
+            pipe = client.pipeline(transaction=False)
+            for key in named[place : place + 50]:
+                tag = _TAG.search(key)
+                assert tag
+                copy(keys=[key], args=[tag.start(), times - 1], client=pipe)
+            pipe.execute()
+        client.close()
 
     def settle(self) -> None:
         """Does the dispatcher's part for all that is queued: taken, sent, settled."""

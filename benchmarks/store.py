@@ -11,6 +11,7 @@ from benchmarks.report import Table
 
 NO_FILE = ("--appendonly", "no")
 SAMPLES_A_KIND = 1_000
+STARTED = 10_000  # what is more is made of copies of these
 BATCHES = 20
 APPROVED_OF_TEN = 8  # as most people do; a crowd of which nobody does is an attack to the detector
 OURS = ("config|resetstat", "slowlog|reset", "info")
@@ -38,7 +39,8 @@ def measure(folder: Path, calls: int, stored: int, live: int) -> list[Table]:
     with inside(folder / "weighed", NO_FILE) as weighed:
         _memory(weighed, memory, stored)
     with inside(folder / "small", NO_FILE) as small, inside(folder / "large", NO_FILE) as large:
-        large.fill(live, approved=APPROVED_OF_TEN)
+        large.fill(min(live, STARTED), approved=APPROVED_OF_TEN)
+        large.multiply(max(1, live // STARTED))
         info = large.store.link.client().info("memory")
         events = large.store.link.client().xlen("vs:{0}:events")
         _calls({0: small, live: large}, server, calls)

@@ -45,7 +45,7 @@ def metrics() -> dict[str, tuple[str, ...]]:
             for family in metric.describe():
                 name = f"{family.name}_total" if family.type == "counter" else family.name
                 found[name] = tuple(metric._labelnames)
-    looked_up = (ROOT / "verify_service" / "web" / "operations.py").read_text("utf-8")
+    looked_up = (ROOT / "verify_service/web/native/operations.py").read_text("utf-8")
     gauges = re.findall(r'"(verify_[a-z_]+)"', looked_up)
     blocks = [f"verify_live_blocks_{name}" for name in re.findall(r'^    "([a-z_]+)": "', looked_up, re.MULTILINE)]
     return found | dict.fromkeys((*gauges, *blocks), ())
