@@ -149,11 +149,11 @@ class Service:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Returns once it is true. Raises TimeoutError, after a minute."""
-    deadline = time.monotonic() + 60
+    """Returns once it is true. Raises TimeoutError, after five minutes: this machine may be busy."""
+    deadline = time.monotonic() + 300
     while not true():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited a minute for {what}")
+            raise TimeoutError(f"waited five minutes for {what}")
         time.sleep(0.01)
 
 
