@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from verify_service.messages import Text, compose, measure, reply
+from verify_service.messages import NONE, Own, Text, compose, measure, reply
+from verify_service.messages.composing import compose_anew
 from verify_service.messages.locales import fill, tags
 
 HASH = "FA+9qCX9VSu"
@@ -128,3 +129,45 @@ def test_replies() -> None:
     )
     with pytest.raises(KeyError):
         reply("other", "Acme", "en")
+
+
+OWN = Own(
+    templates={
+        ("login", "sms", "en"): "{code} for {brand}, 000000 never",
+        ("login", "", "de"): "1{code}1 {life} {brand}",
+        ("payment", "voice", "en"): "{brand} says {code} and {code}",
+        ("payment", "", "xx"): "{code}{code} {minutes}",
+    },
+    languages={"FR": "de"},
+)
+
+
+@given(
+    some.sampled_from(["login", "payment", "signup"]),
+    some.sampled_from(["sms", "rcs", "whatsapp", "voice", "email"]),
+    some.sampled_from([None, "xx", *tags().values()]),
+    some.sampled_from(["US", "FR", "IL", "ZZ"]),
+    some.lists(some.text("0123456789", min_size=4, max_size=10), min_size=2, max_size=4),
+    some.sampled_from(["Acme", "Жизнь", "000000", "1111", "Bank 24", "{code}", "شركة"]),
+    some.integers(1, 120),
+    some.sampled_from([None, HASH, "00000000000"]),
+    some.sampled_from([None, HOST, "1.example"]),
+    some.sampled_from([NONE, OWN]),
+)
+def test_a_text_that_is_kept_is_the_text_composed_anew(
+    purpose: str,
+    channel: str,
+    locale: str | None,
+    country: str,
+    codes: list[str],
+    brand: str,
+    minutes: int,
+    app_hash: str | None,
+    origin: str | None,
+    own: Own,
+) -> None:
+    """Whatever its code, and whatever looks like one: body, language, subject, alphabet and segments."""
+    around = (brand, minutes, app_hash, origin, own)
+    for code in codes:
+        found = compose(purpose, channel, locale, country, code, *around)
+        assert found == compose_anew(code, purpose, channel, locale, country, *around)

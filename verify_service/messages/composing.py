@@ -1,6 +1,7 @@
 """The texts that go out, by purpose, channel and language."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from verify_service.messages.locales import ENGLISH, Language, fill, language, lookups, shipped
@@ -42,6 +43,47 @@ def compose(
     one segment. `origin` (a host) adds the last line `@host #code` of origin-bound one-time codes (WICG). With both,
     the host line comes last, because nothing may follow it; the hash may stand anywhere.
     """
+    what = (purpose, channel, locale, country, brand, minutes, app_hash, origin, own)
+    kept = _kept(len(code), *what) if code.isascii() and code.isdecimal() else None
+    return kept[0]._replace(body=code.join(kept[1])) if kept else compose_anew(code, *what)
+
+
+@lru_cache(maxsize=1024)
+def _kept(
+    digits: int,
+    purpose: str,
+    channel: str,
+    locale: str | None,
+    country: str,
+    brand: str,
+    minutes: int,
+    app_hash: str | None,
+    origin: str | None,
+    own: Own,
+) -> tuple[Text, tuple[str, ...]] | None:
+    """A text, and what stands around its code: composed for two codes, and the same for both. None where it is not,
+    because the code is spelled out, or looks like something else in the text."""
+    what = (purpose, channel, locale, country, brand, minutes, app_hash, origin, own)
+    zeros, ones = "0" * digits, "1" * digits
+    one, other = compose_anew(zeros, *what), compose_anew(ones, *what)
+    parts = tuple(one.body.split(zeros))
+    same = parts == tuple(other.body.split(ones)) and one[1:] == other[1:]
+    return (one, parts) if same else None
+
+
+def compose_anew(
+    code: str,
+    purpose: str,
+    channel: str,
+    locale: str | None,
+    country: str,
+    brand: str,
+    minutes: int,
+    app_hash: str | None,
+    origin: str | None,
+    own: Own,
+) -> Text:
+    """What `compose` answers, of which nothing is kept."""
     template, tag, by = _choose(own.templates, (purpose, channel), locale, country, own)
     words = language(shipped(tag) or ENGLISH)
     values = {"brand": brand, "code": code, "minutes": str(minutes), "life": words.life(minutes)}

@@ -49,8 +49,9 @@ class Written(NamedTuple):
     text: str
 
 
-class Own(msgspec.Struct, frozen=True):
-    """The operator's texts by (what, channel, language in lower case), and the languages of countries (`*`: all)."""
+class Own(msgspec.Struct, frozen=True, eq=False):
+    """The operator's texts by (what, channel, language in lower case), and the languages of countries (`*`: all). One
+    is made in a process, and is the same as itself alone: composed texts are kept by it."""
 
     templates: Mapping[tuple[str, str, str], str] = {}
     replies: Mapping[tuple[str, str, str], str] = {}
