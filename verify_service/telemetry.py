@@ -12,20 +12,39 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 import msgspec
+import prometheus_client
 import structlog
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    start_http_server,
-)
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest, start_http_server
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from verify_service.errors import Problem
+
+
+class _Kept:
+    """A metric that knows its children by their labels. The library keeps them all as well, but makes texts of the
+    labels and takes a lock each time."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self._by_labels: dict[tuple[Any, ...], Any] = {}
+        super().__init__(*args, **named)
+
+    def labels(self, *values: Any, **named: Any) -> Any:
+        found = None if named else self._by_labels.get(values)
+        if found is None:
+            found = super().labels(*values, **named)  # type: ignore[misc]
+            if values:
+                self._by_labels[values] = found
+        return found
+
+
+class Counter(_Kept, prometheus_client.Counter):
+    """A counter."""
+
+
+class Histogram(_Kept, prometheus_client.Histogram):
+    """A histogram."""
+
 
 STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed or a problem.", ["outcome"])
 CHECKS = Counter(
