@@ -28,7 +28,7 @@ from verify_service.insight.explain import Explain
 from verify_service.model import Clock
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import PAUSE_S, LivePolicy
-from verify_service.process import die_with_parent
+from verify_service.process import die_with_parent, keep_what_is_built
 from verify_service.relief import Relief
 from verify_service.run import TAG_KEY, running_store
 from verify_service.service import Service
@@ -254,7 +254,9 @@ def dispatch(stop: threading.Event) -> None:
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
     if runtime.config.webhooks:
         beside.start()
-    dispatcher(runtime).run(stop)
+    made = dispatcher(runtime)
+    keep_what_is_built()
+    made.run(stop)
     if beside.is_alive():
         beside.join(2 * DRAIN_S)
     if refused:

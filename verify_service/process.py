@@ -1,6 +1,7 @@
 """Processes: what children to run, how to start them, that none outlives its parent; and how one is asked to end."""
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -18,6 +19,17 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 ENDS_WITHIN = 25
 """Seconds that a role has from the first signal: more than it takes to drain, less than the 30 it is mostly given."""
+
+
+_GARBAGE = 10_000
+
+
+def keep_what_is_built() -> None:
+    """What a process has built by now, before it begins its work, is no garbage: the collector looks at none of it
+    again, some 80,000 objects, and at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from granian.server.mp import MPServer, WorkerProcess
 
 from verify_service.errors import ConfigError
 from verify_service.gateway import SPARE_THREADS, Gateway
-from verify_service.process import ENDS_WITHIN, hearing_signals
+from verify_service.process import ENDS_WITHIN, hearing_signals, keep_what_is_built
 from verify_service.telemetry import log
 
 # A view holds its thread for one or two round trips to the store; more threads than this only pass the
@@ -137,6 +137,7 @@ def _work(
     end. Its RSGI worker takes every step through asyncio: three more turns for the interpreter's lock, and two thirds
     more CPU for a small request. This one calls the gateway in the thread that has the head, or the body.
     """
+    keep_what_is_built()
     spec, shared = sock  # Where workers can share a port, each makes a listener of its own.
     listener = shared or spec.build()
     _drop_those_who_do_not_read(listener.get_fd())
