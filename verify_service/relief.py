@@ -20,7 +20,7 @@ class Relief:
     def lift(self, block_id: str, by: str, reason: str) -> Block | None:
         """Ends a live block, and answers it as it stood; None where none is live. Its place needs more evidence for a
         while."""
-        return self._store.blocks.lift(self._clock.now(), block_id, by, reason, self._rules().watches.modes)
+        return self._store.blocks.lift(self._clock.now(), block_id, by, reason, self._rules().modes)
 
     def unlock(self, e164: str, by: str, reason: str) -> int:
         """Forgets what limits have counted of a number; answers how many counts. Raises InvalidNumber."""

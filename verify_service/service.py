@@ -11,7 +11,7 @@ from verify_service import codes, recipient
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
-from verify_service.policy.budgets import micro
+from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook, Rules

@@ -13,8 +13,8 @@ from tests.support.policy_page import DOCS, PAGE, judge
 from verify_service.duration import Duration
 from verify_service.policy import file as policy_file
 from verify_service.policy import schema, sections
-from verify_service.policy.rules import Pumping
-from verify_service.policy.sections import kinds
+from verify_service.policy.kinds import KINDS
+from verify_service.policy.kinds.pumping import Pumping
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def test_the_page_has_every_table_and_every_kind_of_rule() -> None:
     """Each under a heading."""
     headings = "\n".join(line for line in PAGE.splitlines() if line.startswith("#"))
     assert [name for name in sections.Policy.__struct_fields__ if f"[{name}]" not in headings] == []
-    assert [kind for kind in kinds() if f'kind = "{kind}"' not in headings] == []
+    assert [kind for kind in KINDS if f'kind = "{kind}"' not in headings] == []
     assert [word for word in get_args(sections.Dimension) if word not in section("## `[[limit]]`")] == []
 
 
@@ -131,7 +131,7 @@ def test_the_shipped_policy_teaches() -> None:
     policy = policy_file.load(None)
     assert {limit.mode for limit in policy.limit} == {"enforce"}
     assert {rule.mode for rule in policy.rule} == {"observe"}
-    assert {type(rule).__struct_config__.tag for rule in policy.rule} == set(kinds())
+    assert {type(rule).__struct_config__.tag for rule in policy.rule} == set(KINDS)
     tables = re.split(r"^\[", policy_file.default_text(), flags=re.MULTILINE)[1:]
     lonely = [
         table.split("]")[0] for table in tables if "#" not in table and not table.startswith(("block]", "[rule]"))

@@ -2,7 +2,7 @@
 
 from tests.support.bench import Bench
 from verify_service import phone
-from verify_service.policy.decisions import Verdict
+from verify_service.policy.verdicts import Verdict
 
 PRICES = "[prices]\nUS = 0.25\nGB = 0.5\n"
 

@@ -36,8 +36,10 @@ class Tally:
         self._places: dict[str | None, int] = {None: 0}
         # By mode, each limit and rule from the start: one that never fired is a finding, too.
         self._named: dict[str, list[str]] = {"enforce": [], "observe": [], "off": []}
-        for each in (*policy.limit, *policy.rule):
-            self._named[each.mode].append(each.name)
+        for limit in policy.limit:
+            self._named[limit.mode].append(limit.name)
+        for rule in policy.rule:
+            self._named[rule.mode].append(rule.name)
         self._whose: list[tuple[str, str, int]] = []
         self._whom: dict[tuple[str, str, int], int] = {}
         self._who = array("I")
@@ -180,7 +182,7 @@ class Tally:
                 f"{self.missed:,} approvals of admitted starts would have failed here: too late, or after too many "
                 "wrong codes."
             )
-        if self.otherwise_priced and self.policy.budgets:
+        if self.otherwise_priced and any(rule.spends for rule in self.policy.rule):
             told.append(
                 f"{self.otherwise_priced:,} starts have another price in the record than in the policy's table: "
                 "budgets count the table's, as the live service does; what was saved is counted by the record's."

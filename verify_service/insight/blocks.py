@@ -13,7 +13,7 @@ from verify_service.store.blocks import Block
 
 def live(store: Store, rules: Rules, now: int) -> list[Block]:
     """Those of the rules in force, the newest first. Raises StoreUnavailable."""
-    return under(rules().watches.modes, store.blocks.list(now))
+    return under(rules().modes, store.blocks.list(now))
 
 
 def under(modes: Mapping[str, str], blocks: Iterable[Block]) -> list[Block]:

@@ -8,9 +8,11 @@ from verify_service.codes import Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
 from verify_service.model import Clock, Number
-from verify_service.policy.decisions import Decision, Judged, decision
+from verify_service.policy import kinds
+from verify_service.policy.decisions import Decision, decision
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rules
+from verify_service.policy.verdicts import Judged
 from verify_service.store import Store
 from verify_service.store.decisions import unpack
 
@@ -51,7 +53,7 @@ class Explain:
         else:
             refusing = [each for each in judged if each.verdict == "refuse"]
             if refusing:
-                longest: Judged = max(refusing, key=lambda each: (each.kind == "pumping", each.wait))
+                longest: Judged = max(refusing, key=lambda each: (kinds.comes_first(each.kind), each.wait))
                 by, wait = longest.name, int(longest.wait)
         return decision(
             id=None, at=now, revision=book.revision, by=by, wait=wait, static=judgment.verdicts, judged=judged

@@ -8,6 +8,13 @@ from msgspec import Meta
 Mode = Literal["off", "observe", "enforce"]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z", description="Unique in the policy; a-z, 0-9 and -.")]
 DAY_MS = 86_400_000
+MICRO = 1_000_000
+"""Money is counted in whole micro-dollars, so that sums are exact."""
+
+
+def micro(dollars: float) -> int:
+    """Dollars in micro-dollars."""
+    return round(dollars * MICRO)
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,9 +1,10 @@
 """How much a policy may hold, and why: a start is judged by all of it, and the store counts in numbers of a size."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from verify_service.duration import Duration
 from verify_service.policy.base import DAY_MS
 
 MOST_BYTES = 1_048_576
@@ -78,3 +79,18 @@ def _no_numbers(node: Any, at: str) -> Iterator[str]:
             yield from _no_numbers(value, f"{at}[{index}]")
     elif isinstance(node, float) and node != node:
         yield f"nan is no number - at `$.{at}`"
+
+
+def windows(at: str, given: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """What in the windows of one limit or rule cannot be meant."""
+    if len(given) > MOST_WINDOWS:
+        yield f"{at}.allow: {len(given)} windows, and {MOST_WINDOWS} are the most: {WINDOWS}"
+    if len({ms for _, ms in given}) != len(given):
+        yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+
+
+def lengths(kept: Iterable[tuple[str, Duration, int, str]]) -> Iterator[str]:
+    """Which of the lengths of time, each with the most that the store keeps and why, is too long."""
+    for at, length, most, why in kept:
+        if length.ms > most:
+            yield f"{at}: is {length.text}, and {most // DAY_MS} days is the most: {why}"

@@ -6,19 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from verify_service import phone, recipient
-from verify_service.duration import Duration
 from verify_service.errors import ConfigError, Problem
 from verify_service.hints import nearest
 from verify_service.policy import bounds
 from verify_service.policy.base import DAY_MS
-from verify_service.policy.budgets import MICRO, Budget, micro
-from verify_service.policy.rules import Pumping
 from verify_service.policy.sections import Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
 RESERVED = frozenset({"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications"})
-_LEAST = 1_000  # Micro-dollars: below it, a window would be a count and no sum.
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 # ISO 3166 leaves these to their users, so they are never a slip of the pen.
 _USERS_OWN = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
@@ -31,8 +27,7 @@ def check(policy: Policy, plain: Mapping[str, Any]) -> None:
         *_names(policy),
         *_lengths(policy),
         *_limits(policy),
-        *_blocks(policy),
-        *_budgets(policy),
+        *_rules(policy),
         *_statics(policy, plain),
     ):
         raise ConfigError(fault)
@@ -58,34 +53,8 @@ def _names(policy: Policy) -> Iterator[str]:
 def _lengths(policy: Policy) -> Iterator[str]:
     """Lengths of time that the store could not keep."""
     code = policy.code
-    lengths = [("code.life", code.life, bounds.MOST_WAIT_MS, bounds.WAITS)]
-    lengths += [
-        (f"code.cooldown[{i}]", wait, bounds.MOST_WAIT_MS, bounds.WAITS) for i, wait in enumerate(code.cooldown)
-    ]
-    for index, rule in enumerate(policy.rule):
-        if isinstance(rule, Pumping):
-            at = f"rule[{index}] ({rule.name})"
-            lengths += [(f"{at}.{key}", *kept) for key, kept in _kept(rule).items()]
-    for at, length, most, why in lengths:
-        if length.ms > most:
-            yield f"{at}: is {length.text}, and {most // DAY_MS} days is the most: {why}"
-
-
-def _kept(rule: Pumping) -> dict[str, tuple[Duration, int, str]]:
-    return {
-        "block_for": (rule.block_for, bounds.MOST_BLOCK_MS, bounds.BLOCKS),
-        "block_most": (rule.block_most, bounds.MOST_BLOCK_MS, bounds.BLOCKS),
-        "learn_for": (rule.learn_for, bounds.MOST_LEARN_MS, bounds.LEARNT),
-        "forgive": (rule.forgive, bounds.MOST_LEARN_MS, bounds.LEARNT),
-        "trust_after": (rule.trust_after, bounds.MOST_TRUST_MS, bounds.TRUSTED),
-    }
-
-
-def _windows(at: str, windows: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    if len(windows) > bounds.MOST_WINDOWS:
-        yield f"{at}.allow: {len(windows)} windows, and {bounds.MOST_WINDOWS} are the most: {bounds.WINDOWS}"
-    if len({ms for _, ms in windows}) != len(windows):
-        yield f"{at}.allow: two windows are of the same length; keep the smaller one"
+    waits = [("code.life", code.life), *((f"code.cooldown[{i}]", wait) for i, wait in enumerate(code.cooldown))]
+    yield from bounds.lengths((at, wait, bounds.MOST_WAIT_MS, bounds.WAITS) for at, wait in waits)
 
 
 def _limits(policy: Policy) -> Iterator[str]:
@@ -100,7 +69,7 @@ def _limits(policy: Policy) -> Iterator[str]:
             yield f"{at}.allow: each window allows at least 1 hit and lasts at most 31 days"
         if any(hits > bounds.MOST_HITS for hits, _ in windows):
             yield f"{at}.allow: {bounds.MOST_HITS} hits in a window are the most: {bounds.HITS}"
-        yield from _windows(at, windows)
+        yield from bounds.windows(at, windows)
         if len(set(limit.of)) != len(limit.of):
             yield f"{at}.of: a dimension stands twice"
         if limit.counts == "wrong-codes" and (extra := set(limit.of) - CHECK_DIMENSIONS):
@@ -112,54 +81,9 @@ def _limits(policy: Policy) -> Iterator[str]:
             yield f"{at}.net_of_approved: only starts are given back by an approval"
 
 
-def _blocks(policy: Policy) -> Iterator[str]:
+def _rules(policy: Policy) -> Iterator[str]:
     for index, rule in enumerate(policy.rule):
-        if isinstance(rule, Pumping) and rule.block_most.ms < rule.block_for.ms:
-            yield (
-                f"rule[{index}] ({rule.name}).block_most: is {rule.block_most.text}, shorter than the first block; "
-                f'make it "{rule.block_for.text}" or longer, or shorten block_for'
-            )
-
-
-def _budgets(policy: Policy) -> Iterator[str]:
-    for index, budget in enumerate(policy.rule):
-        if not isinstance(budget, Budget):
-            continue
-        at = f"rule[{index}] ({budget.name})"
-        try:
-            windows = budget.windows
-        except (ValueError, OverflowError):
-            yield f'{at}.allow: {budget.allow!r} is not dollars per window, such as "$40/day; $10/hour"'
-            return
-        if any(amount < 1 or ms > 31 * DAY_MS for amount, ms in windows):
-            yield f"{at}.allow: each window allows more than $0 and lasts at most 31 days"
-        yield from _windows(at, windows)
-        if len(set(budget.of)) != len(budget.of):
-            yield f"{at}.of: a dimension stands twice"
-        cheapest = min((*policy.prices.values(), policy.default_price))
-        if any(amount < max(cheapest * MICRO, _LEAST) for amount, _ in windows):
-            yield f"{at}.allow: the cheapest message costs ${cheapest:g} by [prices], more than a whole window"
-        yield from _usual(at, budget, policy)
-
-
-def _usual(at: str, budget: Budget, policy: Policy) -> Iterator[str]:
-    if budget.times_usual is None:
-        for key in ("share_of_all", "at_least"):
-            if getattr(budget, key) is not None:
-                yield f"{at}.{key}: says nothing without times_usual; add it, or remove this"
-        return
-    if budget.share_of_all is not None and "country" not in budget.of:
-        yield f'{at}.share_of_all: is a country\'s share of all countries; add "country" to `of`, or remove it'
-    if (budget.share_of_all or 0) > 1:
-        yield f"{at}.share_of_all: is a part of all messages, 1 at most; 40 % is 0.4"
-    if DAY_MS not in (ms for _, ms in budget.windows):
-        yield f'{at}.times_usual: bounds a day, and `allow` has none; add one, such as "$1000/day"'
-    dearest = max((*policy.prices.values(), policy.default_price))
-    if (budget.at_least or 0) < dearest:
-        yield f"{at}.at_least: the dearest message costs ${dearest:g} by [prices]; without a past, none would fit"
-    for amount, ms in budget.windows:
-        if ms == DAY_MS and micro(budget.at_least or 0) > amount:
-            yield f"{at}.at_least: is more than the ${amount / MICRO:g} a day of `allow`; lower it, or raise `allow`"
+        yield from rule.problems(f"rule[{index}] ({rule.name})", policy)
 
 
 def _statics(policy: Policy, plain: Mapping[str, Any]) -> Iterator[str]:

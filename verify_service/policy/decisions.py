@@ -1,38 +1,16 @@
 """Decisions: what each limit and rule said of one start, with its figures and one English sentence each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from verify_service.policy import statics, watches
-from verify_service.policy.budgets import MICRO
-from verify_service.policy.statics import StaticVerdict, Word
+from verify_service.policy import kinds, statics
+from verify_service.policy.statics import StaticVerdict
+from verify_service.policy.verdicts import Judged, Verdict, seconds
 
 REFUSALS = frozenset({"opted-out", "unreachable", "cooldown", "sends-exhausted", "checks-exhausted"})
 """What refuses without a limit or a rule of the policy."""
-_MONEY = frozenset({"usual", "at_least"})
-_UNITS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
-
-
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One limit or rule on one start.
-
-    `key` is the pseudonym of what is counted, `count` and `bound` are hits or dollars in the deciding window of
-    `window` seconds, `wait` is seconds until it has room.
-    """
-
-    name: str
-    kind: str
-    mode: str
-    verdict: Word
-    sentence: str
-    key: str | None = None
-    count: int | float | None = None
-    bound: int | float | None = None
-    window: int | float | None = None
-    wait: int | None = None
-    evidence: dict[str, str | int | float] = {}
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -54,22 +32,6 @@ class Decision(msgspec.Struct, frozen=True):
     unjudged: tuple[str, ...] = ()
     count: int = 1
     last_at: int = 0
-
-
-class Judged(msgspec.Struct, frozen=True):
-    """A verdict as the scripts pack it; money in micro-dollars, times in milliseconds."""
-
-    name: str
-    kind: str
-    mode: str
-    verdict: Word
-    key: str | None = None
-    count: int | float | None = None
-    bound: int | float | None = None
-    window: int | float | None = None
-    wait: int | float = 0
-    cost: int | float = 1
-    evidence: dict[str, str | int | float] = {}
 
 
 def decision(
@@ -121,73 +83,17 @@ def _of_circumstance(name: str, wait: float) -> Verdict:
 
 
 def _of_judged(each: Judged) -> Verdict:
-    money = each.kind == "budget"
+    shown = kinds.shown(each)
     return Verdict(
         each.name,
         each.kind,
         each.mode,
         each.verdict,
-        _sentence(each),
+        kinds.sentence(each),
         key=each.key,
-        count=each.count / MICRO if money and each.count is not None else each.count,
-        bound=each.bound / MICRO if money and each.bound is not None else each.bound,
+        count=shown.count,
+        bound=shown.bound,
         window=None if each.window is None else each.window / 1000,
         wait=-(-int(each.wait) // 1000) if each.wait else None,
-        evidence=_in_dollars(each.evidence),
+        evidence=shown.evidence,
     )
-
-
-def _sentence(each: Judged) -> str:
-    if each.kind == "pumping":
-        return watches.sentence(each.name, _verb(each), each.key, each.evidence, each.wait)
-    if each.count is None or each.bound is None or each.window is None:
-        said = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in each.evidence.items())
-        return f"The {each.kind} rule `{each.name}` {_verb(each)}{f': {said}' if said else ''}."
-    window = span(each.window)
-    if each.kind == "budget":
-        figures = f"${each.count / MICRO:,.2f} of ${each.bound / MICRO:,.2f} spent within {window}{_usual(each)}"
-        figures += f", and the message costs ${each.cost / MICRO:.4f}"
-    else:
-        figures = f"{each.count:.0f} of {each.bound:.0f} within {window}"
-    after = f"; room again in {seconds(each.wait)}" if each.wait else ""
-    return f"The {each.kind} `{each.name}` {_verb(each)}: {figures}{after}."
-
-
-def _in_dollars(evidence: Mapping[str, str | int | float]) -> dict[str, str | int | float]:
-    return {name: float(value) / MICRO if name in _MONEY else value for name, value in evidence.items()}
-
-
-def _usual(each: Judged) -> str:
-    """Where a budget's bound comes from, if it goes by what is usual."""
-    if not each.evidence:
-        return ""
-    if each.evidence["learning"]:
-        return " (what is usual is known after two days)"
-    figures = {name: float(value) for name, value in _in_dollars(each.evidence).items()}
-    by_usual = figures["times_usual"] * figures["usual"]
-    by_all = figures["share_of_all"] * figures["messages_in_all"] * each.cost / MICRO
-    if max(figures["at_least"], by_usual, by_all) > (each.bound or 0) / MICRO + 0.01:
-        return ""
-    said = f"${figures['at_least']:,.2f} and {figures['times_usual']:g} times the usual ${figures['usual']:,.2f}"
-    if by_all:
-        said += f" and {figures['share_of_all']:.0%} of the {figures['messages_in_all']:,.0f} messages usual in all"
-    return f", the largest of {said}"
-
-
-def _verb(each: Judged) -> str:
-    lets = "has room" if each.bound and each.kind != "pumping" else "passes"
-    return {"pass": lets, "refuse": "refuses", "observe": "would refuse"}[each.verdict]
-
-
-def seconds(ms: float) -> str:
-    """Milliseconds as whole seconds, rounded up."""
-    return f"{max(1, -(-int(ms) // 1000))} s"
-
-
-def span(ms: float) -> str:
-    """A window as a person says it: "a day", "10 minutes"."""
-    for unit, length in _UNITS:
-        if ms >= length and ms % length == 0:
-            count = int(ms // length)
-            return f"{'an' if unit == 'hour' else 'a'} {unit}" if count == 1 else f"{count} {unit}s"
-    return f"{ms / 1000:g} seconds"

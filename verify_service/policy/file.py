@@ -13,7 +13,8 @@ from verify_service.hints import hint, nearest
 from verify_service.policy.base import Mode
 from verify_service.policy.bounds import MOST_BYTES, MOST_DOTS, has_long_key, too_much
 from verify_service.policy.check import CHECK_DIMENSIONS, check
-from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy, Rule, kinds
+from verify_service.policy.kinds import KINDS
+from verify_service.policy.sections import CodeSettings, Counts, Dimension, LimitConfig, LineTypes, Policy
 
 __all__ = [
     "CHECK_DIMENSIONS",
@@ -24,7 +25,6 @@ __all__ = [
     "LineTypes",
     "Mode",
     "Policy",
-    "Rule",
     "default_text",
     "load",
     "parse",
@@ -99,9 +99,9 @@ def _say_kinds(plain: dict[str, Any], source: str) -> None:
     rules = plain.get("rule")
     for index, rule in enumerate(rules if isinstance(rules, list) else ()):
         if isinstance(rule, dict) and "kind" not in rule and isinstance(name := rule.get("name"), str):
-            if name not in kinds():
+            if name not in KINDS:
                 raise ConfigError(
                     f"{source}: rule[{index}] ({name}): a rule with a name of its own says its kind: kind = "
-                    f'"{kinds()[0]}"{nearest(name, kinds())}'
+                    f'"{next(iter(KINDS))}"{nearest(name, KINDS)}'
                 )
             rule["kind"] = name

@@ -1,6 +1,6 @@
 """Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -8,8 +8,8 @@ import msgspec
 from verify_service import addresses, mailbox
 from verify_service.codes import Tagger
 from verify_service.model import Number
-from verify_service.policy.budgets import Budget, micro
 from verify_service.policy.file import Counts, LimitConfig, Policy
+from verify_service.policy.hits import Hit, values
 
 # Given the number, these say nothing more, so they do not take part in its key.
 _FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
@@ -27,37 +27,12 @@ class ByNumber(NamedTuple):
     starts: list[tuple[Spec, str]]
 
 
-class Hit(NamedTuple):
-    """One limit applied to one request.
-
-    `kind` is the rule's, with `?` behind it where it is only to be looked at; the kind's source under store/lua/kinds
-    says what `spec` and `key` hold. `key` is without its partition's prefix, `owner` is the tag whose partition holds
-    the count; `cost` is 1, and of a budget the price of the message in micro-dollars. One that is not `enforced`
-    decides nothing, so a start can do without it.
-    """
-
-    kind: str
-    name: str
-    owner: str
-    key: str
-    spec: bytes
-    cost: int = 1
-    enforced: bool = True
-
-
-def specs(hits: Sequence[Hit]) -> list[str | bytes]:
-    """Hits as the scripts take them, beside their keys: the kinds of all, and the spec of each."""
-    return [" ".join(hit.kind for hit in hits), *(hit.spec for hit in hits)]
-
-
 class Limits:
     """The limits of a policy that are not off."""
 
     def __init__(self, policy: Policy, tagger: Tagger) -> None:
         self._tagger = tagger
         self._limits = [_Limit(entry) for entry in policy.limit if entry.mode != "off"]
-        self._budgets = [_Budget(entry) for entry in policy.budgets if entry.mode != "off"]
-        self._price = policy.price
 
     def of_start(self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
         """What a start counts, and the number's limits on wrong codes, which it looks at: a code that may not be tried
@@ -65,17 +40,12 @@ class Limits:
         keep everybody behind the same address from getting theirs. `number` is the number's tag; a limit whose
         dimensions the start lacks is left out. Of a start that the allow-list names, only the number's own limits
         count."""
-        hits = [
+        return [
             hit
             for limit in self._limits
             if limit.by_number or not (allowed or limit.counts == "wrong-codes")
             if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes"))
         ]
-        country = facts["country"]
-        if self._budgets and country and not allowed:
-            cost = micro(self._price(country))
-            hits += [budget.hit(self._tagger, facts, country, cost) for budget in self._budgets if cost]
-        return hits
 
     def of_mailbox(self, number: Number) -> list[Hit]:
         """What counts the starts of an email address by its mailbox alone, and so is the owner's as `number` is."""
@@ -118,8 +88,8 @@ class _Limit:
         """What follows the number's tag in the key; None where the request lacks a dimension."""
         if not self.dimensions:
             return ""
-        values = _values(self.dimensions, facts)
-        return None if values is None else "." + tagger.tag("limit", *values)
+        found = values(self.dimensions, facts)
+        return None if found is None else "." + tagger.tag("limit", *found)
 
     def hit(self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool) -> Hit | None:
         if self.by_number:
@@ -128,50 +98,12 @@ class _Limit:
                 return None
             owner, suffix = number, number + rest
         else:
-            values = _values(self.dimensions, facts)
-            if values is None:
+            found = values(self.dimensions, facts)
+            if found is None:
                 return None
-            owner = suffix = tagger.tag("limit", *values)
+            owner = suffix = tagger.tag("limit", *found)
         kind = "limit?" if peek else "limit"
         return Hit(kind, self.name, owner, f"limit:{self.name}:{suffix}", self._packed, 1, self.spec[1])
-
-
-class _Budget:
-    def __init__(self, entry: Budget) -> None:
-        self.name = entry.name
-        self.dimensions = tuple(sorted(entry.of))
-        self._spec = (entry.name, entry.mode == "enforce", entry.windows)
-        self._relative = entry.relative
-        # As many as countries times tenants, both of which the operator knows by name.
-        self._hits: dict[tuple[str | None, str], Hit] = {}
-
-    def hit(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
-        key = (facts.get("tenant"), country)
-        found = self._hits.get(key)
-        if found is None:
-            found = self._hits[key] = self._made(tagger, facts, country, cost)
-        return found
-
-    def _made(self, tagger: Tagger, facts: Mapping[str, str | None], country: str, cost: int) -> Hit:
-        tag = tagger.tag("limit", *(_values(self.dimensions, facts) or ()))
-        spec: tuple[object, ...] = (*self._spec, cost)
-        if self._relative:
-            tenant = ":" + tagger.tag("tenant", facts["tenant"] or "") if "tenant" in self.dimensions else ""
-            spec = (*spec, (*self._relative, tenant))
-        # What is usual in all is known where all of the budget's sums lie together.
-        owner = tagger.tag("budget", self.name)
-        packed = msgspec.msgpack.encode(spec)
-        return Hit("budget", self.name, owner, f"limit:{self.name}:{tag}", packed, cost, self._spec[1])
-
-
-def _values(dimensions: Iterable[str], facts: Mapping[str, str | None]) -> list[str] | None:
-    values = []
-    for dimension in dimensions:
-        value = facts.get(dimension)
-        if value is None:
-            return None
-        values += [dimension, value]
-    return values
 
 
 def facts_of(

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from verify_service.codes import Tagger
 from verify_service.model import Number
+from verify_service.policy.base import Mode
 from verify_service.policy.file import Policy
-from verify_service.policy.limits import Hit, Limits
+from verify_service.policy.hits import Hit
+from verify_service.policy.limits import Limits
 from verify_service.policy.statics import Judgment, Statics
-from verify_service.policy.watches import Watches
 
 
 class CodeRules(NamedTuple):
@@ -33,7 +34,7 @@ class Rulebook:
     """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
     that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
 
-    __slots__ = ("code", "limits", "policy", "revision", "statics", "watches")
+    __slots__ = ("_rules", "code", "limits", "modes", "policy", "revision", "statics")
 
     def __init__(self, revision: int, policy: Policy, tagger: Tagger) -> None:
         code = policy.code
@@ -41,7 +42,10 @@ class Rulebook:
         self.policy = policy
         self.limits = Limits(policy, tagger)
         self.statics = Statics(policy)
-        self.watches = Watches(policy, tagger)
+        rules = [rule for rule in policy.rule if rule.mode != "off"]
+        self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
+        # Those that are judged first are read last: the store tells of all in that order.
+        self._rules = [rule.ready(policy, tagger) for rule in sorted(rules, key=lambda rule: rule.first)]
         self.code = CodeRules(
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
         )
@@ -53,8 +57,14 @@ class Rulebook:
         is not known, as in an export.
         """
         judgment = self.statics.judge(number, address)
-        watched = [] if judgment.allowed else self.watches.of_start(number, tag, facts)
-        return Assessment(judgment, [*self.limits.of_start(tag, facts, allowed=judgment.allowed), *watched])
+        return Assessment(judgment, self.hits(number, tag, facts, allowed=judgment.allowed))
+
+    def hits(self, number: Number, tag: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
+        """What a start counts; where the allow-list names it, by the number's own limits alone."""
+        hits = self.limits.of_start(tag, facts, allowed=allowed)
+        for rule in () if allowed else self._rules:
+            hits += rule.hits(number, tag, facts)
+        return hits
 
 
 Rules = Callable[[], Rulebook]

@@ -6,7 +6,9 @@ import msgspec
 
 from verify_service.duration import Duration
 from verify_service.policy import sections
+from verify_service.policy.kinds import KINDS
 
+_STRUCTS = vars(sections) | {kind.__name__: kind for kind in KINDS.values()}
 _LENGTH_OF_TIME = r"^\s*\d{1,6}\s*(second|minute|hour|day)s?\s*$"
 
 
@@ -18,7 +20,7 @@ def schema() -> dict[str, Any]:
         if "kind" in properties:
             struct["required"].remove("kind")
             properties["kind"]["description"] = "May be left out where the name is the kind's."
-        for field in msgspec.structs.fields(getattr(sections, name)):
+        for field in msgspec.structs.fields(_STRUCTS[name]):
             default = None if field.default_factory is msgspec.NODEFAULT else field.default_factory()
             if default and not isinstance(default, msgspec.Struct):
                 properties[field.name]["default"] = _plain(default)

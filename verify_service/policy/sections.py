@@ -1,6 +1,6 @@
 """The policy file as it is written: one struct per table. What they promise together is held by `check`."""
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 import limits
 import msgspec
@@ -16,8 +16,8 @@ from verify_service.policy.bounds import (
     MOST_PREFIXES,
     MOST_RULES,
 )
-from verify_service.policy.budgets import Budget
-from verify_service.policy.rules import Pumping
+from verify_service.policy.kinds import KINDS
+from verify_service.policy.rule import Rule
 
 Dimension = Literal[
     "number",
@@ -33,13 +33,11 @@ Dimension = Literal[
     "purpose",
 ]
 Counts = Literal["starts", "wrong-codes"]
-Rule = Pumping | Budget
 DEFAULT_PRICE = 0.05
-
-
-def kinds() -> list[str]:
-    """The kinds of rules there are."""
-    return [str(kind.__struct_config__.tag) for kind in get_args(Rule)]
+if TYPE_CHECKING:
+    AnyRule = Rule
+else:
+    AnyRule = Union[tuple(KINDS.values())]  # noqa: UP007
 
 
 class CodeSettings(Section, frozen=True):
@@ -134,7 +132,7 @@ class Policy(Section, frozen=True):
         Meta(max_length=MOST_COUNTRIES, description="US dollars per message by country; `default` for the others."),
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[tuple[LimitConfig, ...], Meta(max_length=MOST_LIMITS)] = ()
-    rule: Annotated[tuple[Rule, ...], Meta(max_length=MOST_RULES)] = ()
+    rule: Annotated[tuple[AnyRule, ...], Meta(max_length=MOST_RULES)] = ()
 
     def price(self, country: str) -> float:
         """What a message to the country costs, in US dollars; to none, as an email is, nothing."""
@@ -144,11 +142,6 @@ class Policy(Section, frozen=True):
     def default_price(self) -> float:
         """What a message costs to a country that has no price of its own, in US dollars."""
         return self.prices.get("default", DEFAULT_PRICE)
-
-    @property
-    def budgets(self) -> tuple[Budget, ...]:
-        """The rules that are budgets."""
-        return tuple(rule for rule in self.rule if isinstance(rule, Budget))
 
     def guess_chance(self) -> float:
         """The chance that an attacker who starts and checks all day guesses one code of one number, as a union bound.

@@ -1,15 +1,15 @@
 """What is judged before any count: line types, countries, lists. Pure, and the same for a backtest."""
 
 import ipaddress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from verify_service import addresses, phone, recipient
 from verify_service.model import Number
 from verify_service.policy.sections import Entries, Policy
+from verify_service.policy.verdicts import Word
 
-Word = Literal["pass", "refuse", "observe"]
 _HIDDEN_DIGITS = 3
 
 

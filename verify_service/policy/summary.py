@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from verify_service.policy.budgets import Budget
 from verify_service.policy.sections import Entries, Policy
 
 
@@ -13,8 +12,7 @@ def lines(policy: Policy) -> Iterator[str]:
         net = ", net of approved" if limit.net_of_approved else ""
         yield f"  {limit.name}: {limit.counts} of {', '.join(limit.of)}: {limit.allow}{net} ({limit.mode})"
     for rule in policy.rule:
-        spends = f": {rule.allow} by {', '.join(rule.of)}{_usual(rule)}" if isinstance(rule, Budget) else ""
-        yield f"  {rule.name}: {rule.__struct_config__.tag}{spends} ({rule.mode})"
+        yield f"  {rule.name}: {rule.__struct_config__.tag}{rule.summary()} ({rule.mode})"
     countries = policy.countries
     if countries.default != "allow" or countries.deny or countries.observe:
         named = [
@@ -28,14 +26,6 @@ def lines(policy: Policy) -> Iterator[str]:
             yield f"  {name}: {listed}"
     ceiling = f"(ceiling {policy.code.guess_ceiling:.1e})"
     yield f"  chance to guess a code of one number in a day: {policy.guess_chance():.1e} {ceiling}"
-
-
-def _usual(budget: Budget) -> str:
-    if budget.relative is None:
-        return ""
-    times, share, _ = budget.relative
-    of_all = f", {share:.0%} of the usual messages in all" if share else ""
-    return f", a day {times:g} times the usual{of_all} or ${budget.at_least:,g}"
 
 
 def _counted(entries: Entries) -> str:

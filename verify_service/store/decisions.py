@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from verify_service.policy.decisions import Decision, Judged, decision
-from verify_service.policy.limits import Hit, specs
+from verify_service.policy.decisions import Decision, decision
+from verify_service.policy.hits import Hit, specs
 from verify_service.policy.statics import StaticVerdict
+from verify_service.policy.verdicts import Judged
 from verify_service.routing import CHANNELS
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix

@@ -56,7 +56,7 @@ def _steps(link: Link, now: int, book: Rulebook, who: str) -> tuple[int, list[_S
     home = verifications.partition(tag)
     facts = facts_of(_TENANT, _IP, number, _DEVICE, _PURPOSE)
     book.judge(number, tag, facts, _IP)
-    hits = [*book.limits.of_start(tag, facts), *book.watches.of_start(number, tag, facts)]
+    hits = book.hits(number, tag, facts)
 
     def steps() -> Iterator[Call]:
         for nth in range(_STARTS):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from verify_service.policy.limits import Hit, specs
+from verify_service.policy.hits import Hit, specs
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
 from verify_service.store.layouts import HeldAnswer

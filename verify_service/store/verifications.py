@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from verify_service.model import TimelineEvent
-from verify_service.policy.limits import ByNumber, Hit, specs
+from verify_service.policy.hits import Hit, specs
+from verify_service.policy.limits import ByNumber
 from verify_service.policy.rulebook import CodeRules
 from verify_service.store import partitions
 from verify_service.store.answers import check_answer, start_answer, timeline_event
