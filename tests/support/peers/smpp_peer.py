@@ -4,8 +4,12 @@ import itertools
 from types import TracebackType
 from typing import Any, ClassVar
 
-from tests.support.peers.contract import Peer, Taken
+from tests.support.live import until
+from tests.support.peers.contract import PATIENT_MS, Peer, Taken
 from tests.support.peers.smsc import Smsc, Submit, smsc_at_work
+from verify_service.adapters import Provider
+from verify_service.providers.smpp import SmppProvider
+from verify_service.providers.smpp_bind import Bind
 
 _STATUS = {"denies": 0x45, "throttles": 0x58, "rejects": 0x0B}
 
@@ -21,6 +25,7 @@ class SmppPeer(Peer):
         self._at_work = smsc_at_work(smsc=self.smsc)
         self._ids = itertools.count(1)
         self._how: str | None = None
+        self._binds: list[Bind] = []
         super().__init__()
 
     @property
@@ -31,7 +36,10 @@ class SmppPeer(Peer):
     def how(self, value: str | None) -> None:
         self._how = value
         if value == "down":
+            # A bind that is only about to end takes a message, of which nobody knows what became.
+            until(lambda: all(bind._writer for bind in self._binds), "the bind")
             self.smsc.stop()
+            until(lambda: not any(bind._writer for bind in self._binds), "the end of the bind")
 
     def __enter__(self) -> "SmppPeer":
         self._at_work.__enter__()
@@ -41,6 +49,12 @@ class SmppPeer(Peer):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._at_work.__exit__(kind, error, trace)
+
+    def provider(self, timeout_ms: int = PATIENT_MS, **changed: Any) -> Provider:
+        made = super().provider(timeout_ms, **changed)
+        assert isinstance(made, SmppProvider)
+        self._binds.append(made._bind)
+        return made
 
     def table(self) -> dict[str, Any]:
         return {"host": "127.0.0.1", "port": self.smsc.port, "system_id": "acme", "password": "env:SMPP"}
