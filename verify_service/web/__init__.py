@@ -15,7 +15,7 @@ from verify_service.web.surface import install
 def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
     """The WSGI app. The fake provider's paths exist only where `context.inbox` is given."""
     app = App(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # A chunked body is cut there, and seen to be too long.
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1  # Of forms; `bodies.raw` has bounds of its own.
     app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = context
