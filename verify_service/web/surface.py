@@ -82,7 +82,7 @@ def install(app: Flask, fallback: Surface) -> None:
         else:
             _log.error("unforeseen error", path=path, exc_info=error)
         answer = (_surface(app) or fallback).refuse(problem)
-        if problem.slug and not _drained():
+        if problem.slug and not _drained(current):
             answer.headers["Connection"] = "close"
         if "retry_after" in problem.members:
             answer.headers["Retry-After"] = str(problem.members["retry_after"])
@@ -100,10 +100,10 @@ def _surface(app: Flask) -> Surface | None:
     return next((each for each in mounted if f"{current.path}/".startswith(f"{each.url_prefix}/")), None)
 
 
-def _drained() -> bool:
+def _drained(request: Request) -> bool:
     """Reads what a refusal left of a small body that is here; whether that was all. The server closes a connection
     whose request was not read to its end: a caller that is not told so sends its next request there, in vain."""
     try:
-        return len(current.environ["wsgi.input"].read(MOST_BYTES + 1)) <= MOST_BYTES
+        return len(request.environ["wsgi.input"].read(MOST_BYTES + 1)) <= MOST_BYTES
     except (OSError, Problem, NotHere):
         return False
