@@ -59,9 +59,9 @@ def python_of(tree: Path | None) -> tuple[list[str], dict[str, str]]:
     if tree is None:
         return [sys.executable, "-m", "verify_service"], {}
     own = tree.resolve() / ".venv/bin/python"
-    # -P: what is found is the checkout's own package, and not the one where this was called.
-    command = [str(own) if own.exists() else sys.executable, "-P", "-m", "verify_service"]
-    return command, {"PYTHONPATH": str(tree.resolve())}
+    command = [str(own) if own.exists() else sys.executable, "-m", "verify_service"]
+    # Safe: it and its children find the checkout's own package, and not the one where this was called.
+    return command, {"PYTHONPATH": str(tree.resolve()), "PYTHONSAFEPATH": "1"}
 
 
 class Service:
