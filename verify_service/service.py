@@ -13,7 +13,7 @@ from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
 from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
-from verify_service.policy.limits import facts_of
+from verify_service.policy.limits import AS_SAID, facts_of
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
 from verify_service.routing import CHANNELS
@@ -32,6 +32,9 @@ from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
 _encode = msgspec.json.Encoder(order="deterministic").encode
 # What of a start goes with its message.
 _OF_THE_MESSAGE = tuple(name for name in Content.__struct_fields__ if name in StartOptions.__struct_fields__)
+
+# Who asked, as a start's event has it: by pseudonyms.
+_WHO = tuple(name for name in Facts.__struct_fields__ if name in ("ip", "network", *AS_SAID))
 
 # What an Idempotency-Key has always stood for. What a start may say since then counts where it is said alone, so that a
 # repetition is the same request to the version before and to the one after.
@@ -84,7 +87,7 @@ class Service:
         number = ask.number
         tag = self._tagger.number(number.e164)
         test_code = self.config.test_code(number.e164, now)
-        facts = facts_of(tenant, ask.ip, number, ask.device, ask.purpose)
+        facts = facts_of(tenant, ask, number, ask.purpose)
         judgment, hits = book.judge(number, tag, facts, ask.ip)
         context = Context(book.revision, judgment.text, judgment.observed)
         refused = judgment.refused
@@ -155,7 +158,7 @@ class Service:
             )
         else:
             place = where
-        facts = facts_of(tenant, ip)
+        facts = facts_of(tenant, StartOptions(ip=ip))
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
         outcome = self._verifications.check(
             now,
@@ -248,9 +251,7 @@ class Service:
     def _facts(self, book: Rulebook, tenant: str, ask: Start, tag: str, facts: dict[str, str | None]) -> Facts:
         """The start as its event has it."""
         number = ask.number
-        ip, network, device = (
-            self._tagger.tag(name, value) if (value := facts[name]) else "" for name in ("ip", "network", "device")
-        )
+        who = {name: self._tagger.tag(name, value) if (value := facts[name]) else "" for name in _WHO}
         return Facts(
             tenant=tenant,
             purpose=ask.purpose,
@@ -261,9 +262,7 @@ class Service:
             range=number.range,
             revision=str(book.revision),
             price=str(micro(book.policy.price(number.country))),
-            ip=ip,
-            network=network,
-            device=device,
+            **who,
         )
 
 

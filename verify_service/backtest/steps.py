@@ -10,8 +10,8 @@ from verify_service import phone, recipient
 from verify_service.backtest.record import Event
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import InvalidNumber
-from verify_service.model import Number
-from verify_service.policy.limits import facts_of
+from verify_service.model import Number, StartOptions
+from verify_service.policy.limits import AS_SAID, facts_of
 from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
 from verify_service.store.layouts import Content, Context, Facts
@@ -109,7 +109,9 @@ class _Plain(Tagger):
 
 
 def _facts(event: Event, number: Number | None) -> dict[str, str | None]:
-    facts = facts_of(event.tenant, None if event.pseudonymous else event.ip, number, event.device, event.purpose)
+    said = {name: getattr(event, name) for name in AS_SAID}
+    options = StartOptions(ip=None if event.pseudonymous else event.ip, **said)
+    facts = facts_of(event.tenant, options, number, event.purpose)
     if event.pseudonymous:
         facts |= {"ip": event.ip, "network": event.network, "near": event.near}
         # Of a mailbox an export knows the number's pseudonym; addresses with a + are one there only where it is known.

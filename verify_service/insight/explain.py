@@ -7,7 +7,7 @@ import msgspec
 from verify_service.codes import Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
-from verify_service.model import Clock, Number
+from verify_service.model import Clock, Number, StartOptions
 from verify_service.policy import kinds
 from verify_service.policy.decisions import Decision, decision
 from verify_service.policy.limits import facts_of
@@ -33,16 +33,16 @@ class Explain:
             raise NotFound("There is no such decision: it is unknown, or more than an hour old.")
         return found
 
-    def explain(
-        self, tenant: str, number: Number, *, ip: str | None = None, device: str | None = None, purpose: str = "login"
-    ) -> Decision:
-        """What would become of a start that is not made: every limit and rule is judged, and nothing is written.
+    def explain(self, tenant: str, number: Number, *, purpose: str = "login", **said: Any) -> Decision:
+        """What would become of a start that is not made: every limit and rule is judged, and nothing is written. `said`
+        is what the caller would say, as `StartOptions` has it.
 
         The one that decides is the one that `start` would name: a rule that needs no count first, then what stands in
         the way of this number, then the detector, then the limit or budget that refuses longest.
         """
         now, book, tag = self._clock.now(), self._rules(), self._tagger.number(number.e164)
-        judgment, hits = book.judge(number, tag, facts_of(tenant, ip, number, device, purpose), ip)
+        options = StartOptions(**said)
+        judgment, hits = book.judge(number, tag, facts_of(tenant, options, number, purpose), options.ip)
         judged = [each for packed in self._decisions.explain(now, hits) for each in unpack(packed)]
         circumstance, wait = self._decisions.pending(now, tag, tenant, purpose, self._tagger.former(number.e164))
         by: str | None = None

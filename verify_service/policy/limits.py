@@ -1,18 +1,22 @@
 """Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from verify_service import addresses, mailbox
 from verify_service.codes import Tagger
-from verify_service.model import Number
+from verify_service.model import Number, StartOptions
 from verify_service.policy.file import Counts, LimitConfig, Policy
 from verify_service.policy.hits import Hit, values
+from verify_service.policy.sections import Dimension
 
 # Given the number, these say nothing more, so they do not take part in its key.
 _FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
+
+AS_SAID = tuple(name for name in get_args(Dimension) if name in StartOptions.__struct_fields__ and name != "ip")
+"""The dimensions that are as the caller says them: those that a start has an option for, by their names."""
 
 
 Spec = tuple[str, bool, tuple[tuple[int, int], ...], bool]
@@ -107,18 +111,17 @@ class _Limit:
 
 
 def facts_of(
-    tenant: str, ip: str | None, number: Number | None = None, device: str | None = None, purpose: str | None = None
+    tenant: str, said: StartOptions, number: Number | None = None, purpose: str | None = None
 ) -> dict[str, str | None]:
     """The dimensions of a request, in clear; they leave this process only as tags.
 
     `ip` and `network` are what `addresses.counted` makes of the address.
     """
-    counted, network = addresses.counted(ip) if ip is not None else (None, None)
+    counted, network = addresses.counted(said.ip) if said.ip is not None else (None, None)
     email = number.e164 if number and number.is_email else None
-    return {
+    return {name: getattr(said, name) for name in AS_SAID} | {
         "tenant": tenant,
         "purpose": purpose,
-        "device": device,
         "mailbox": mailbox.counted(email) if email else None,
         "mail_domain": mailbox.shared_domain(email) if email else None,
         "ip": counted,

@@ -12,6 +12,7 @@ import msgspec
 from verify_service import recipient
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import ConfigError
+from verify_service.model import StartOptions
 from verify_service.policy.decisions import decision
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook
@@ -54,7 +55,7 @@ def _steps(link: Link, now: int, book: Rulebook, who: str) -> tuple[int, list[_S
     number = recipient.parse(who, None)
     tag = secrets.token_hex(10)
     home = verifications.partition(tag)
-    facts = facts_of(_TENANT, _IP, number, _DEVICE, _PURPOSE)
+    facts = facts_of(_TENANT, StartOptions(ip=_IP, device=_DEVICE), number, _PURPOSE)
     book.judge(number, tag, facts, _IP)
     hits = book.hits(number, tag, facts)
 
