@@ -1,6 +1,6 @@
 """From provider to provider, until one has taken the message.
 
-A try that fails gives path to the next in line; one that is not answered in time goes on, and the next is tried beside
+A try that fails gives way to the next in line; one that is not answered in time goes on, and the next is tried beside
 it: the first to take the message settles it, and what the others say later is noted. Where no path has room, and
 between two rounds, it is put aside. Everything that changes a job happens under its lock, where nothing waits but, for
 the time, a virtual clock.
