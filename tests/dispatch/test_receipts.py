@@ -297,9 +297,9 @@ def test_a_message_that_does_not_arrive_is_no_evidence_of_fraud(post: Post) -> N
     post.renew(default_text())
     verification = sent(post)
     assert _trials(post.bench) == 1
-    assert ":t," in _record(post.bench, verification).credits
+    assert ":t," in _record(post.bench, verification).refunds
     received(post, Receipt(provider_id="m1", status="failed"))
-    assert ":t," not in _record(post.bench, verification).credits
+    assert ":t," not in _record(post.bench, verification).refunds
     for _ in range(2):
         post.bench.store.outbox.credit(0, 1000)
     assert _trials(post.bench) == 0

@@ -17,7 +17,7 @@ class Held(NamedTuple):
     event says of neighbours. Where something `refused`, nothing is held for a start; for a check, what has room is."""
 
     hits: Mapping[int, list[Hit]]
-    credits: str = ""
+    refunds: str = ""
     observed: Sequence[str] = ()
     judged: Sequence[bytes] = ()
     unjudged: Sequence[str] = ()
@@ -59,13 +59,13 @@ class Holding:
         if claim and not answers.pop():
             refused = Refused("mismatch")
         held: dict[int, list[Hit]] = {}
-        credits, observed, judged, unjudged, near = "", list[str](), list[bytes](), list[str](), ""
+        refunds, observed, judged, unjudged, near = "", list[str](), list[bytes](), list[str](), ""
         for (part, hits), answer in zip(elsewhere.items(), answers, strict=True):
             if answer is None:
                 unjudged += [hit.name for hit in hits]
                 continue
             told = HeldAnswer.told(answer)
-            credits += told.credits
+            refunds += told.refunds
             observed += told.observed
             judged += [told.judged] if told.judged else []
             near = told.near or near
@@ -78,7 +78,7 @@ class Holding:
         if refused and (script == "hold" or refused.kind == "mismatch"):
             self.give_back(now, request, held)
             held = {}
-        return Held(held, credits, observed, judged, unjudged, near, refused)
+        return Held(held, refunds, observed, judged, unjudged, near, refused)
 
     def give_back(self, now: int, request: str, held: Mapping[int, list[Hit]]) -> None:
         """Gives back what was held, once, however often it is asked to."""

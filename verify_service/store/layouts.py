@@ -13,7 +13,7 @@ from verify_service.store.packing import After, Answer, Array, Byte, Double, Lat
 
 
 class Record(Packed, frozen=True):
-    """A verification, with its timeline. `credits` is what an approval gives back, `excused` is '1' where its first
+    """A verification, with its timeline. `refunds` is what an approval gives back, `excused` is '1' where its first
     wrong code was taken for a slip, `outbox` names the entry of its newest message."""
 
     created_at: Double
@@ -33,7 +33,7 @@ class Record(Packed, frozen=True):
     kid: str
     digest: str
     outbox: Late = ""
-    credits: str = ""
+    refunds: str = ""
     excused: str = ""
     test: str = ""
     timeline: str = ""
@@ -50,13 +50,14 @@ class TimelineLine(Line, frozen=True):
     reason: str = ""
 
 
-class Credit(Line, frozen=True):
-    """A hit that an approval gives back: `limit` is the key's name and tag, in the partition of its key."""
+class Refund(Line, frozen=True):
+    """A hit that an approval gives back: its key behind `limit:`, the partition of that, the nonce and the time of its
+    start."""
 
     between: ClassVar[str] = ","
     end: ClassVar[str] = ";"
     partition: str
-    limit: str
+    hit: str
     nonce: str
     at: str
 
@@ -131,7 +132,7 @@ class Ask(Array, frozen=True):
     message: Sequence[msgspec.Raw]
     facts: msgspec.Raw
     said: Sequence[str]
-    credits: str
+    refunds: str
     test: bool
     decision: str
     ring: Sequence[str]
@@ -318,7 +319,7 @@ class WaitAnswer(Answer, frozen=True):
 
 class HeldAnswer(Answer, frozen=True):
     """`hold` and `hold_check`: `name` is what refuses, '' where nothing does. `held` are the places of the keys that
-    can be given back, `credits` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
+    can be given back, `refunds` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
     an event."""
 
     name: str = ""
@@ -326,13 +327,13 @@ class HeldAnswer(Answer, frozen=True):
     observed: Sequence[str] = ()
     held: Sequence[int] = ()
     kind: str = ""
-    credits: str = ""
+    refunds: str = ""
     judged: bytes = b""
     near: str = ""
 
 
 ALL = (
-    *(Record, TimelineLine, Credit, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
+    *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
     *(
         Happened,
         Outcome,

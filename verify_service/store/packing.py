@@ -153,7 +153,8 @@ class Packed(Layout, frozen=True, kw_only=True):
 
 
 class Line(Layout, frozen=True):
-    """A line of text: its parts, none of which holds what stands between them or ends it."""
+    """A line of text: its parts, none of which holds what stands between them or ends it. Lua keeps as `tail` what a
+    later version put behind them."""
 
     between: ClassVar[str]
     end: ClassVar[str]
@@ -174,13 +175,13 @@ class Line(Layout, frozen=True):
         """`line_…` from a table to a line, and `each_…`, which goes over the lines of a text as tables."""
         name, parts = cls.called(), [part.name for part in fields_of(cls)]
         between, end = (repr(each)[1:-1] for each in (cls.between, cls.end))
-        pattern = between.join([f"([^{between}{end}]*)"] * len(parts)) + f"[^{end}]*{end}"
+        pattern = between.join([f"([^{between}{end}]*)"] * len(parts)) + f"([^{end}]*){end}"
         written = f" .. '{between}' .. ".join(f"t.{part}" for part in parts)
-        named = ", ".join(f"{part} = {part}" for part in parts)
+        named = ", ".join(f"{part} = {part}" for part in (*parts, "tail"))
         return (
-            f"function layouts.line_{name}(t) return {written} .. '{end}' end\n"
+            f"function layouts.line_{name}(t) return {written} .. (t.tail or '') .. '{end}' end\n"
             f"function layouts.each_{name}(text)\n  local following = text:gmatch('{pattern}')\n"
-            f"  return function()\n    local {', '.join(parts)} = following()\n"
+            f"  return function()\n    local {', '.join(parts)}, tail = following()\n"
             f"    return {parts[0]} and {{{named}}}\n  end\nend\n"
         )
 

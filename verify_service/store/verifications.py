@@ -75,7 +75,7 @@ class Verifications:
                 gone = refusal_of(p.id, refused.kind, refused.limit, refused.wait, p.context, p.facts, said)
                 refused = refused._replace(decision=self.decisions.refuse(now, p.decision, gone, hits))
             return refused
-        call = self.start_call(now, rules, proposal, here, held.credits, idempotency)
+        call = self.start_call(now, rules, proposal, here, held.refunds, idempotency)
         outcome, observed = start_answer(self._link.call(call))
         for name in observed:
             OBSERVED.labels(name).inc()
@@ -91,10 +91,10 @@ class Verifications:
         rules: CodeRules,
         proposal: Proposal,
         here: Sequence[Hit],
-        credits: str,
+        refunds: str,
         idempotency: Idempotency | None,
     ) -> Call:
-        """The start script's call. `here` are the hits in the number's partition, `credits` what an approval gives back
+        """The start script's call. `here` are the hits in the number's partition, `refunds` what an approval gives back
         of those that were held elsewhere."""
         home = self.partition(proposal.number)
         base = prefix(home)
@@ -117,7 +117,7 @@ class Verifications:
             message=[text(part) for part in queued(p.tenant, p.channel, p.content, purpose=p.purpose)],
             facts=text(p.facts.pack()),
             said=p.said,
-            credits=credits,
+            refunds=refunds,
             test=p.test,
             decision=p.decision,
             ring=p.ring,

@@ -15,22 +15,22 @@ local POSITION_MS = 604800000
 local READERS = {}
 
 function READERS.approved(entry, tell)
-  for refund in layouts.each_credit(entry.refunds) do
-    local once = kind_of(refund.limit).once
+  for refund in layouts.each_refund(entry.refunds) do
+    local once = kind_of(refund.hit).once
     local what, more = once and 'won' or 'release', once and entry.at or refund.nonce
-    tell(what, refund.partition, refund.limit, refund.at, more)
+    tell(what, refund.partition, refund.hit, refund.at, more)
   end
 end
 
 function READERS.wrong(entry, tell)
-  for refund in layouts.each_credit(entry.refunds) do
-    tell('mistyped', refund.partition, refund.limit, refund.at, '')
+  for refund in layouts.each_refund(entry.refunds) do
+    tell('mistyped', refund.partition, refund.hit, refund.at, '')
   end
 end
 
 function READERS.undo(entry, tell)
-  for refund in layouts.each_credit(entry.refunds) do
-    tell('release', refund.partition, refund.limit, refund.at, refund.nonce)
+  for refund in layouts.each_refund(entry.refunds) do
+    tell('release', refund.partition, refund.hit, refund.at, refund.nonce)
   end
 end
 

@@ -119,9 +119,9 @@ local function approve(ask)
   finish(base, id, record, 'approved', now)
   note(record, now, 'approved')
   if record.test == '1' then return end
-  refunds.usual_slip(base, record.credits, now, false)
+  refunds.usual_slip(base, record.refunds, now, false)
   -- Once: the record is approved now. The dispatcher carries the rest.
-  local given = record.excused ~= '' and refunds.corrected(record.credits) or record.credits
+  local given = record.excused ~= '' and refunds.corrected(record.refunds) or record.refunds
   local carried = refunds.apply(base, given, now)
   if carried ~= '' then carry(base, ask.keep_events, 'approved', 'refunds', carried, 'at', digits(now)) end
   emit(base, ask.keep_events, now, 'approved', id, {'tenant', record.tenant})
@@ -133,9 +133,9 @@ local function count_wrong(ask, open)
   for _, state in ipairs(open) do state.kind.hold(state, ask.request, now) end
   note(record, now, 'wrong')
   if record.test ~= '1' then
-    if record.wrong == 1 and refunds.usual_slip(base, record.credits, now, true) then
+    if record.wrong == 1 and refunds.usual_slip(base, record.refunds, now, true) then
       record.excused = '1'
-      local carried = refunds.apply(base, record.credits, now, true)
+      local carried = refunds.apply(base, record.refunds, now, true)
       if carried ~= '' then carry(base, ask.keep_events, 'wrong', 'refunds', carried) end
     end
     emit(base, ask.keep_events, now, 'wrong', id, {'tenant', record.tenant})

@@ -37,7 +37,7 @@ end
 local function take_back(base, keep, record, entry)
   if record.status ~= 'pending' or record.outbox ~= entry or is_delivered(record, 0) then return end
   local undo
-  undo, record.credits = refunds.of_undelivered(record.credits)
+  undo, record.refunds = refunds.of_undelivered(record.refunds)
   local elsewhere = refunds.take_back(base, undo)
   if elsewhere ~= '' then carry(base, keep, 'undo', 'refunds', elsewhere) end
 end

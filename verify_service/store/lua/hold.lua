@@ -30,7 +30,7 @@ local function hold(KEYS, ARGV)
   end
   local judged = not SCRATCH and #observed > 0 and cmsgpack.pack(verdicts_of(states, now)) or ''
   local given, places = hold_all(states, nonce, now, false)
-  return answer({observed = observed, held = places, credits = given, judged = judged, near = near})
+  return answer({observed = observed, held = places, refunds = given, judged = judged, near = near})
 end
 
 -- hold_check: the same for a check, each limit for itself: what has room is held, whatever another says. Whether a full
@@ -77,7 +77,7 @@ local function credited(KEYS, ARGV)
   return 1
 end
 
--- won: an approval credits a hit of this partition. Called by the dispatcher.
+-- won: an approval refunds a hit of this partition. Called by the dispatcher.
 --   KEYS[1]  the hit's key     ARGV[1]  the time of the start   ARGV[2]  as `carried` answers it
 local function won(KEYS, ARGV)
   local base, hit = KEYS[1]:match('^(.-{%d+}:)limit:(.*)$')

@@ -1,21 +1,19 @@
--- refunds: what a verification gives back when it ends, or takes back when its start is none. As records and events
--- carry it: "<partition>,<hit>,<nonce>,<time>;" for each hit, which is its key behind `limit:`.
+-- refunds: what a verification gives back when it ends, or takes back when its start is none: lines that layouts has.
 
-local evaluation = import 'evaluation'
-local kind_of = evaluation.kind_of
-
--- A later version may put more behind the time.
-local REFUND = '([^,;]+),([^,;]+),([^,;]+),([^,;]+)[^;]*;'
+local layouts = import 'layouts'
+local each_refund, line_refund = layouts.each_refund, layouts.line_refund
+local kind_of = import('evaluation').kind_of
 
 -- Parts refunds: those whose hit is as `wanted` says of the kind and the hit, and the others.
 local function parted(refunds, wanted)
-  local taken = ''
-  local left = refunds:gsub('[^;]*;', function(refund)
-    local _, hit = refund:match(REFUND)
-    if not hit or not wanted(kind_of(hit), hit) then return nil end
-    taken = taken .. refund
-    return ''
-  end)
+  local taken, left = '', ''
+  for refund in each_refund(refunds) do
+    if wanted(kind_of(refund.hit), refund.hit) then
+      taken = taken .. line_refund(refund)
+    else
+      left = left .. line_refund(refund)
+    end
+  end
   return taken, left
 end
 
@@ -29,50 +27,51 @@ end
 
 -- The refunds of who mistyped before.
 local function corrected(refunds)
-  return (refunds:gsub('([^,;]+),([^,;]+),([^;]*);', function(part, hit, rest)
-    return part .. ',' .. kind_of(hit).corrected(hit) .. ',' .. rest .. ';'
-  end))
+  local found = ''
+  for refund in each_refund(refunds) do
+    refund.hit = kind_of(refund.hit).corrected(refund.hit)
+    found = found .. line_refund(refund)
+  end
+  return found
 end
 
 -- Whether a wrong code is as usual where the verification was sent as it is elsewhere; counts it, or the right one.
 local function usual_slip(base, refunds, now, wrong)
-  for _, hit in refunds:gmatch(REFUND) do
-    local usual = kind_of(hit).usual_slip(base, hit, now, wrong)
+  for refund in each_refund(refunds) do
+    local usual = kind_of(refund.hit).usual_slip(base, refund.hit, now, wrong)
     if usual ~= nil then return usual end
   end
 end
 
--- Applies what an approval gives back in this partition, or what a wrong code does; returns the refunds of others.
-local function apply(base, refunds, now, wrong)
-  local here, others = base:match('{(%d+)}'), ''
-  for part, hit, nonce, at in refunds:gmatch(REFUND) do
-    local kind, key = kind_of(hit), base .. 'limit:' .. hit
-    -- Most kinds give nothing back for a wrong code.
-    if not wrong or kind.mistyped then
-      if part ~= here then
-        others = others .. table.concat({part, hit, nonce, at}, ',') .. ';'
-      elseif wrong then
-        kind.mistyped(key, tonumber(at))
-      else
-        kind.approved(base, key, nonce, tonumber(at), now)
-      end
+-- Does `here(kind, key, refund)` for those of this partition; returns the others.
+local function apart(base, refunds, here)
+  local partition, others = base:match('{(%d+)}'), ''
+  for refund in each_refund(refunds) do
+    if refund.partition == partition then
+      here(kind_of(refund.hit), base .. 'limit:' .. refund.hit, refund)
+    else
+      others = others .. line_refund(refund)
     end
   end
   return others
+end
+
+-- Applies what an approval gives back in this partition, or what a wrong code does; returns the refunds of others.
+local function apply(base, refunds, now, wrong)
+  if wrong then
+    -- Most kinds give nothing back for a wrong code.
+    refunds = parted(refunds, function(kind) return kind.mistyped end)
+    return apart(base, refunds, function(kind, key, refund) kind.mistyped(key, tonumber(refund.at)) end)
+  end
+  return apart(base, refunds, function(kind, key, refund)
+    kind.approved(base, key, refund.nonce, tonumber(refund.at), now)
+  end)
 end
 
 -- Applies what a resend, or a message that did not arrive, takes back in this partition; returns what it takes back
 -- elsewhere.
 local function take_back(base, refunds)
-  local here, others = base:match('{(%d+)}'), ''
-  for part, hit, nonce, at in refunds:gmatch(REFUND) do
-    if part == here then
-      kind_of(hit).undo(base, base .. 'limit:' .. hit, nonce, tonumber(at))
-    else
-      others = others .. table.concat({part, hit, nonce, at}, ',') .. ';'
-    end
-  end
-  return others
+  return apart(base, refunds, function(kind, key, refund) kind.undo(base, key, refund.nonce, tonumber(refund.at)) end)
 end
 
 return {of_resend = of_resend, of_undelivered = of_undelivered, corrected = corrected,

@@ -139,7 +139,7 @@ local function begun(ask, state)
   local record = {
     tenant = ask.tenant, number = ask.number, purpose = ask.purpose, status = 'pending', binding = ask.binding,
     nonce = ask.nonce, kid = ask.kid, digest = ask.digest, created_at = now, expires_at = now + settings.life,
-    sends = 0, wrong = 0, checks_max = settings.checks, sends_max = settings.sends, outbox = '', credits = '',
+    sends = 0, wrong = 0, checks_max = settings.checks, sends_max = settings.sends, outbox = '', refunds = '',
     excused = '', test = ask.test and '1' or '', timeline = '',
   }
   note(record, now, 'started')
@@ -162,9 +162,9 @@ local function count(ask, state, observed)
     judged = verdicts_of(state.states, ask.now)
   end
   local given = hold_all(state.states, ask.request, ask.now, state.resend)
-  if not state.resend then return ask.credits .. given, judged end
+  if not state.resend then return ask.refunds .. given, judged end
   -- What was counted elsewhere for a resend, which is no verification of its own, is taken back there.
-  local undo, left = of_resend(ask.credits .. given)
+  local undo, left = of_resend(ask.refunds .. given)
   if undo ~= '' then carry(ask.base, ask.settings.keep_events, 'undo', 'refunds', undo) end
   return left, judged
 end
@@ -194,7 +194,7 @@ local function admit(ask, state, observed, KEYS)
   record.channel = channel
   record.sends = record.sends + 1
   record.resend_at = now + settings.cooldown[min(record.sends, #settings.cooldown)]
-  record.credits = record.credits .. given
+  record.refunds = record.refunds .. given
   if not ask.test then send(ask, id, record, observed, judged, instead or nil) end
   save_record(base, id, record, record.expires_at - now + settings.keep_ms)
   put(KEYS[1], id .. ask.sealed, record.expires_at - now)

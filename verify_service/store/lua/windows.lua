@@ -10,6 +10,7 @@ local counts = import 'counts'
 local counted_in, count_in, log_with, logged_at, save_counts =
   counts.counted_in, counts.count_in, counts.log_with, counts.logged_at, counts.save_counts
 local digits = import('common').digits
+local line_refund = import('layouts').line_refund
 
 local LOG_MAX = 32
 
@@ -73,7 +74,8 @@ end
 
 -- What an approval gives back of a hit, as records and events carry it: "<partition>,<name>:<tag>,<nonce>,<time>;".
 local function refund_of(key, nonce, at)
-  return key:match('{(%d+)}') .. ',' .. key:match('limit:(.*)$') .. ',' .. nonce .. ',' .. digits(at) .. ';'
+  local partition, hit = key:match('{(%d+)}:limit:(.*)$')
+  return line_refund({partition = partition, hit = hit, nonce = nonce, at = digits(at)})
 end
 
 -- What a rule's key counts: a number's tag, an address's, or what else it ends with.
