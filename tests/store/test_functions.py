@@ -17,6 +17,9 @@ from verify_service.store.scratch import ScratchStore, Step
 LUA = files("verify_service.store") / "lua"
 
 
+MOST_LINES = 60
+
+
 def failing_line(error: StoreUnavailable) -> str:
     """The line of a source that an error names."""
     found = re.search(r"(\w+\.lua):(\d+)", error.reason)
@@ -47,3 +50,17 @@ def test_an_error_names_the_line_in_a_scratch_store_too(tmp_path: Path) -> None:
         assert "keys[place]" in failing_line(failed.value)
     ours, its = LIBRARY.splitlines()[3:], library(scratch=True)[1].splitlines()[3:]
     assert its[: len(ours)] == ours
+
+
+def test_no_function_is_longer_than_a_page() -> None:
+    """What is to be held in mind at once, with its name and its end; each stands by itself in its source."""
+    sources = [path for folder in (LUA, LUA / "kinds") for path in folder.iterdir() if path.name.endswith(".lua")]
+    functions = {
+        f"{path.name} {name}": body.count("\n") + 2
+        for path in sources
+        for name, body in re.findall(
+            r"^local function (\w+)(.*?)^end$", path.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        )
+    }
+    assert {name: lines for name, lines in functions.items() if lines > MOST_LINES} == {}
+    assert functions["start.lua start"] < 20

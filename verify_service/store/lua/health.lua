@@ -86,6 +86,22 @@ local function add_report(state, report)
   return silence and came > 0 or not silence and tries > failing
 end
 
+-- Shifts a weight, and says so in the events. Answers {name, from, to, reason}.
+local function shift(base, keep_events, now, name, state, to, reason)
+  local from = state.factor
+  reason = reason or 'does well again'
+  state.factor, state.changed = to, now
+  if to < from then state.reason = reason end
+  if from == 0 then state.up = now end
+  -- Down, the next messages that are let through are what counts, not hundreds of old failures; up again, not those of
+  -- the messages that had been let through before.
+  if to == 0 or from == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
+  local provider, channel = name:match('^(.*)/(.*)$')
+  emit(base, keep_events, now, 'shifted', name, {'provider', provider, 'channel', channel, 'from', digits(from),
+    'to', digits(to), 'reason', reason})
+  return {name, from, to, reason}
+end
+
 -- pulse: adds what a dispatcher saw since it last asked, lets weights shift, and tells what holds now.
 --   KEYS[1]  health   KEYS[2]  costs:<day>
 --   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  {{name, tries, errors, errors at the end in a row, came, missing,
@@ -130,19 +146,7 @@ local function pulse(KEYS, ARGV)
     elseif from < 100 and now - state.changed >= BACK_EACH then
       to = math.min(100, from + BACK)
     end
-    if to ~= from then
-      reason = reason or 'does well again'
-      state.factor, state.changed = to, now
-      if to < from then state.reason = reason end
-      if from == 0 then state.up = now end
-      -- Down, the next messages that are let through are what counts, not hundreds of old failures; up again, not those
-      -- of the messages that had been let through before.
-      if to == 0 or from == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
-      shifts[#shifts + 1] = {name, from, to, reason}
-      local provider, channel = name:match('^(.*)/(.*)$')
-      emit(base, ARGV[2], now, 'shifted', name, {'provider', provider, 'channel', channel, 'from', digits(from),
-        'to', digits(to), 'reason', reason})
-    end
+    if to ~= from then shifts[#shifts + 1] = shift(base, ARGV[2], now, name, state, to, reason) end
     local probe = 0
     if state.factor == 0 and now - state.probed >= PROBE_EACH then
       state.probed, probe = now, 1
