@@ -35,7 +35,7 @@ _STATES: dict[str, State] = {"stop": "out", "start": "in"}
 Source = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
 
 
-class Entry(Frozen, frozen=True, omit_defaults=True):
+class TrailEntry(Frozen, frozen=True, omit_defaults=True):
     """One line of a trail: what was said, when (milliseconds), and where from.
 
     `state` is `unclear` of a text that holds a stop and is none: it changes nothing.
@@ -58,10 +58,10 @@ class Consent(NamedTuple):
     `unclear` lately among it."""
 
     state: State | None
-    trail: tuple[Entry, ...]
+    trail: tuple[TrailEntry, ...]
 
     @property
-    def newest(self) -> Entry | None:
+    def newest(self) -> TrailEntry | None:
         """What made it so."""
         return next((entry for entry in reversed(self.trail) if entry.state != "unclear"), None)
 
@@ -81,7 +81,7 @@ class Unread(Frozen, frozen=True, rename={"from_": "from"}):
 _UNREAD = "unread"
 _log = log("consents")
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Entry).decode
+_decode = msgspec.json.Decoder(TrailEntry).decode
 
 
 class Ledger:
@@ -103,7 +103,7 @@ class Ledger:
 
     def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> Consent:
         """What a caller says of a person's consent. In force at once; answers that alone, without the trail before."""
-        entry = Entry(at=self._clock.now(), state=state, source=source, note=note)
+        entry = TrailEntry(at=self._clock.now(), state=state, source=source, note=note)
         self._write(tenant, self._tagger.number(number), state, entry)
         self._adopt(tenant, number)
         return Consent(state, (entry,))
@@ -114,7 +114,7 @@ class Ledger:
         state, trail, _ = self._store.consents.read(tag, tenant)
         if state == "out" or (sent_at is not None and trail and self._entry(tenant, tag, trail[-1]).at > sent_at):
             return
-        entry = Entry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
+        entry = TrailEntry(at=self._clock.now(), state="out", source="carrier", provider=provider, note=reason)
         self._write(tenant, tag, "out", entry)
 
     def unread(self) -> list[Unread]:
@@ -122,7 +122,7 @@ class Ledger:
         opened = (self._tagger.unseal(sealed, _UNREAD) for sealed in self._store.consents.unreads())
         return [msgspec.json.decode(plain, type=Unread) for plain in opened]
 
-    def _write(self, tenant: str, tag: str, state: State, entry: Entry) -> None:
+    def _write(self, tenant: str, tag: str, state: State, entry: TrailEntry) -> None:
         sealed = self._seal(tenant, tag, entry)
         self._store.consents.write(entry.at, tag, tenant, state, entry.source, sealed)
 
@@ -135,10 +135,10 @@ class Ledger:
             sealed = [self._seal(tenant, tag, self._entry(tenant, former, each)) for each in trail]
             self._store.consents.adopt(tag, former, tenant, sealed)
 
-    def _entry(self, tenant: str, tag: str, sealed: bytes) -> Entry:
+    def _entry(self, tenant: str, tag: str, sealed: bytes) -> TrailEntry:
         return _decode(self._tagger.unseal(sealed, _context(tag, tenant)))
 
-    def _seal(self, tenant: str, tag: str, entry: Entry) -> bytes:
+    def _seal(self, tenant: str, tag: str, entry: TrailEntry) -> bytes:
         # Under the key that never rotates: a trail must be readable for as long as it is kept.
         return self._tagger.seal(_encode(entry), _context(tag, tenant))
 
@@ -178,7 +178,9 @@ class Consents(Ledger):
         words, to = _without_digits(text.body[:_MOST_WORDS]), text.to[:_MOST_ADDRESS]
         trails, said_before = [], self._text_tag(provider, text)
         if state or kind == "unclear":
-            entry = Entry(at=now, state=state or "unclear", source=source, provider=provider, sender=to, words=words)
+            entry = TrailEntry(
+                at=now, state=state or "unclear", source=source, provider=provider, sender=to, words=words
+            )
             trails = [(tenant, self._seal(tenant, tag, entry)) for tenant in concerned]
         if kind == "unclear":
             self._store.consents.unclear(said_before, tag, trails)

@@ -12,7 +12,7 @@ from tests.support.bench import Bench, a_start, make_bench
 from tests.support.dispatching import Scripted, raising
 from tests.support.live import everything
 from verify_service import config
-from verify_service.consents import Consents, Entry, shown
+from verify_service.consents import Consents, TrailEntry, shown
 from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.duration import rfc3339
@@ -154,9 +154,11 @@ def test_the_trail_says_what_was_said_when_where_and_by_whom_it_came(person: Pho
     consent = person.consents.look("acme", TO)
     assert consent.state == "out"
     assert consent.trail == (
-        Entry(at=begin, state="out", source="sms", provider="a", sender=SHORT, words=" stop "),
-        Entry(at=begin + 60_000, state="in", source="web-form", note="asked for codes again"),
-        Entry(at=begin + 120_000, state="out", source="whatsapp", provider="b", sender="+14155550199", words="STOPALL"),
+        TrailEntry(at=begin, state="out", source="sms", provider="a", sender=SHORT, words=" stop "),
+        TrailEntry(at=begin + 60_000, state="in", source="web-form", note="asked for codes again"),
+        TrailEntry(
+            at=begin + 120_000, state="out", source="whatsapp", provider="b", sender="+14155550199", words="STOPALL"
+        ),
     )
 
 
@@ -202,7 +204,7 @@ def test_a_polite_stop_is_one_and_an_unclear_text_stands_in_the_trail(person: Ph
     for _ in range(2):
         person.writes("don't stop", id="u1", to="+14155550100", provider="b")
     consent = person.consents.look("cork", TO)
-    told = Entry(at=begin, state="out", source="sms", provider="b", sender="+14155550100", words="Stop. Thank you")
+    told = TrailEntry(at=begin, state="out", source="sms", provider="b", sender="+14155550100", words="Stop. Thank you")
     unclear = replace(told, at=begin + 60_000, state="unclear", words="don't stop")
     assert (consent.state, consent.trail) == ("out", (told, unclear))
     assert (shown(TO, consent)["source"], shown(TO, consent)["at"]) == ("sms", rfc3339(begin))
