@@ -1,7 +1,7 @@
 -- counts: what a limit's key holds, packed in one string, so that all that a start is judged by is read at once:
 --   how many windows are counted, and what follows: 1, a budget's past; 2, more, which a later version put there
 --   of each counted window {seconds, bucket, hits in it, hits in the one before}; buckets are aligned
---   a budget's past {usual, messages, day, over}, as limits.lua has it
+--   a budget's past {usual, messages, day, over}, as kinds/budget.lua has it
 --   how long more is, in two bytes, and more, which is kept as it is
 --   the log, newest hit first: its time and the last 8 letters of its request's nonce, which tell 32 hits apart
 -- A window is known by its length, so that a policy may change what is judged by the same key.
