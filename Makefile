@@ -10,7 +10,7 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # A module's tests stay in one process: they share its server.
-SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
+SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 # Only pip's errors are shown: a newcomer waits for one line, not for two hundred.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-peers check format fuzz lock clean
+.PHONY: help run test test-fast coverage test-peers check format fuzz lock clean
 .PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front bench-peers soak soak-long
 
 help: ## this list
@@ -30,8 +30,14 @@ run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C s
 test: check ## every gate and every test; PYTEST_ARGS="-k start" picks some
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
+# These wait for little, and each process takes seconds to find its tests.
+test-fast coverage: TEST_PROCESSES = 3
+
 test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run after each change
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST_ARGS)
+
+coverage: $(VENV)/test.stamp ## lines and branches that the quick tests run; fails below the figure in pyproject.toml
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report term $(PYTEST_ARGS)
 
 test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, clients, better-auth; installs kannel, npm
 	@tests/peers/install $(VENV)/typescript
@@ -92,7 +98,7 @@ lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--up
 	@$(LOCK) --group peers --constraint requirements/test.txt --output-file requirements/peers.txt
 
 clean: ## removes what make made, and nothing else
-	@rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist
+	@rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis .schemathesis build dist
 	@find benchmarks tests verify_service -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make the second `make run` start at once; a changed lock or pyproject.toml installs again.

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.bench import a_start
 from tests.support.dispatching import THREE, Post, Scripted, raising
+from tests.support.live import until
 from verify_service.consents import Ledger
 from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.errors import OptedOut, Rejected, StoreUnavailable
@@ -66,6 +67,7 @@ def test_one_that_overtakes_its_send_is_heeded_with_it(post: Post, ledger: Ledge
     assert post.bench.store.deliveries.received(post.bench.clock.now(), "a", STOPPED) is None
     with post.dispatching({"a": Scripted(take), **others}, THREE, store=post.bench.store):
         started = post.bench.service.start("default", a_start(TO))
+        until(lambda: len(post.settled(started.id)) > 1, "the receipt to be taken, which is after the send is settled")
         assert post.settled(started.id) == [("sent", "a", None), ("failed", "a", "opted out (21610)")]
     is_out(post, ledger)
 

@@ -86,7 +86,8 @@ def test_a_sender_never_sends_faster_than_it_may(post: Post) -> None:
         until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
     assert busiest_second(times) <= 100
     assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 1200
-    assert 30 * offered < len(a.asked) < 100 * (offered + 2)
+    # A machine that offers less than 30 a second has nothing that the sender could have no room for.
+    assert min(30 * offered, 1199) < len(a.asked) < 100 * (offered + 2)
     if b.asked:
         reason = post.timeline(b.asked[0].verification_id)[2]
         assert reason == ("failed-over", "a", "short has no room for 1 s")

@@ -145,7 +145,7 @@ def test_a_hundred_waits_delay_no_start(verify_client: VerifyClient, verify_inbo
             verify_client.start(to)
         assert [len(wait.result()) for wait in waits] == [1] * 100
     # A start that found no thread would wait for the 30 s of a long poll, or for most of them.
-    assert max(during) < 5.0
+    assert max(during) < 15.0
 
 
 def _timed_start(client: VerifyClient, to: str) -> float:
