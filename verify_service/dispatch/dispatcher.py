@@ -27,9 +27,6 @@ from verify_service.telemetry import log
 
 BEAT_S = 1.0
 CREDIT_S = 0.25
-# While nothing new has come for a time, no approval is far: they are credited within a second all the same.
-QUIET_AFTER_S = 5.0
-QUIET_CREDIT_S = 0.75
 AGAIN_S = 0.2
 OVERDUE_S = 0.25
 OVERDUE_MOST = 200
@@ -146,9 +143,6 @@ class Dispatcher:
                 until.wait(AGAIN_S)
 
     def _credit(self) -> None:
-        if time.monotonic() - self._reader.taken_at > QUIET_AFTER_S:
-            self._stop.wait(QUIET_CREDIT_S - CREDIT_S)
-
         def credit(part: int) -> None:
             while self._outbox.credit(part, 1000, self._health.came):
                 pass

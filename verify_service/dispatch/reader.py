@@ -48,8 +48,6 @@ class QueueReader:
         self._attempts = attempts
         self._in_flight = attempts.in_flight
         self._is_over = is_over
-        self.taken_at = time.monotonic()
-        """When something new was read last."""
         self._next_expiry = 0.0
         self._next_sweep = 0.0
         self._claims_from = 0.0
@@ -58,8 +56,6 @@ class QueueReader:
     def take(self, part: int) -> None:
         """Reads what is new in a partition, and waits for it."""
         taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
-        if taken:
-            self.taken_at = time.monotonic()
         for entry in taken:
             self._attempts.begin(entry, fresh=True)
         if 0 < len(taken) < READ_MOST:
