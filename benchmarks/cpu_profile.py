@@ -82,7 +82,8 @@ def _run(app: Any, environs: Sequence[dict[str, Any]]) -> list[bytes]:
     for environ in environs:
         answer = app(environ, respond)
         bodies.append(b"".join(answer))
-        answer.close()
+        if close := getattr(answer, "close", None):
+            close()
     return bodies
 
 
