@@ -24,7 +24,7 @@ import urllib3
 from verify_service.embedded import free_port
 from verify_service.settings import inherited
 
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 180.0
 _READY = "Ctrl-C stops it all."
 
 
