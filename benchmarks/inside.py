@@ -169,7 +169,7 @@ class _Recorder(Link):
 
     def flush(self) -> list[str]:
         """The ids of what was started."""
-        answers = self._through.burst(self._calls)
+        answers = self._through.pipeline(self._calls)
         for answer in answers:
             assert answer[0] == b"started", answer
         self._calls.clear()

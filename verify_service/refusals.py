@@ -13,7 +13,7 @@ from verify_service.errors import (
     SendsExhausted,
     VerificationNotFound,
 )
-from verify_service.policy.statics import StaticVerdict
+from verify_service.policy.static_rules import StaticVerdict
 from verify_service.store.shapes import Refused
 
 

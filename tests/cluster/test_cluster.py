@@ -87,8 +87,8 @@ def spent(store: Store, work: Callable[[], Any]) -> tuple[int, int]:
 
 
 def test_a_start_costs_two_round_trips_on_a_cluster_and_a_check_one(spread: Store) -> None:
-    """Where nothing is refused: everything outside the number's partition goes in one burst, then the number's script.
-    A check without an address is one trip."""
+    """Where nothing is refused: everything outside the number's partition goes in one pipeline, then the number's
+    script. A check without an address is one trip."""
     bench = make_bench(spread)
     phones = numbers(415)
     to = next(phones)

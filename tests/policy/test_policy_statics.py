@@ -10,7 +10,7 @@ from verify_service import phone
 from verify_service.errors import Blocked, InvalidNumber, RateLimited
 from verify_service.policy import file as policy_file
 from verify_service.policy import summary
-from verify_service.policy.statics import Statics
+from verify_service.policy.static_rules import StaticRules
 from verify_service.store import Store
 
 US, GB, PREMIUM = "+14155550142", "+447911123456", "+19005550123"
@@ -18,7 +18,7 @@ US, GB, PREMIUM = "+14155550142", "+447911123456", "+19005550123"
 
 def verdict(policy: str, to: str = US, ip: str | None = None) -> tuple[str | None, tuple[str, ...], bool]:
     """(the static rule that refuses, those that only watched, whether the allow-list names the start)."""
-    found = Statics(policy_file.parse(GUARD + policy, "x")).judge(phone.parse(to, None), ip)
+    found = StaticRules(policy_file.parse(GUARD + policy, "x")).judge(phone.parse(to, None), ip)
     return found.refused.name if found.refused else None, found.observed, found.allowed
 
 

@@ -198,7 +198,7 @@ def settled(watched: Watched, *, due: int | None) -> Act:
     by = Sent("a", "m1", "a/Verify/sms", due=due and at + due, within="5 s")
     told = Settlement(entry, [TimelineEvent(at=at, event="sent", provider="a")], sent=by)
     # Its own call alone: whose message the provider's id names is another one's.
-    return lambda: watched.store.link.burst(watched.store.outbox._settling([told]))
+    return lambda: watched.store.link.pipeline(watched.store.outbox._settling([told]))
 
 
 def settle(watched: Watched) -> Act:

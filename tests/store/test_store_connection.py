@@ -261,9 +261,9 @@ def test_an_outage_is_a_503_and_its_end_needs_no_restart(lone: Bench, server: Em
     assert lone.service.check(TENANT, started.id, code).approved
 
 
-def test_an_error_in_a_burst_leaves_no_answer_behind(lone: Bench) -> None:
-    """After a burst in which one call failed, the answers of the others are thrown away with their connection: nobody
-    else is given them."""
+def test_an_error_in_a_pipeline_leaves_no_answer_behind(lone: Bench) -> None:
+    """After a pipeline in which one call failed, the answers of the others are thrown away with their connection:
+    nobody else is given them."""
     link, base = lone.store.link, f"{prefix(0)}limit:x:"
     spec = msgspec.msgpack.encode(("x", True, False, [(1, 60_000)]))
     lone.store.link.client().set(f"{base}bad", "no sorted set", px=60_000)
@@ -273,7 +273,7 @@ def test_an_error_in_a_burst_leaves_no_answer_behind(lone: Bench) -> None:
 
     for _ in range(5):
         with pytest.raises(StoreUnavailable, match="store"):
-            link.burst([call("one"), call("bad"), call("two"), call("three")])
+            link.pipeline([call("one"), call("bad"), call("two"), call("three")])
         assert link.call(Call(0, "read", [f"{prefix(0)}{kind}:none" for kind in "abc"], [])) is None
         assert link.command(0, ["ECHO", "mine"]) == b"mine"
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from verify_service.policy import kinds, statics
-from verify_service.policy.statics import StaticVerdict
+from verify_service.policy import kinds, static_rules
+from verify_service.policy.static_rules import StaticVerdict
 from verify_service.policy.verdicts import Judged, Verdict, seconds
 
 REFUSALS = frozenset({"opted-out", "unreachable", "cooldown", "sends-exhausted", "checks-exhausted"})
@@ -66,7 +66,7 @@ def decision(
 
 
 def _of_static(each: StaticVerdict) -> Verdict:
-    said = statics.sentence(each.name, each.verdict, each.evidence)
+    said = static_rules.sentence(each.name, each.verdict, each.evidence)
     evidence: dict[str, str | int | float] = {**each.evidence}
     return Verdict(each.name, each.kind, each.mode, each.verdict, said, evidence=evidence)
 

@@ -9,7 +9,7 @@ from verify_service.policy.base import Mode
 from verify_service.policy.file import Policy
 from verify_service.policy.hits import Hit
 from verify_service.policy.limits import Limits
-from verify_service.policy.statics import Judgment, Statics
+from verify_service.policy.static_rules import Judgment, StaticRules
 
 
 class CodeRules(NamedTuple):
@@ -34,14 +34,14 @@ class Rulebook:
     """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
     that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
 
-    __slots__ = ("_rules", "code", "limits", "modes", "policy", "revision", "statics")
+    __slots__ = ("_rules", "code", "limits", "modes", "policy", "revision", "static_rules")
 
     def __init__(self, revision: int, policy: Policy, tagger: Tagger) -> None:
         code = policy.code
         self.revision = revision
         self.policy = policy
         self.limits = Limits(policy, tagger)
-        self.statics = Statics(policy)
+        self.static_rules = StaticRules(policy)
         rules = [rule for rule in policy.rule if rule.mode != "off"]
         self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
         # Those that are judged first are read last: the store tells of all in that order.
@@ -56,7 +56,7 @@ class Rulebook:
         `tag` is the number's, `facts` are `limits.facts_of` the start; `address` is the user's in clear, None where it
         is not known, as in an export.
         """
-        judgment = self.statics.judge(number, address)
+        judgment = self.static_rules.judge(number, address)
         return Assessment(judgment, self.hits(number, tag, facts, allowed=judgment.allowed))
 
     def hits(self, number: Number, tag: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:

@@ -60,7 +60,7 @@ class Blocks:
         Raises StoreUnavailable.
         """
         parts = range(self._link.partitions)
-        answers = self._link.burst([Call(part, "blocks", [f"{prefix(part)}blocks"], [now, _MOST]) for part in parts])
+        answers = self._link.pipeline([Call(part, "blocks", [f"{prefix(part)}blocks"], [now, _MOST]) for part in parts])
         return sorted((_decode(packed) for answer in answers for packed in answer), key=lambda block: -block.at)
 
     def lift(self, now: int, block_id: str, by: str, reason: str, modes: Mapping[str, str]) -> Block | None:

@@ -17,10 +17,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from verify_service.errors import ConfigError, StoreUnavailable
-from verify_service.store.burst import Argument, Call, Share
 from verify_service.store.deadline import ServerClocks
 from verify_service.store.direct import DirectPool
 from verify_service.store.functions import placed
+from verify_service.store.pipeline import Argument, Batch, Call
 from verify_service.store.url import COMMON, PATIENCE, parse
 
 __all__ = ["CLUSTER_PARTITIONS", "ERRORS", "Argument", "Call", "Link", "prefix", "reason"]
@@ -114,21 +114,21 @@ class Link:
 
     def call(self, call: Call) -> Any:
         """The function's answer, after one round trip. Raises StoreUnavailable."""
-        return self.burst([call])[0]
+        return self.pipeline([call])[0]
 
-    def burst(self, calls: Sequence[Call], spare: Collection[int] = ()) -> list[Any]:
+    def pipeline(self, calls: Sequence[Call], optional: Collection[int] = ()) -> list[Any]:
         """The answers of all calls, sent to their nodes at once: one round trip however many.
 
         Raises StoreUnavailable where any is not answered, or not by as many replicas as are asked for; but calls at the
-        places `spare` are answered None then, where their node is not needed for others. While a partition is silent,
-        one burst at a time asks it, with a pause between, and all others are refused at once: else every thread would
-        wait out its patience, and callers would wait for threads.
+        places `optional` are answered None then, where their node is not needed for others. While a partition is
+        silent, one pipeline at a time asks it, with a pause between, and all others are refused at once: else every
+        thread would wait out its patience, and callers would wait for threads.
         """
         places = list(range(len(calls)))
         if not self._silent:
-            return self._burst(calls, places, spare)
+            return self._pipeline(calls, places, optional)
         asked = {call.partition for call in calls} & self._silent.keys()
-        needed = {calls[place].partition for place in places if place not in spare}
+        needed = {calls[place].partition for place in places if place not in optional}
         asking: list[threading.Lock] = []
         try:
             for part in asked:
@@ -138,74 +138,78 @@ class Link:
                     raise StoreUnavailable("silent, and another request has just asked or is asking")
                 else:
                     places = [place for place in places if calls[place].partition != part]
-            answers = self._burst(calls, places, spare)
+            answers = self._pipeline(calls, places, optional)
             for place in places:
-                if answers[place] is not None or place not in spare:
+                if answers[place] is not None or place not in optional:
                     self._silent.pop(calls[place].partition, None)
             return answers
         finally:
             for lock in asking:
                 lock.release()
 
-    def _burst(self, calls: Sequence[Call], places: list[int], spare: Collection[int]) -> list[Any]:
+    def _pipeline(self, calls: Sequence[Call], places: list[int], optional: Collection[int]) -> list[Any]:
         answers: list[Any] = [None] * len(calls)
-        missed = self._send(calls, places, answers, spare)
-        if missed and not set(self._send(calls, missed, answers, spare)) <= set(spare):
+        missed = self._send(calls, places, answers, optional)
+        if missed and not set(self._send(calls, missed, answers, optional)) <= set(optional):
             raise StoreUnavailable("the function or the slot moved twice")
         return answers
 
-    def _send(self, calls: Sequence[Call], places: list[int], answers: list[Any], spare: Collection[int]) -> list[int]:
+    def _send(
+        self, calls: Sequence[Call], places: list[int], answers: list[Any], optional: Collection[int]
+    ) -> list[int]:
         """Sends and collects; answers the places of the calls that were provably not run."""
         self.round_trips += 1
-        shares = self._shares(calls, places, spare)
+        batches = self._batches(calls, places, optional)
         missed: list[int] = []
         try:
-            for share in shares:
+            for batch in batches:
                 try:
-                    share.send(self.clocks, self.replicas)
+                    batch.send(self.clocks, self.replicas)
                 except ERRORS as error:
-                    self._do_without(share, error)
-            for share in shares:
+                    self._do_without(batch, error)
+            for batch in batches:
                 try:
-                    missed += share.collect(answers, self.clocks, self.replicas, self._learn)
+                    missed += batch.collect(answers, self.clocks, self.replicas, self._learn)
                 except ERRORS as error:
-                    self._do_without(share, error)
+                    self._do_without(batch, error)
         except BaseException:
-            for share in shares:
-                share.drop()
+            for batch in batches:
+                batch.drop()
             raise
         finally:
-            for share in shares:
-                share.release()
+            for batch in batches:
+                batch.release()
         return missed
 
-    def _shares(self, calls: Sequence[Call], places: list[int], spare: Collection[int]) -> list[Share]:
+    def _batches(self, calls: Sequence[Call], places: list[int], optional: Collection[int]) -> list[Batch]:
         """The calls by node, those that can be done without last."""
         if self._direct is not None:
-            whole = all(place in spare for place in places)
-            return [Share(self._direct.pool, places, calls, spare=whole, direct=self._direct)]
+            whole = all(place in optional for place in places)
+            return [Batch(self._direct.pool, places, calls, optional=whole, direct=self._direct)]
         by_pool: dict[Any, list[int]] = {}
         for place in places:
             try:
                 pool = self.client(calls[place].partition).connection_pool
             except StoreUnavailable:
-                if place not in spare:
+                if place not in optional:
                     raise
             else:
                 by_pool.setdefault(pool, []).append(place)
-        shares = [Share(pool, own, calls, spare=all(place in spare for place in own)) for pool, own in by_pool.items()]
-        return sorted(shares, key=lambda share: share.spare)
+        batches = [
+            Batch(pool, own, calls, optional=all(place in optional for place in own)) for pool, own in by_pool.items()
+        ]
+        return sorted(batches, key=lambda batch: batch.optional)
 
-    def _do_without(self, share: Share, error: Exception) -> None:
-        """Gives up a spare share that failed; of another, raises StoreUnavailable for what redis raised."""
+    def _do_without(self, batch: Batch, error: Exception) -> None:
+        """Gives up a optional batch that failed; of another, raises StoreUnavailable for what redis raised."""
         silent = isinstance(error, redis.TimeoutError)
         if silent:
-            self._silent |= dict.fromkeys(share.partitions, time.monotonic() + PAUSE)
-        if not (silent and share.spare):  # Reading the map again may wait for the very node that is silent.
+            self._silent |= dict.fromkeys(batch.partitions, time.monotonic() + PAUSE)
+        if not (silent and batch.optional):  # Reading the map again may wait for the very node that is silent.
             self._learn(error)
-        if not share.spare:
+        if not batch.optional:
             raise StoreUnavailable(reason(error), answered=isinstance(error, redis.ResponseError)) from None
-        share.give_up()
+        batch.give_up()
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
         """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""

@@ -2,7 +2,7 @@
 
 A server that was stopped for a while still runs what lies in its buffers, long after the caller has gone. So each call
 carries a deadline in the server's own time, and the functions refuse what comes late (`loader.lua`). What the server's
-clock shows is learned in passing: a `TIME` rides in a burst now and then.
+clock shows is learned in passing: a `TIME` rides in a pipeline now and then.
 """
 
 import time

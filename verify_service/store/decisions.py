@@ -7,7 +7,7 @@ import msgspec
 
 from verify_service.policy.decisions import Decision, decision
 from verify_service.policy.hits import Hit, specs
-from verify_service.policy.statics import StaticVerdict
+from verify_service.policy.static_rules import StaticVerdict
 from verify_service.policy.verdicts import Judged
 from verify_service.routing import CHANNELS
 from verify_service.store import partitions
@@ -74,13 +74,13 @@ class Decisions:
 
     def explain(self, now: int, hits: Sequence[Hit]) -> list[bytes]:
         """What the limits would say of a start, packed: one trip, and nothing is written. Raises StoreUnavailable."""
-        return self._link.burst(explaining(now, split(hits, self._link.partitions)))
+        return self._link.pipeline(explaining(now, split(hits, self._link.partitions)))
 
     def judged(self, now: int, by_partition: Mapping[int, Sequence[Hit]]) -> tuple[list[bytes], list[str]]:
         """The same for the record of a refusal, which does without partitions that are silent: what limits say, and
         the names of those that could not be asked. Raises StoreUnavailable."""
         calls = explaining(now, by_partition)
-        answers = self._link.burst(calls, spare=range(len(calls)))
+        answers = self._link.pipeline(calls, optional=range(len(calls)))
         silent = [hits for hits, answer in zip(by_partition.values(), answers, strict=True) if answer is None]
         return [answer for answer in answers if answer is not None], [hit.name for hits in silent for hit in hits]
 

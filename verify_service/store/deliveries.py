@@ -95,7 +95,7 @@ class Deliveries:
             )
             for tag, receipt in zip(tags, named, strict=True)
         ]
-        answers = iter(self._link.burst(asked) if asked else ())
+        answers = iter(self._link.pipeline(asked) if asked else ())
         known: list[tuple[Delivery, Receipt]] = []
         found: list[str | None] = []
         for receipt in receipts:
@@ -128,7 +128,7 @@ class Deliveries:
             if receipt.opted_out:
                 self._heed(delivery.tenant, delivery.number, provider, receipt.reason or "opted out", delivery.at)
         calls = [self._call(now, provider, delivery, receipt) for delivery, receipt in known]
-        answers = self._link.burst(calls) if calls else []
+        answers = self._link.pipeline(calls) if calls else []
         for (delivery, receipt), told in zip(known, answers, strict=True):
             where = (delivery.country, carrier_label(receipt.carrier), delivery.channel, delivery.text)
             RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()

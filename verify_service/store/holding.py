@@ -41,7 +41,7 @@ class Holding:
         replay_ms: int,
         script: Literal["hold", "hold_check"] = "hold",
     ) -> Held:
-        """Holds what lies in other partitions than `home`, in one burst.
+        """Holds what lies in other partitions than `home`, in one pipeline.
 
         A refusal by any gives all back, but for a check's (`hold_check`), whose own script decides what follows. A
         partition where all only watch may be silent: then they were not judged.
@@ -50,12 +50,12 @@ class Holding:
             Call(part, script, [prefix(part) + hit.key for hit in hits], [now, request, *specs(hits)])
             for part, hits in elsewhere.items()
         ]
-        spare = [place for place, hits in enumerate(elsewhere.values()) if not any(hit.enforced for hit in hits)]
+        optional = [place for place, hits in enumerate(elsewhere.values()) if not any(hit.enforced for hit in hits)]
         refused = None
         claim = self._claim(now, home, idempotency, replay_ms)
         if not calls and not claim:
             return Held({})
-        answers = self._link.burst([*calls, *claim], spare)
+        answers = self._link.pipeline([*calls, *claim], optional)
         if claim and not answers.pop():
             refused = Refused("mismatch")
         held: dict[int, list[Hit]] = {}
@@ -87,7 +87,7 @@ class Holding:
             for part, hits in held.items()
         ]
         if calls:
-            self._link.burst(calls)
+            self._link.pipeline(calls)
 
     def _claim(self, now: int, home: int, idempotency: Idempotency | None, replay_ms: int) -> list[Call]:
         """The call that binds an Idempotency-Key to its body, where the key does not lie in the number's partition."""

@@ -124,7 +124,7 @@ class Outbox:
                 if (by := each.sent)
             ]
         )
-        answers = self._link.burst([*calls, *(call for call, _ in naming)])
+        answers = self._link.pipeline([*calls, *(call for call, _ in naming)])
         for (_, named), early in zip(naming, answers[len(calls) :], strict=True):
             self._deliveries.early(named, early)
 
@@ -162,7 +162,7 @@ class Outbox:
             calls.append(Call(part, "wanted", [*ids, *consents], [each.nonce for each in own]))
         unwanted: set[tuple[int, str]] = set()
         with suppress(StoreUnavailable):
-            answers = self._link.burst(calls, range(len(calls))) if calls else []
+            answers = self._link.pipeline(calls, range(len(calls))) if calls else []
             for (part, own), answer in zip(codes.items(), answers, strict=True):
                 unwanted |= {(part, own[place - 1].entry) for place in answer or ()}
         return [(entry.partition, entry.entry) not in unwanted for entry in entries]
@@ -180,7 +180,7 @@ class Outbox:
             except ValueError as error:
                 passed_over("event", type(error).__name__)
         if calls:
-            self._link.burst(calls)
+            self._link.pipeline(calls)
         return bool(more)
 
     def _told(self, what: str, *parts: str, came: Callable[[Came], None]) -> Iterator[Call]:
@@ -203,7 +203,7 @@ class Outbox:
         """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""
         if self.partitions > 1:
             parts = range(self.partitions)
-            self._link.burst([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
+            self._link.pipeline([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
 
     def beat(self) -> None:
         """Says for three seconds that a dispatcher is alive."""

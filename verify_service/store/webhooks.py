@@ -90,11 +90,11 @@ class WebhookStore:
         return found, lost, more
 
     def _answers(self, calls: Sequence[Call]) -> list[tuple[int, Any]]:
-        """Each partition's answer, in one burst. Where one is silent, all are asked apart until it is back: a burst
-        that fails has taken from the others what nobody then delivers until its lease ends."""
+        """Each partition's answer, in one pipeline. Where one is silent, all are asked apart until it is back: a
+        pipeline that fails has taken from the others what nobody then delivers until its lease ends."""
         if not self._apart:
             self._apart = len(calls) > 1
-            answers = list(zip((call.partition for call in calls), self._link.burst(calls), strict=True))
+            answers = list(zip((call.partition for call in calls), self._link.pipeline(calls), strict=True))
             self._apart = False
             return answers
         answers, silent = [], None
@@ -126,7 +126,7 @@ class WebhookStore:
             Call(part, "hooks_off", [_key(part, tenant, "off")], [now, self._keep_events, "" if part else tenant])
             for part in range(self._link.partitions)
         ]
-        return bool(self._link.burst(calls)[0])
+        return bool(self._link.pipeline(calls)[0])
 
     def dead(self, tenant: str) -> list[Letter]:
         """What was given up, the newest first: at most a thousand a partition, for thirty days."""
@@ -145,7 +145,7 @@ class WebhookStore:
         """Has all dead letters tried again, at an endpoint that is on again; answers how many they are."""
         parts = range(self._link.partitions)
         calls = [Call(part, "hooks_replay", [_key(part, tenant, "dead")], [now]) for part in parts]
-        return sum(self._link.burst(calls))
+        return sum(self._link.pipeline(calls))
 
     def counts(self, tenants: Sequence[str]) -> tuple[int, int]:
         """How many verifications have events waiting, and how many dead letters there are."""

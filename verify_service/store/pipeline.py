@@ -12,7 +12,7 @@ from verify_service.store.functions import VERSION, load_library
 from verify_service.store.url import PATIENCE
 
 # Seconds that a node is waited for whose answers can be done without.
-SPARE_PATIENCE = 0.25
+OPTIONAL_PATIENCE = 0.25
 
 Argument = str | bytes | int
 
@@ -26,17 +26,17 @@ class Call(NamedTuple):
     args: Sequence[Argument]
 
 
-class Share:
-    """The calls at `places` of a burst, for the node of a redis-py pool, on a connection of `direct` where that is
-    given; `spare` where their answers can be done without. Every method raises what redis raises."""
+class Batch:
+    """The calls at `places` of a pipeline, for the node of a redis-py pool, on a connection of `direct` where that is
+    given; `optional` where their answers can be done without. Every method raises what redis raises."""
 
     def __init__(
-        self, pool: Any, places: list[int], calls: Sequence[Call], *, spare: bool, direct: DirectPool | None = None
+        self, pool: Any, places: list[int], calls: Sequence[Call], *, optional: bool, direct: DirectPool | None = None
     ) -> None:
         self.pool = pool
         self._connections = direct or pool
         self.places = places
-        self.spare = spare
+        self.optional = optional
         self._calls = calls
         self._connection: Any = None
         self._learns = False
@@ -83,7 +83,7 @@ class Share:
                 else:
                     raise
                 missed.append(place)
-        if replicas and self._confirmed() < replicas and len(missed) < len(self.places) and not self.spare:
+        if replicas and self._confirmed() < replicas and len(missed) < len(self.places) and not self.optional:
             raise StoreUnavailable("too few replicas confirmed the write")
         if self._learns:
             clocks.learn(self.pool, self._read())
@@ -108,8 +108,8 @@ class Share:
             self._connection = None
 
     def _read(self) -> Any:
-        if self.spare:
-            return self._connection.read_response(timeout=SPARE_PATIENCE)
+        if self.optional:
+            return self._connection.read_response(timeout=OPTIONAL_PATIENCE)
         return self._connection.read_response()
 
     def _confirmed(self) -> int:

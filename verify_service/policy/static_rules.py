@@ -37,7 +37,7 @@ class Judgment(NamedTuple):
     text: str
 
 
-class Statics:
+class StaticRules:
     """The static rules of a policy."""
 
     def __init__(self, policy: Policy) -> None:
