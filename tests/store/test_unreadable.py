@@ -13,7 +13,7 @@ from tests.support.dispatching import ONE, Post, Scripted
 from tests.support.live import until
 from tests.support.vendor import Vendor
 from tests.support.webhook_bench import WebhookBench, to, told
-from verify_service.dispatch import dispatcher
+from verify_service.dispatch import reader
 from verify_service.model import Receipt
 from verify_service.store.deliveries import tag_of
 from verify_service.telemetry import UNREADABLE
@@ -67,7 +67,7 @@ def test_messages_that_cannot_be_read_keep_no_other_waiting(
 ) -> None:
     """Four damaged messages and one of nothing but noise among ten good ones: ten are sent, once, and five are buried;
     the timelines say why. So it is with new ones and with those that a dispatcher left behind when it was killed."""
-    monkeypatch.setattr(dispatcher, "IDLE_MS", 500)
+    monkeypatch.setattr(reader, "IDLE_MS", 500)
     bench = post.bench
     before = counted("message")
     good = [bench.service.start("default", a_start(f"+1415{2_010_000 + n}")).id for n in range(5)]

@@ -61,7 +61,7 @@ class Attempts(Failover):
             now = self._clock.now()
             if not self._is_due(job, attempt.path.provider, now) or not (message := self._message(attempt, now)):
                 attempt.is_left()
-            elif self._has_turn(attempt, message, now):
+            elif self._has_turn(attempt, message, now) and attempt.begins():
                 self._send(attempt, message)
         except StoreUnavailable:  # Nobody knows the time, or whether the sender has room.
             self.pools.later(AGAIN_S, partial(self.pools.submit, attempt.path.provider, attempt))
@@ -130,7 +130,7 @@ class Attempts(Failover):
 
     def _send(self, attempt: Attempt, message: Message) -> None:
         job, path = attempt.job, attempt.path
-        began = attempt.began = time.monotonic()
+        began = time.monotonic()
         if not job.tries:
             QUEUE_SECONDS.observe(max(0.0, time.time() - int(job.entry.entry.partition("-")[0]) / 1000))
         job.tries += 1

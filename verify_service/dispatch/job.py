@@ -93,11 +93,22 @@ class Attempt:
     def is_left(self) -> bool:
         """Leaves a try that nobody needs: its job is done, or the next one is under way before this one has begun."""
         with self.job.lock:
-            if not self.job.done and not (self.overtaken and self.job.open > 1):
+            return self._leaves()
+
+    def begins(self) -> bool:
+        """Whether its provider is asked from now on; else nobody needs it any more, and it is left."""
+        with self.job.lock:
+            if self._leaves():
                 return False
-            self.over = True
-            self.job.open -= 1
+            self.began = time.monotonic()
             return True
+
+    def _leaves(self) -> bool:
+        if not self.job.done and not (self.overtaken and self.job.open > 1):
+            return False
+        self.over = True
+        self.job.open -= 1
+        return True
 
 
 def event(at: int, name: TimelineName, provider: str | None, reason: str | None) -> TimelineEvent:

@@ -67,15 +67,15 @@ class Connection:
         return not self._poll.poll(0)
 
     def ask(self, request: bytes) -> Answer:
-        """Sends, and reads the answer: its status, and of headers and body as much as comes in time, within bounds.
+        """Sends, and reads the answer: its head, and of the body as much as comes in time, within bounds.
 
         A socket's own timeout starts anew with each byte that drips in; here one length of time is for all of it.
-        Raises TimeoutError, or another of BROKEN, where no status came; then, and where the answer was not read to its
-        end, the connection is not reusable.
+        Raises TimeoutError, or another of BROKEN, where no whole head came; then, and where the answer was not read to
+        its end, the connection is not reusable.
         """
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
-        self._status, self._has_begun, self._is_whole, self._size = 0, False, False, 0
+        self._status, self._is_whole, self._size = 0, False, 0
         self.is_reusable = False
         until = time.monotonic() + self._timeout
         self._socket.settimeout(self._timeout)
@@ -83,8 +83,7 @@ class Connection:
             self._socket.sendall(request)
         try:
             self._read(until)
-        except BROKEN:  # The status has said what matters, where there is one.
-            self._status = self._status or self._begun()
+        except BROKEN:  # The head has said what matters, where there is one.
             if not self._status:
                 raise
         else:
@@ -107,24 +106,20 @@ class Connection:
                 raise ConnectionAbortedError("a head without end")
             self._parser.feed_data(data)
 
-    def _begun(self) -> int:
-        """The status of an answer whose head is not whole; 0 where it is none yet."""
-        status = self._parser.get_status_code() if self._has_begun else 0
-        return status if status >= 200 else 0
-
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         if self._is_whole:
             raise ValueError("more than one answer")
-        self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._status = self._begun()
-        if not self._status:  # An answer before the answer, such as 100.
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._status = status
+        else:  # An answer before the answer, such as 100.
             self._headers.clear()
 
     def on_body(self, part: bytes) -> None:

@@ -110,7 +110,9 @@ def _all_errors(kind: Any, body: bytes) -> InvalidRequest | None:
         return None
     if not isinstance(given, dict):
         return None
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    # As the body declares them, whatever it has from a class that is shared.
+    known = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = {known[name].encode_name: known[name] for name in kind.__annotations__ | known}
     found = [(name, "is not a field of this call") for name in given if name not in fields]
     for name, field in fields.items():
         if name not in given:
