@@ -64,7 +64,7 @@ class Deliveries:
     def early(self, named: Sequence[Named], answer: Sequence[bytes | None]) -> None:
         """Applies the receipts that a call of `naming` answered, where there were any."""
         for each, packed in zip(named, answer, strict=True):
-            if packed and (receipt := _read(_receipt, packed)):
+            if packed and (receipt := _read(_open_receipt, packed)):
                 self._apply(each.delivery.at, each.provider, [(each.delivery, receipt)])
 
     def received(self, now: int, provider: str, receipt: Receipt) -> str | None:
@@ -100,7 +100,7 @@ class Deliveries:
         found: list[str | None] = []
         for receipt in receipts:
             about = next(answers) if receipt.provider_id is not None else None
-            delivery = _read(_delivery, about) if about else None
+            delivery = _read(Delivery.open, about) if about else None
             found.append(delivery.id if delivery else None)
             if receipt.provider_id is None or receipt.status == "accepted":
                 continue
@@ -159,14 +159,13 @@ class Deliveries:
         return [f"{base}delivery:{tag}", f"{base}early:{tag}"]
 
 
-_delivery = msgspec.msgpack.Decoder(Delivery)
-_receipt = msgspec.msgpack.Decoder(Receipt)
+_open_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
-def _read(reader: msgspec.msgpack.Decoder[T], packed: bytes) -> T | None:
+def _read(read: Callable[[bytes], T], packed: bytes) -> T | None:
     """What an earlier version wrote, or a later one: what it lacks is as by default, what it has more passed over."""
     try:
-        return reader.decode(packed)
+        return read(packed)
     except (msgspec.DecodeError, ValueError) as error:
         passed_over("receipt", type(error).__name__)
         return None

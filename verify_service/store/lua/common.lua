@@ -94,10 +94,10 @@ end
 -- that are kept, so that an attack that is only observed does not fill the store.
 local function may_record(base, now, keep_events)
   if SCRATCH then return false end
-  local key = base .. 'decisions:' .. digits(math.floor(now / 60000))
+  local key = base .. 'decisions:' .. digits(floor(now / 60000))
   local made = (tonumber(get(key) or 0) or 0) + 1
   put(key, digits(made), 120000)
-  return made <= math.max(1, keep_events / 6000)
+  return made <= max(1, keep_events / 6000)
 end
 
 -- What a layout's `open` makes of a value of the store, or nil where it cannot be read.

@@ -2,8 +2,7 @@ local writing = import 'writing'
 local write, get, put, remove, of_type = writing.write, writing.get, writing.put, writing.remove, writing.of_type
 local layouts = import 'layouts'
 local common = import 'common'
-local digits, opened, record_of, save_record, sealed_of, note, emit, carry,
-  queue =
+local digits, opened, record_of, save_record, sealed_of, note, emit, carry, queue =
   common.digits, common.opened, common.record_of, common.save_record, common.sealed_of, common.note, common.emit,
   common.carry, common.queue
 local refunds = import 'refunds'

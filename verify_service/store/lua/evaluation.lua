@@ -5,9 +5,8 @@
 --   first               whether it is judged before the others, and refuses without asking them
 --   once                whether it counts a verification, of which a resend is none
 --   prefix              what the names of its keys begin with, behind `limit:`, where others' do not
---   open(key, spec, keys)            a rule's state for this call, {rule = {name, enforced, …}, …}; adds to `keys` what
---                                    is
---                                    to be read
+--   open(key, spec, keys)            a rule's state for this call, {rule = {name, enforced, …}, …}; adds what is to be
+--                                    read to `keys`
 --   read(state, found, place)        takes what was read, which stands in `found` from that place on
 --   judge(state, now)                milliseconds until it lets a start pass, 0 where that is now; writes nothing
 --   hold(state, nonce, now)          counts an admitted start. Answers its refund, or '', and whether `undo` is for it
