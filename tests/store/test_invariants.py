@@ -252,8 +252,9 @@ def test_concurrent_checks_with_one_idempotency_key_are_one_check(bench: Bench) 
     assert {(one.status, one.checks_left) for one in good} == {("approved", 4)}
 
 
-def test_refused_starts_spend_nothing(bench: Bench) -> None:
+def test_refused_starts_spend_nothing(alone: Store) -> None:
     """No refusal, whatever its reason, moves any count of any limit."""
+    bench = make_bench(alone)
     begin(bench, ip="192.0.2.7", key="once")
     spent = limit_counts(bench.store)
     assert isinstance(problem(bench, ip="192.0.2.7"), RateLimited)
