@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 ROOMS = [
     ["model", "errors"],
     [
-        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "numbering", "phone"),
-        *("recipient", "signing", "typed"),
+        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "numbering", "packing"),
+        *("phone", "recipient", "signing", "typed"),
     ],
     ["routing"],
     ["settings", "config"],

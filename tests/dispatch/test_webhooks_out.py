@@ -25,7 +25,8 @@ from verify_service.dispatch.webhooks import Webhooks
 from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, RateLimited, StoreUnavailable
 from verify_service.store import Store
-from verify_service.store.webhooks import LEASE_MS, Wanted
+from verify_service.store.layouts import Wanted
+from verify_service.store.webhooks import LEASE_MS
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +127,7 @@ def test_every_key_of_the_webhooks_has_a_time_to_live(webhook_bench: WebhookBenc
 def test_on_a_cluster_every_partitions_events_arrive(spread: Store, vendor: Vendor) -> None:
     """A tenant's endpoint is told of all of its verifications, wherever they lie."""
     bench = make_bench(spread)
-    spread.webhooks.due(bench.clock.now(), {})
+    spread.webhooks.due(bench.clock.now(), [])
     stop = threading.Event()
     made = Webhooks(spread.webhooks, {"default": to(vendor, "started")}, SECRETS.__getitem__, bench.clock)
     thread = threading.Thread(target=made.run, args=(stop,))
@@ -155,7 +156,7 @@ def test_on_a_cluster_a_dead_primary_delays_its_own_events_alone(tmp_path: Path)
         store = Store(cluster.url)
         store.prepare()
         bench = make_bench(store, POLICY)
-        store.webhooks.due(bench.clock.now(), {})
+        store.webhooks.due(bench.clock.now(), [])
         doomed = cluster.nodes[0]
         dead = {part for part in range(32) if port_of(store, part) == doomed.port}
         ids = {begin(bench, to).id for to in itertools.islice(numbers_where(bench, lambda part: part not in dead), 10)}
@@ -165,7 +166,7 @@ def test_on_a_cluster_a_dead_primary_delays_its_own_events_alone(tmp_path: Path)
         def all_found() -> bool:
             bench.clock.advance(LEASE_MS / 1000)
             with suppress(StoreUnavailable):
-                due, _, _ = store.webhooks.due(bench.clock.now(), {"default": Wanted(ALL, 100)})
+                due, _, _ = store.webhooks.due(bench.clock.now(), [Wanted("default", ALL, 100)])
                 found.update(each.id for each in due)
             return found == ids
 

@@ -23,7 +23,8 @@ from verify_service.dispatch import webhooks
 from verify_service.embedded import EmbeddedValkey
 from verify_service.store import Store
 from verify_service.store.clock import VirtualClock
-from verify_service.store.webhooks import LEASE_MS, Wanted
+from verify_service.store.layouts import Wanted
+from verify_service.store.webhooks import LEASE_MS
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +109,7 @@ def test_gone_turns_an_endpoint_off_until_a_replay(webhook_bench: WebhookBench, 
 def test_a_replay_puts_letters_before_what_waits_behind_them(webhook_bench: WebhookBench) -> None:
     """What waited for the same verification when the endpoint went is held, and told after the letters, in order."""
     store, now = webhook_bench.bench.store.webhooks, webhook_bench.bench.clock.now()
-    ask = {"default": Wanted(ALL, 100)}
+    ask = [Wanted("default", ALL, 100)]
     verification = webhook_bench.life()
     [first], _, _ = store.due(now, ask)
     store.bury(now, first, "HTTP 410")
@@ -130,11 +131,11 @@ def test_what_a_dead_dispatcher_held_is_told_by_another_after_its_lease(
     """At least once: one that took an event and vanished has delayed it, not lost it."""
     found = webhook_bench.life()
     store, clock = webhook_bench.bench.store, webhook_bench.bench.clock
-    taken, _, _ = store.webhooks.due(clock.now(), {"default": Wanted(ALL, 100)})
+    taken, _, _ = store.webhooks.due(clock.now(), [Wanted("default", ALL, 100)])
     assert [(due.id, due.fields["event"]) for due in taken] == [(found, "started")]
     with webhook_bench.telling({"default": to(vendor)}):
         clock.advance(LEASE_MS / 1000 - 1)
-        assert store.webhooks.due(clock.now(), {"default": Wanted(ALL, 100)})[0] == []
+        assert store.webhooks.due(clock.now(), [Wanted("default", ALL, 100)])[0] == []
         clock.advance(1)
         until(lambda: len(vendor.requests) == 3)
     store.webhooks.done(clock.now(), taken[0])  # The dead come back, and change nothing.
@@ -247,7 +248,7 @@ def test_what_was_trimmed_before_anybody_looked_is_counted(tmp_path: Path) -> No
         for number, _ in zip(numbers(415), range(600), strict=False):
             short.service.start("default", a_start(number))
         stream: Any = webhook_bench.bench.store.link.client().xinfo_stream("vs:{0}:events")
-        ask = {"default": Wanted(ALL, 1000)}
+        ask = [Wanted("default", ALL, 1000)]
         found, lost, _ = webhook_bench.bench.store.webhooks.due(short.clock.now(), ask)
         assert lost == stream["entries-added"] - stream["length"] > 100
         assert len(found) >= 200

@@ -3,7 +3,6 @@
 import secrets
 from itertools import islice
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,8 @@ from tests.support.faults import GUARD, is_refused
 from tests.support.oracle import EPOCH, Oracle
 from verify_service.errors import Blocked, RateLimited
 from verify_service.model import Verification
+from verify_service.policy import specs
+from verify_service.policy.kinds.budget import BudgetSpec
 from verify_service.store import Store
 from verify_service.store.connection import Call
 
@@ -143,8 +144,9 @@ def test_costs_pass_where_the_windows_of_limits_have_room_and_the_wait_is_exact(
     least = min(amount for amount, _ in windows)
 
     def hold(when: int, nonce: str, cost: int, kind: str = "budget") -> tuple[bool, int]:
-        spec = ("spend", True, [(amount, seconds * 1000) for amount, seconds in windows], cost)
-        name, wait, *_ = store.link.call(Call(0, "hold", [key], [when, nonce, kind, msgspec.msgpack.encode(spec)]))
+        own = [specs.Window(amount, seconds * 1000) for amount, seconds in windows]
+        spec = BudgetSpec("spend", True, own, cost).pack()
+        name, wait, *_ = store.link.call(Call(0, "hold", [key], [when, nonce, kind, spec]))
         return not name, wait
 
     for place, (gap, share) in enumerate(steps):

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from tests.support.bench import a_start, make_bench
 from tests.support.concurrency import at_once, numbers
 from tests.support.limit_state import limit_state
 from tests.support.oracle import EPOCH, Oracle, Window
+from verify_service.policy import specs
 from verify_service.store import Store
 from verify_service.store.connection import Argument, Call, Link, prefix
 
@@ -30,8 +30,8 @@ class Limit:
 
     def __post_init__(self) -> None:
         self.key = f"{prefix(0)}limit:{self.name}:{secrets.token_hex(10)}"
-        windows = [(amount, seconds * 1000) for amount, seconds in self.windows]
-        self.spec = msgspec.msgpack.encode((self.name, self.enforced, windows, False))
+        windows = [specs.Window(amount, seconds * 1000) for amount, seconds in self.windows]
+        self.spec = specs.LimitSpec(self.name, self.enforced, windows).pack()
 
 
 def hold(link: Link, limits: Sequence[Limit], at: int, nonce: str, *, peek: bool = False) -> tuple[str, int]:

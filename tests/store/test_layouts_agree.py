@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
+from verify_service.packing import Answer, Array, Line, Packed, text
 from verify_service.store import Store
 from verify_service.store.layouts import ALL, LUA
-from verify_service.store.packing import Answer, Array, Line, Packed, text
 
 ARRAYS = [layout for layout in ALL if issubclass(layout, Array) and not issubclass(layout, Answer)]
 ANSWERS = [layout for layout in ALL if issubclass(layout, Answer)]
@@ -43,6 +43,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     known = {
         str: WORDS,
         int: NUMBERS,
+        float: st.floats(-1e9, 1e9),
         bytes: WORDS.map(str.encode),
         bool: st.booleans(),
         type(None): st.none(),

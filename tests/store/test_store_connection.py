@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 
@@ -18,6 +17,7 @@ from tests.support.concurrency import at_once, outcome
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.model import Verification
+from verify_service.policy.specs import LimitSpec, Window
 from verify_service.store import Store
 from verify_service.store.connection import PAUSE, Call, Link, prefix
 from verify_service.store.url import CONNECT_PATIENCE, parse
@@ -265,11 +265,11 @@ def test_an_error_in_a_pipeline_leaves_no_answer_behind(lone: Bench) -> None:
     """After a pipeline in which one call failed, the answers of the others are thrown away with their connection:
     nobody else is given them."""
     link, base = lone.store.link, f"{prefix(0)}limit:x:"
-    spec = msgspec.msgpack.encode(("x", True, False, [(1, 60_000)]))
-    lone.store.link.client().set(f"{base}bad", "no sorted set", px=60_000)
+    spec = LimitSpec("x", True, [Window(1, 60_000)]).pack()
+    lone.store.link.client().set(f"{base}bad", "no counts", px=60_000)
 
     def call(key: str) -> Call:
-        return Call(0, "hold", [base + key], [1_800_000_000_000, "nonce", b"p" + spec])
+        return Call(0, "hold", [base + key], [1_800_000_000_000, "nonce", "limit", spec])
 
     for _ in range(5):
         with pytest.raises(StoreUnavailable, match="store"):

@@ -33,7 +33,7 @@ class WebhookBench:
         store = Store(server.url)
         store.prepare()
         self.bench: Bench = make_bench(store, keys=keys)
-        store.webhooks.due(self.bench.clock.now(), {})  # The events begin here.
+        store.webhooks.due(self.bench.clock.now(), [])  # The events begin here.
 
     @contextmanager
     def telling(self, endpoints: Mapping[str, WebhookConfig]) -> Iterator[None]:

@@ -18,7 +18,8 @@ from verify_service.errors import ConfigError, DeliveryError, StoreUnavailable
 from verify_service.model import Clock
 from verify_service.providers.http import Endpoint
 from verify_service.signing import Signer
-from verify_service.store.webhooks import Due, Wanted, WebhookStore
+from verify_service.store.layouts import Wanted
+from verify_service.store.webhooks import Due, WebhookStore
 from verify_service.telemetry import WEBHOOKS, log
 
 # As many wait for one endpoint's answer at once: none waits for a thread, so none outlives its lease unsent.
@@ -86,7 +87,7 @@ class Webhooks:
 
     def _round(self) -> bool:
         """Hands out what is due; whether there is more to look for at once."""
-        wanted = {tenant: Wanted(courier.events, courier.room) for tenant, courier in self._couriers.items()}
+        wanted = [Wanted(tenant, courier.events, courier.room) for tenant, courier in self._couriers.items()]
         found, lost, more = self._store.due(self._clock.now(), wanted)
         if lost:
             WEBHOOKS.labels("", "lost").inc(lost)

@@ -1,9 +1,7 @@
 """Limits, ready for the scripts: which key counts a start or a wrong code, and under which windows."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, get_args
-
-import msgspec
+from typing import get_args
 
 from verify_service import addresses, mailbox
 from verify_service.codes import Tagger
@@ -11,24 +9,13 @@ from verify_service.model import Number, StartOptions
 from verify_service.policy.file import Counts, LimitConfig, Policy
 from verify_service.policy.hits import Hit, values
 from verify_service.policy.sections import Dimension
+from verify_service.policy.specs import LimitSpec, NumberLimit, NumberLimits, Window
 
 # Given the number, these say nothing more, so they do not take part in its key.
 _FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
 
 AS_SAID = tuple(name for name in get_args(Dimension) if name in StartOptions.__struct_fields__ and name != "ip")
 """The dimensions that are as the caller says them: those that a start has an option for, by their names."""
-
-
-Spec = tuple[str, bool, tuple[tuple[int, int], ...], bool]
-"""(name, enforced, ((hits, milliseconds), …), net), as the scripts take a limit."""
-
-
-class ByNumber(NamedTuple):
-    """Limits by number, as (spec, what follows the number's tag in the key): those on wrong codes, and those on starts,
-    which say when a new one can pass."""
-
-    wrong_codes: list[tuple[Spec, str]]
-    starts: list[tuple[Spec, str]]
 
 
 class Limits:
@@ -68,13 +55,13 @@ class Limits:
             and (hit := limit.hit(self._tagger, "", facts, peek=False))
         ]
 
-    def of_check_by_number(self, facts: Mapping[str, str | None]) -> ByNumber:
+    def of_check_by_number(self, facts: Mapping[str, str | None]) -> NumberLimits:
         """The limits that hang on the number: the check script learns the number from the record."""
-        found = ByNumber([], [])
+        wrong_codes, starts = list[NumberLimit](), list[NumberLimit]()
         for limit in self._limits:
-            if limit.by_number and (rest := limit.rest(self._tagger, facts)) is not None:
-                (found.wrong_codes if limit.counts == "wrong-codes" else found.starts).append((limit.spec, rest))
-        return found
+            if limit.by_number and (suffix := limit.suffix(self._tagger, facts)) is not None:
+                (wrong_codes if limit.counts == "wrong-codes" else starts).append(NumberLimit(limit.spec, suffix))
+        return NumberLimits(wrong_codes, starts)
 
 
 class _Limit:
@@ -85,10 +72,11 @@ class _Limit:
         self.dimensions = tuple(
             sorted(set(entry.of) - {"number"} - (_FOLLOW_FROM_NUMBER if self.by_number else frozenset()))
         )
-        self.spec: Spec = (entry.name, entry.mode == "enforce", entry.windows, entry.net_of_approved)
-        self._packed = msgspec.msgpack.encode(self.spec)
+        windows = [Window(*window) for window in entry.windows]
+        self.spec = LimitSpec(entry.name, entry.mode == "enforce", windows, entry.net_of_approved)
+        self._packed = self.spec.pack()
 
-    def rest(self, tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
+    def suffix(self, tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
         """What follows the number's tag in the key; None where the request lacks a dimension."""
         if not self.dimensions:
             return ""
@@ -97,17 +85,17 @@ class _Limit:
 
     def hit(self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool) -> Hit | None:
         if self.by_number:
-            rest = self.rest(tagger, facts)
-            if rest is None:
+            suffix = self.suffix(tagger, facts)
+            if suffix is None:
                 return None
-            owner, suffix = number, number + rest
+            owner, counted = number, number + suffix
         else:
             found = values(self.dimensions, facts)
             if found is None:
                 return None
-            owner = suffix = tagger.tag("limit", *found)
+            owner = counted = tagger.tag("limit", *found)
         kind = "limit?" if peek else "limit"
-        return Hit(kind, self.name, owner, f"limit:{self.name}:{suffix}", self._packed, 1, self.spec[1])
+        return Hit(kind, self.name, owner, f"limit:{self.name}:{counted}", self._packed, 1, self.spec.enforced)
 
 
 def facts_of(

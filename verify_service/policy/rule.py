@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from verify_service.packing import Layout
 from verify_service.policy.base import Mode, Name, Section
 from verify_service.policy.hits import Hit
 from verify_service.policy.verdicts import Judged
@@ -32,6 +33,8 @@ class Rule(Section, frozen=True, kw_only=True, tag_field="kind"):
     """Whether it is judged before the others, and refuses without asking them."""
     spends: ClassVar[bool] = False
     """Whether it goes by what messages cost."""
+    layouts: ClassVar[tuple[type[Layout], ...]] = ()
+    """What its source in the store takes, each declared beside it."""
 
     def problems(self, at: str, policy: Policy) -> Iterator[str]:
         """What in it cannot be meant, with the fix; `at` says where it stands."""

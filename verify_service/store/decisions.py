@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from verify_service.packing import text
 from verify_service.policy.decisions import Decision, decision
 from verify_service.policy.hits import Hit, specs
 from verify_service.policy.static_rules import StaticVerdict
@@ -14,7 +15,6 @@ from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.deliveries import unreachable_keys
 from verify_service.store.layouts import Context, Facts, Refusal
-from verify_service.store.packing import text
 
 KEEP_MS = 3_600_000
 _SCAN = 1000

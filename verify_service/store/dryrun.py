@@ -13,6 +13,7 @@ from verify_service import recipient
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import ConfigError
 from verify_service.model import StartOptions
+from verify_service.packing import text
 from verify_service.policy.decisions import decision
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rulebook
@@ -21,7 +22,6 @@ from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import explaining, unpack
 from verify_service.store.functions import placed
 from verify_service.store.layouts import Content, Facts
-from verify_service.store.packing import text
 from verify_service.store.shapes import Proposal
 from verify_service.store.verifications import Verifications
 

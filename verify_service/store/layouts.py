@@ -1,4 +1,4 @@
-"""Every layout that crosses between Python, Lua and Redis, declared once. store/packing.py makes both sides of it.
+"""Every layout that crosses between Python, Lua and Redis, declared once. packing.py makes both sides of it.
 
 What only passes between the two sides of one version may change with it. What the store keeps grows at its end alone:
 other versions read it too. Times are milliseconds since the epoch.
@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import msgspec
 
-from verify_service.store.packing import After, Answer, Array, Byte, Double, Late, Line, Packed, lua_module
+from verify_service.packing import After, Answer, Array, Byte, Double, Late, Layout, Line, Packed, lua_module
+from verify_service.policy import kinds, specs
 
 
 class Record(Packed, frozen=True):
@@ -249,6 +250,14 @@ class Item(Array, frozen=True):
     at: str = "0"
 
 
+class Wanted(Array, frozen=True):
+    """What a tenant's endpoint is told of, and how many events it can take now."""
+
+    tenant: str
+    events: Sequence[str]
+    room: int
+
+
 class StartedAnswer(Answer, frozen=True):
     """`start`: admitted, as `started` or `resent`; `observed` are the names of what only watches and would refuse."""
 
@@ -332,20 +341,10 @@ class HeldAnswer(Answer, frozen=True):
     near: str = ""
 
 
-ALL = (
+ALL: tuple[type[Layout], ...] = (
     *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
-    *(
-        Happened,
-        Outcome,
-        Refusal,
-        Answered,
-        Item,
-        StartedAnswer,
-        LimitedAnswer,
-        CooldownAnswer,
-        SentOutAnswer,
-        OptedOutAnswer,
-    ),
-    *(CheckedAnswer, WaitAnswer, HeldAnswer),
+    *(Happened, Outcome, Refusal, Answered, Item, Wanted, StartedAnswer, LimitedAnswer, CooldownAnswer),
+    *(SentOutAnswer, OptedOutAnswer, CheckedAnswer, WaitAnswer, HeldAnswer),
+    *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )
 LUA = lua_module(ALL)

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from verify_service.packing import text
 from verify_service.store.connection import Argument, Link, prefix
 from verify_service.store.functions import library
-from verify_service.store.packing import text
 from verify_service.store.verifications import Verifications
 
 _VERSION, _LIBRARY = library(scratch=True)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service.model import Status, TimelineEvent
+from verify_service.packing import text
 from verify_service.store.layouts import Content, Context, Facts
-from verify_service.store.packing import text
 
 
 class Proposal(NamedTuple):

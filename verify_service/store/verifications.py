@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from verify_service.model import TimelineEvent
+from verify_service.packing import text
 from verify_service.policy.hits import Hit, specs
-from verify_service.policy.limits import ByNumber
 from verify_service.policy.rulebook import CodeRules
+from verify_service.policy.specs import NumberLimits
 from verify_service.store import partitions
 from verify_service.store.answers import check_answer, start_answer, timeline_event
 from verify_service.store.connection import Argument, Call, Link, prefix
@@ -16,7 +15,6 @@ from verify_service.store.decisions import Decisions, refusal_of
 from verify_service.store.entries import queued
 from verify_service.store.holding import Holding
 from verify_service.store.layouts import Ask, CheckAsk, Full, Settings, TimelineLine
-from verify_service.store.packing import text
 from verify_service.store.records import readable_record
 from verify_service.store.shapes import Checked, Idempotency, Proposal, Refused, Started, StoredVerification
 from verify_service.telemetry import OBSERVED
@@ -27,8 +25,6 @@ CHECK_REPLAY_MS = 60_000
 
 # The dispatcher notes these once it has settled a message, perhaps after the code in it was approved.
 _SENDING = frozenset({"started", "queued", "failed-over", "sent", "delivered"})
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 class Verifications:
@@ -137,7 +133,7 @@ class Verifications:
         proofs: Mapping[str, str],
         request: str,
         hits: Sequence[Hit],
-        hits_by_number: ByNumber,
+        limits_of_number: NumberLimits,
         idempotency: Idempotency | None,
         decision: str,
         revision: int = 0,
@@ -158,7 +154,7 @@ class Verifications:
         if held.refused and held.refused.kind == "mismatch":
             return held.refused
         call = self.check_call(
-            now, tenant, key, proofs, request, here, hits_by_number, idempotency, decision, revision, held.refused
+            now, tenant, key, proofs, request, here, limits_of_number, idempotency, decision, revision, held.refused
         )
         outcome = check_answer(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
@@ -175,7 +171,7 @@ class Verifications:
         proofs: Mapping[str, str],
         request: str,
         here: Sequence[Hit],
-        hits_by_number: ByNumber,
+        limits_of_number: NumberLimits,
         idempotency: Idempotency | None,
         decision: str = "",
         revision: int = 0,
@@ -194,7 +190,7 @@ class Verifications:
             self._keep_events,
             CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, full).pack(),
             idempotency.fingerprint if idempotency else "",
-            _pack(hits_by_number),
+            limits_of_number.pack(),
         ]
         return Call(home, "check", keys, [*args, *specs(here)])
 

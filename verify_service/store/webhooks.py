@@ -7,7 +7,7 @@ import msgspec
 
 from verify_service.errors import StoreUnavailable
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.layouts import Item
+from verify_service.store.layouts import Item, Wanted
 from verify_service.store.unreadable import passed_over
 
 PAGE = 500
@@ -17,13 +17,6 @@ LEASE_MS = 45_000
 MOST_WAITING = 100_000
 
 _pack = msgspec.msgpack.Encoder().encode
-
-
-class Wanted(NamedTuple):
-    """What a tenant's endpoint is told of, and how many events it can take now."""
-
-    events: Sequence[str]
-    room: int
 
 
 class Due(NamedTuple):
@@ -63,12 +56,11 @@ class WebhookStore:
         self._keep_events = str(keep_events // link.partitions)
         self._apart = False
 
-    def due(self, now: int, wanted: Mapping[str, Wanted]) -> tuple[list[Due], int, bool]:
+    def due(self, now: int, wanted: Sequence[Wanted]) -> tuple[list[Due], int, bool]:
         """Events that are to be tried now, oldest of each verification first, left to the caller for `LEASE_MS`; how
         many were lost to trimming before they were seen; whether more wait to be seen. One round trip; what lies in a
         partition that is silent waits for it."""
-        packed = _pack([(tenant, [*want.events], want.room) for tenant, want in wanted.items()])
-        args: list[Argument] = [now, PAGE, LEASE_MS, MOST_WAITING // self._link.partitions, packed]
+        args: list[Argument] = [now, PAGE, LEASE_MS, MOST_WAITING // self._link.partitions, _pack(wanted)]
         found: list[Due] = []
         lost, more = 0, False
         parts = range(self._link.partitions)

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+from verify_service.packing import Layout
 from verify_service.policy.rule import Rule
 from verify_service.policy.verdicts import Judged, in_general
 
@@ -14,6 +15,9 @@ KINDS: dict[str, type[Rule]] = {
     for kind in sorted(Rule.__subclasses__(), key=lambda kind: (not kind.first, str(kind.__struct_config__.tag)))
 }
 """By what the policy file calls them, those first that are judged first."""
+
+LAYOUTS: tuple[type[Layout], ...] = tuple(layout for kind in KINDS.values() for layout in kind.layouts)
+"""What their sources in the store take."""
 
 
 def comes_first(kind: str) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import limits
 import msgspec
 from msgspec import Meta
 
+from verify_service.packing import Array
 from verify_service.policy import bounds
 from verify_service.policy.base import DAY_MS, MICRO, micro
 from verify_service.policy.bounds import MOST_ALLOW
 from verify_service.policy.hits import Hit, values
 from verify_service.policy.rule import Ready, Rule
+from verify_service.policy.specs import Window
 from verify_service.policy.verdicts import Judged, of_window, span
 
 if TYPE_CHECKING:
@@ -25,6 +27,26 @@ if TYPE_CHECKING:
 _AMOUNT = re.compile(r"\$\s*(\d{1,9}(?:\.\d{1,6})?)\s*(?:/|per)\s*(.+)", re.DOTALL)
 _LEAST = 1_000  # Micro-dollars: below it, a window would be a count and no sum.
 _MONEY = frozenset({"usual", "at_least"})
+
+
+class ByUsual(Array, frozen=True):
+    """How a budget's day goes by what is usual: `at_least` is micro-dollars, `tenant` what follows the name in the key
+    of what is usual in all, where the budget goes by tenant."""
+
+    times: float
+    share_of_all: float
+    at_least: int
+    tenant: str
+
+
+class BudgetSpec(Array, frozen=True):
+    """A budget and what the message costs, in micro-dollars."""
+
+    name: str
+    enforced: bool
+    windows: Sequence[Window]
+    cost: int
+    by_usual: ByUsual | None = None
 
 
 class Budget(Rule, frozen=True, kw_only=True, tag="budget"):
@@ -53,6 +75,7 @@ class Budget(Rule, frozen=True, kw_only=True, tag="budget"):
         Annotated[float, Meta(gt=0, le=1e8)] | None, Meta(description="Or so many dollars, if that is more.")
     ] = None
     spends: ClassVar[bool] = True
+    layouts = (ByUsual, BudgetSpec)
 
     @property
     def relative(self) -> tuple[float, float, int] | None:
@@ -140,7 +163,7 @@ class _Ready:
         self._price = policy.price
         self._tagger = tagger
         self._dimensions = tuple(sorted(budget.of))
-        self._spec = (budget.name, budget.mode == "enforce", budget.windows)
+        self._windows = [Window(*window) for window in budget.windows]
         # As many as countries times tenants, both of which the operator knows by name.
         self._hits: dict[tuple[str | None, str], list[Hit]] = {}
 
@@ -158,15 +181,15 @@ class _Ready:
     def _made(self, facts: Mapping[str, str | None], cost: int) -> list[Hit]:
         if not cost:
             return []
-        name, enforced, _ = self._spec
+        name, enforced, by_usual = self._budget.name, self._budget.mode == "enforce", None
         tag = self._tagger.tag("limit", *(values(self._dimensions, facts) or ()))
-        spec: tuple[object, ...] = (*self._spec, cost)
         if self._budget.relative:
             tenant = ":" + self._tagger.tag("tenant", facts["tenant"] or "") if "tenant" in self._dimensions else ""
-            spec = (*spec, (*self._budget.relative, tenant))
+            by_usual = ByUsual(*self._budget.relative, tenant)
+        spec = BudgetSpec(name, enforced, self._windows, cost, by_usual)
         # What is usual in all is known where all of the budget's sums lie together.
         owner = self._tagger.tag("budget", name)
-        return [Hit("budget", name, owner, f"limit:{name}:{tag}", msgspec.msgpack.encode(spec), cost, enforced)]
+        return [Hit("budget", name, owner, f"limit:{name}:{tag}", spec.pack(), cost, enforced)]
 
 
 def _window(text: str) -> tuple[int, int]:

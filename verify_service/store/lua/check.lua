@@ -2,10 +2,10 @@ local max, min = math.max, math.min
 local layouts = import 'layouts'
 local mget = import('writing').mget
 local common = import 'common'
-local record_refusal, record_of, save_record, pointer_of, pointed_at, note, carry, emit, finish, replay_of,
+local keeping, record_refusal, record_of, save_record, pointer_of, pointed_at, note, carry, emit, finish, replay_of,
   remember, digits =
-  common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at, common.note,
-  common.carry, common.emit, common.finish, common.replay_of, common.remember, common.digits
+  common.keeping, common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at,
+  common.note, common.carry, common.emit, common.finish, common.replay_of, common.remember, common.digits
 local evaluation = import 'evaluation'
 local kinds, open_rules, judge_each, longest_wait, verdicts_of, counted_by =
   evaluation.kinds, evaluation.open_rules, evaluation.judge_each, evaluation.longest_wait, evaluation.verdicts_of,
@@ -18,18 +18,28 @@ local refunds = import 'refunds'
 --   KEYS[…]  limit:<name>:<tag>                  one per limit on wrong codes that is not the number's and lives here
 --   ARGV[1]  now       ARGV[2]  keep_events      ARGV[3]  check_ask
 --   ARGV[4]  fingerprint or ''
---   ARGV[5]  {{{spec, suffix}, …}, {{spec, suffix}, …}}, msgpack: the number's limits on wrong codes, and on starts;
---            the key is limit:<name>:<number><suffix>
+--   ARGV[5]  number_limits: a key is limit:<name>:<number><suffix>
 --   ARGV[6]  the kinds of the limits   ARGV[…]  a spec for each limit key
 -- Answers a checked_answer, {'absent'}, {'mismatch'}, {'replayed', <a checked_answer>}, a wait_answer, or a
 -- limited_answer, which has a decision record, decision:<id>, or shares one.
 
--- The limits that hang on a number, whose keys are added to `keys`.
-local function limits_of_number(base, number, pairs, keys)
-  local states, limit = {}, kinds.limit
-  for i, pair in ipairs(pairs) do
-    local rule = limit.made(pair[1])
-    states[i] = {rule = rule, key = base .. 'limit:' .. rule.name .. ':' .. number .. pair[2], kind = limit}
+local function made(limits)
+  for i, each in ipairs(limits) do limits[i] = {rule = kinds.limit.made(each.spec), suffix = each.suffix} end
+  return limits
+end
+
+-- The limits that hang on a number, on wrong codes and on starts; many checks come with the same.
+local number_limits = keeping(function(packed)
+  local limits = layouts.open_number_limits(packed)
+  return {wrong_codes = made(limits.wrong_codes), starts = made(limits.starts)}
+end)
+
+-- Their states for one number; their keys are added to `keys`.
+local function states_of_number(base, number, limits, keys)
+  local states = {}
+  for i, each in ipairs(limits) do
+    local key = base .. 'limit:' .. each.rule.name .. ':' .. number .. each.suffix
+    states[i] = {rule = each.rule, key = key, kind = kinds.limit}
     keys[i] = states[i].key
   end
   return states
@@ -40,7 +50,7 @@ local function read_all(states, found)
 end
 
 -- How long a new start like that of a record has to wait, as far as it hangs on the number.
-local function wait_for_start(base, record, wrong_codes, starts, now)
+local function wait_for_start(base, record, limits, now)
   local pending_id, wait = pointed_at(pointer_of(base, record)), 0
   local pending = pending_id and record_of(base, pending_id)
   if pending and pending.status == 'pending' and pending.expires_at > now then
@@ -48,9 +58,9 @@ local function wait_for_start(base, record, wrong_codes, starts, now)
     wait = max(0, (spent and pending.expires_at or min(pending.resend_at, pending.expires_at)) - now)
   end
   if record.test == '1' then return wait end
-  for _, pairs in ipairs({wrong_codes, starts}) do
+  for _, own in ipairs({limits.wrong_codes, limits.starts}) do
     local keys = {}
-    local states = limits_of_number(base, record.number, pairs, keys)
+    local states = states_of_number(base, record.number, own, keys)
     if #keys > 0 then read_all(states, mget(keys)) end
     wait = longest_wait(states, now, wait)
   end
@@ -72,12 +82,12 @@ local function asked(KEYS, ARGV)
   local record = ask.id and record_of(ask.base, ask.id)
   if not record or record.tenant ~= ask.tenant or record.expires_at <= now then return {'absent'} end
   ask.record = record
-  local wrong_codes, starts = unpack(cmsgpack.unpack(ARGV[5]))
+  local limits = number_limits(ARGV[5])
   if record.status == 'exhausted' then
-    local wait = wait_for_start(ask.base, record, wrong_codes, starts, now)
+    local wait = wait_for_start(ask.base, record, limits, now)
     return layouts.array_wait_answer({kind = 'checks-exhausted', wait = wait})
   end
-  ask.wrong_codes, ask.proof = wrong_codes, ask.proofs[record.kid]
+  ask.wrong_codes, ask.proof = limits.wrong_codes, ask.proofs[record.kid]
   if record.status ~= 'pending' or not ask.proof then return {'absent'} end
   return nil, ask
 end
@@ -90,7 +100,7 @@ local function judge(ask, KEYS, ARGV)
   local record, now, observed = ask.record, ask.now, {}
   if record.test == '1' then return nil, {}, observed end
   local keys = {}
-  local own = limits_of_number(ask.base, record.number, ask.wrong_codes, keys)
+  local own = states_of_number(ask.base, record.number, ask.wrong_codes, keys)
   local others, found = open_rules(keys, KEYS, ask.first, ARGV, 6)
   read_all(own, found)
   local refusing, open = judge_each(own, now, observed)

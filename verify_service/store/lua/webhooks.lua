@@ -74,15 +74,16 @@ end
 -- caller for as long as its lease. Called by the dispatchers.
 --   KEYS[1]  events   KEYS[2]  hooks    ARGV[1]  now   ARGV[2]  how many events at most   ARGV[3]  lease in ms
 --   ARGV[4]  how many verifications may wait for a tenant
---   ARGV[5]  {{tenant, {event, …}, how many are wanted}, …}, msgpack
+--   ARGV[5]  {wanted, …}, msgpack
 -- Answers {more, lost, {position, …}, {tenant, id, packed}, …}: whether more events wait, how many were trimmed away
 -- unseen, which cannot be read.
 local function hooks(KEYS, ARGV)
   local base, now, page = KEYS[1]:match('^(.-{%d+}:)'), tonumber(ARGV[1]), tonumber(ARGV[2])
   local asked, wanted = cmsgpack.unpack(ARGV[5]), {}
-  for _, ask in ipairs(asked) do
-    wanted[ask[1]] = {}
-    for _, event in ipairs(ask[2]) do wanted[ask[1]][event] = true end
+  for i, ask in ipairs(asked) do
+    local own = layouts.name_wanted(ask)
+    asked[i], wanted[own.tenant] = own, {}
+    for _, event in ipairs(own.events) do wanted[own.tenant][event] = true end
   end
   local last, read, lost = position_of(KEYS[1], KEYS[2])
   local entries = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', page)
@@ -98,13 +99,13 @@ local function hooks(KEYS, ARGV)
   end
   local answer = {#entries == page and 1 or 0, lost, unreadable}
   for _, ask in ipairs(asked) do
-    local own = hooks_of(base, ask[1])
-    if ask[3] > 0 and redis.call('EXISTS', own .. 'off') == 0 then
-      for _, id in ipairs(redis.call('ZRANGEBYSCORE', own .. 'due', '-inf', digits(now), 'LIMIT', 0, ask[3])) do
+    local own = hooks_of(base, ask.tenant)
+    if ask.room > 0 and redis.call('EXISTS', own .. 'off') == 0 then
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', own .. 'due', '-inf', digits(now), 'LIMIT', 0, ask.room)) do
         local item = redis.call('LINDEX', own .. 'lane:' .. id, 0)
         if item then
           redis.call('ZADD', own .. 'due', digits(now + ARGV[3]), id)
-          answer[#answer + 1] = {ask[1], id, item}
+          answer[#answer + 1] = {ask.tenant, id, item}
         else
           redis.call('ZREM', own .. 'due', id)
         end

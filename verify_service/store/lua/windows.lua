@@ -14,11 +14,11 @@ local line_refund = import('layouts').line_refund
 
 local LOG_MAX = 32
 
--- Makes a rule of {name, enforced, …} and {{amount, ms}, …}, with what its key's life follows from.
-local function rule_of(name, enforced, windows, logs)
-  local rule = {name = name, enforced = enforced, windows = {}, life = 0, most = 0}
-  for i, window in ipairs(windows) do
-    local amount, ms = unpack(window)
+-- Makes a rule of its spec, with what its key's life follows from.
+local function rule_of(spec, logs)
+  local rule = {name = spec.name, enforced = spec.enforced, windows = {}, life = 0, most = 0}
+  for i, window in ipairs(spec.windows) do
+    local amount, ms = window.amount, window.ms
     local logged = logs and amount <= LOG_MAX
     rule.windows[i] = {amount = amount, ms = ms, seconds = ms / 1000, logged = logged}
     if logged then rule.most = max(rule.most, amount) end

@@ -10,6 +10,7 @@ local max, min, floor, ceil = math.max, math.min, math.floor, math.ceil
 local write = import('writing').write
 local common = import 'common'
 local digits, keeping, DAY_MS = common.digits, common.keeping, common.DAY_MS
+local open_budget_spec = import('layouts').open_budget_spec
 local counts = import 'counts'
 local open_counts, save_counts, counted_in, give_back =
   counts.open_counts, counts.save_counts, counts.counted_in, counts.give_back
@@ -23,18 +24,15 @@ local USUAL, MESSAGES, DAY, OVER = 1, 2, 3, 4
 -- younger; it counts for twice the usual at most: an attack does not make itself usual.
 local LEARN_MS, EVEN_DAYS, DAY_SHARE, DAY_MOST = 2 * DAY_MS, 10, 1 - 0.5 ^ (1 / 7), 2
 
--- A rule of {name, enforced, {{amount, ms}, …}, cost, and {times_usual, share_of_all, at_least, ':<tenant tag>' or ''}
--- or nothing}.
 local function made(spec)
-  local name, enforced, allowed, cost, relative = unpack(spec)
-  local rule = rule_of(name, enforced, allowed, false)
-  rule.cost, rule.relative = cost, relative
-  if relative then rule.life = max(rule.life, USUAL_LIFE) end
+  local rule = rule_of(spec, false)
+  rule.cost, rule.by_usual = spec.cost, spec.by_usual
+  if rule.by_usual then rule.life = max(rule.life, USUAL_LIFE) end
   return rule
 end
 
 -- As many as countries, each of which has its cost.
-local rule_for = keeping(function(packed) return made(cmsgpack.unpack(packed)) end)
+local rule_for = keeping(function(packed) return made(open_budget_spec(packed)) end)
 
 local function open(key, spec, keys)
   keys[#keys + 1] = key
@@ -45,7 +43,7 @@ local function read(budget, found, first) open_counts(budget, found[first]) end
 
 local function all_of(budget)
   if not budget.all then
-    budget.all_key = budget.key:match('^(.-{%d+}:)') .. 'usual:' .. budget.rule.name .. budget.rule.relative[4]
+    budget.all_key = budget.key:match('^(.-{%d+}:)') .. 'usual:' .. budget.rule.name .. budget.rule.by_usual.tenant
     local since, messages = unpack(redis.call('HMGET', budget.all_key, 'since', 'messages'))
     budget.all = {since = tonumber(since), messages = tonumber(messages) or 0}
   end
@@ -54,7 +52,7 @@ end
 
 -- What a day of the budget usually costs, with all days that have ended.
 local function usual_of(budget, now)
-  local past, relative = budget.past, budget.rule.relative
+  local past, by_usual = budget.past, budget.rule.by_usual
   if not past then return 0 end
   local usual, day, today = past[USUAL], past[DAY], floor(now / DAY_MS)
   if day >= today then return usual end
@@ -63,7 +61,7 @@ local function usual_of(budget, now)
   if days < 1 then return usual end
   local spent = counted_in(budget.counters, DAY_MS / 1000, day) + past[OVER]
   if days * DAY_MS > LEARN_MS then
-    spent = min(spent, max(DAY_MOST * usual, relative[3] / relative[1]))
+    spent = min(spent, max(DAY_MOST * usual, by_usual.at_least / by_usual.times))
   end
   usual = usual + (days <= EVEN_DAYS and 1 / days or DAY_SHARE) * (spent - usual)
   local quiet = today - day - 1
@@ -74,21 +72,21 @@ end
 -- The most that a day may cost where `window` says what is written for it. What is usual in all is looked up only where
 -- that decides. Returns also whether the hit is known to fit.
 local function day_bound(budget, window, now)
-  local relative, cost, most = budget.rule.relative, budget.rule.cost, window.amount
+  local by_usual, cost, most = budget.rule.by_usual, budget.rule.cost, window.amount
   budget.usual = usual_of(budget, now)
-  local own = max(relative[3], relative[1] * budget.usual)
+  local own = max(by_usual.at_least, by_usual.times * budget.usual)
   local fits = own < most and counter_wait(budget.counters, window, own, now, cost) == 0
   if (fits or own >= most) and not budget.explained then return min(own, most), fits end
   local all = all_of(budget)
   if not all.since or now - all.since < LEARN_MS then return most end
-  return min(most, floor(max(own, relative[2] * all.messages * cost)))
+  return min(most, floor(max(own, by_usual.share_of_all * all.messages * cost)))
 end
 
 local function judge(budget, now)
   local rule, wait = budget.rule, 0
   for _, window in ipairs(rule.windows) do
     local amount, fits, need = window.amount, false, 0
-    if rule.relative and window.ms == DAY_MS then
+    if rule.by_usual and window.ms == DAY_MS then
       amount, fits = day_bound(budget, window, now)
       budget.bound = amount
     end
@@ -111,7 +109,7 @@ end
 
 -- What it only observed to be too much: people got it, so it says what is usual.
 local function exceed(budget, _, now)
-  if budget.rule.relative then
+  if budget.rule.by_usual then
     begin_day(budget, now)
     budget.past[OVER] = budget.past[OVER] + budget.rule.cost
     save_counts(budget, budget.rule.life)
@@ -120,7 +118,7 @@ local function exceed(budget, _, now)
 end
 
 local function hold(budget, nonce, now)
-  if budget.rule.relative then begin_day(budget, now) end
+  if budget.rule.by_usual then begin_day(budget, now) end
   count(budget, nonce, now, budget.rule.cost)
   return '', true
 end
@@ -128,13 +126,12 @@ end
 local function verdict(budget, now)
   budget.explained = true
   local rule, wait = budget.rule, judge(budget, now)
-  local function bound(window) return rule.relative and window.ms == DAY_MS and budget.bound or window.amount end
+  local function bound(window) return rule.by_usual and window.ms == DAY_MS and budget.bound or window.amount end
   local shown = verdict_of(budget, wait, now, rule.cost, bound)
-  if rule.relative and shown.window == DAY_MS then
-    local times, share_of_all, at_least = unpack(rule.relative)
-    local all = all_of(budget)
-    shown.evidence = {usual = budget.usual, times_usual = times, messages_in_all = all.messages,
-      share_of_all = share_of_all, at_least = at_least,
+  if rule.by_usual and shown.window == DAY_MS then
+    local by_usual, all = rule.by_usual, all_of(budget)
+    shown.evidence = {usual = budget.usual, times_usual = by_usual.times, messages_in_all = all.messages,
+      share_of_all = by_usual.share_of_all, at_least = by_usual.at_least,
       learning = (not all.since or now - all.since < LEARN_MS) and 1 or 0}
   end
   return shown

@@ -3,19 +3,19 @@
 local counts = import 'counts'
 local open_counts, give_back = counts.open_counts, counts.give_back
 local keeping = import('common').keeping
+local open_limit_spec = import('layouts').open_limit_spec
 local windows = import 'windows'
 local rule_of, log_wait, counter_wait, count, refund_of, verdict_of =
   windows.rule_of, windows.log_wait, windows.counter_wait, windows.count, windows.refund_of, windows.verdict_of
 
--- A rule of {name, enforced, {{amount, ms}, …}, net}: `net` where an approval gives a hit back.
+-- A rule of a limit_spec.
 local function made(spec)
-  local name, enforced, allowed, net = unpack(spec)
-  local rule = rule_of(name, enforced, allowed, true)
-  rule.net = net
+  local rule = rule_of(spec, true)
+  rule.net = spec.net
   return rule
 end
 
-local rule_for = keeping(function(packed) return made(cmsgpack.unpack(packed)) end)
+local rule_for = keeping(function(packed) return made(open_limit_spec(packed)) end)
 
 local function open(key, spec, keys)
   keys[#keys + 1] = key

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.structs import fields as fields_of
 
-_HEAD = """-- Made from store/layouts.py: see store/packing.py.
+_HEAD = """-- Made from store/layouts.py: see packing.py.
 local layouts = {}
 
 -- The values of a stream's entry by their names.
