@@ -53,6 +53,15 @@ def test_only_this_user_can_reach_it_and_it_has_no_port(store: EmbeddedValkey) -
         assert client.config_get("port") == {"port": "0"}
 
 
+def test_only_who_asks_for_huge_pages_gets_them(store: EmbeddedValkey, tmp_path: Path) -> None:
+    """A server with a file forks, and would copy 2 MB for each byte that changes meanwhile: there it turns them off."""
+    with EmbeddedValkey(tmp_path / "large", append_fsync=None, huge_pages=True) as large:
+        assert redis.Redis.from_url(large.url).config_get("disable-thp") == {"disable-thp": "no"}
+        assert large.child.env == {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    assert redis.Redis.from_url(store.url).config_get("disable-thp") == {"disable-thp": "yes"}
+    assert store.child.env == {}
+
+
 def test_it_never_drops_a_key_to_make_room(store: EmbeddedValkey) -> None:
     """The server refuses writes when memory is full, rather than forget a limit; snapshots are off."""
     with client_of(store) as client:

@@ -1,12 +1,12 @@
 """A run of recorded traffic through one policy, on a scratch store of its own.
 
-Two cores work at once: while the scripts judge one batch, this process reads and prepares the next ones.
+Two cores work at once: while the scripts judge one batch, this process reads and prepares the next ones, and sends
+them ahead.
 """
 
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +19,10 @@ from verify_service.store.answers import start_answer
 from verify_service.store.scratch import ScratchStore, Step
 from verify_service.store.shapes import Refused
 
-BATCH = 256
-AHEAD = 4
-"""Batches under way at once; more would only take memory."""
+BATCH = 64
+"""Events a call: few enough to lie in the socket's buffer while the scripts judge those before them."""
+AHEAD = 8
+"""Calls under way at once; more would only take memory."""
 
 _NOT_WAITED_FOR = frozenset({"blocked", "opted-out"})
 
@@ -52,7 +53,7 @@ def scratch() -> Iterator[ScratchStore]:
     """An empty store in memory, gone at the end of the block with its folder."""
     with (
         tempfile.TemporaryDirectory(prefix="verify-backtest-") as folder,
-        EmbeddedValkey(Path(folder), append_fsync=None) as server,
+        EmbeddedValkey(Path(folder), append_fsync=None, huge_pages=True) as server,
     ):
         yield ScratchStore(server.url)
 
@@ -62,17 +63,17 @@ def run(policy: Policy, events: Path, progress: Callable[[int], None] = lambda _
 
     Raises ConfigError for a line that cannot be used.
     """
-    with scratch() as store, ThreadPoolExecutor(1, "backtest") as thread:
-        batches = _batches(Steps(policy, store.verifications), events, progress)
-        under_way: deque[tuple[_Batch, Future[list[list[Any]]]]] = deque()
+    with scratch() as store:
+        under_way: deque[_Batch] = deque()
         ended = _Ended()
-        for batch in batches:
+        for batch in _batches(Steps(policy, store.verifications), events, progress):
             ended.leave(batch)
-            under_way.append((batch, thread.submit(store.replay, batch.steps)))
+            store.send(batch.steps)
+            under_way.append(batch)
             if len(under_way) == AHEAD:
-                yield from _answers(*under_way.popleft(), ended)
+                yield from _answers(under_way.popleft(), store.receive(), ended)
         while under_way:
-            yield from _answers(*under_way.popleft(), ended)
+            yield from _answers(under_way.popleft(), store.receive(), ended)
 
 
 class _Batch:
@@ -132,8 +133,8 @@ def _batches(steps: Steps, path: Path, progress: Callable[[int], None]) -> Itera
         yield batch
 
 
-def _answers(batch: _Batch, future: Future[list[list[Any]]], ended: _Ended) -> Iterator[Decided | Followed]:
-    answers = iter(future.result())
+def _answers(batch: _Batch, told: list[list[Any]], ended: _Ended) -> Iterator[Decided | Followed]:
+    answers = iter(told)
     for event, asked in batch.entries:
         if asked is None:
             kind = next(answers)[0]

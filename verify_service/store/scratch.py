@@ -5,15 +5,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from verify_service.errors import StoreUnavailable
 from verify_service.packing import text
-from verify_service.store.connection import Argument, Link, prefix
+from verify_service.store.connection import ERRORS, Argument, Link, prefix, reason
+from verify_service.store.direct import DirectPool
 from verify_service.store.functions import library
 from verify_service.store.verifications import Verifications
 
 _VERSION, _LIBRARY = library(scratch=True)
 _KEY = f"{prefix(0)}replay"
 # One call is a few milliseconds of work; a machine that is busy with something else may need far longer.
-_WAIT_S = 60.0
+_WAIT_S = 60
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -31,15 +33,27 @@ class ScratchStore:
     """A scratch store of one partition. `verifications` builds the calls of its steps; it makes none itself."""
 
     def __init__(self, url: str) -> None:
-        self._link = Link(url)
-        self._link.client().function_load(_LIBRARY)
-        self.verifications = Verifications(self._link, keep_events=1)
+        link = Link(f"{url}?socket_timeout={_WAIT_S}")
+        client = link.client()
+        client.function_load(_LIBRARY)
+        self.verifications = Verifications(link, keep_events=1)
+        self._connection = DirectPool(client.connection_pool).get_connection()
 
-    def replay(self, steps: Sequence[Step]) -> list[list[Any]]:
-        """What each step is answered, in order. Raises StoreUnavailable."""
+    def send(self, steps: Sequence[Step]) -> None:
+        """Has the steps judged behind all that was sent before. Raises StoreUnavailable."""
         packed = _pack([(kind, recorded, keys, [*map(_raw, args)]) for kind, recorded, keys, args in steps])
         call = ("FCALL", f"vs_replay_{_VERSION}", 1, _KEY, packed, "")
-        answers: list[list[Any]] = self._link.command(0, call, wait=_WAIT_S)
+        try:
+            self._connection.send_packed_command(self._connection.pack_commands([call]))
+        except ERRORS as error:
+            raise StoreUnavailable(reason(error)) from None
+
+    def receive(self) -> list[list[Any]]:
+        """What each step of the oldest that were sent is answered, in order. Raises StoreUnavailable."""
+        try:
+            answers: list[list[Any]] = self._connection.read_response()
+        except ERRORS as error:
+            raise StoreUnavailable(reason(error)) from None
         return answers
 
 

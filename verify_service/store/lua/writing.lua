@@ -9,7 +9,7 @@
 local writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
 
 local function discard()
-  if next(writes) or next(values) or next(queued) or next(known) then
+  if next(writes) or next(records) or next(queued) or next(known) then
     writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
   end
 end
@@ -89,6 +89,20 @@ local function flush()
     redis.call(unpack(waits))
   end
   discard()
+end
+
+-- Strings of a scratch store stay here, where none costs a command: nobody else reads them. All are gone with it.
+if SCRATCH then
+  local kept = {}
+  get = function(key) return kept[key] or false end
+  mget = function(keys)
+    local found = {}
+    for i, key in ipairs(keys) do found[i] = get(key) end
+    return found
+  end
+  put = function(key, value) kept[key] = value end
+  put_record = function(key, record, packed) kept[key], records[key] = packed, record end
+  remove = function(key) kept[key] = nil end
 end
 
 return {discard = discard, write = write, get = get, mget = mget, put = put, put_record = put_record,
