@@ -1,6 +1,7 @@
 """Lengths of time as people write them: "30 seconds", "10 minutes", "1 day"; moments as machines do."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -35,6 +36,12 @@ def lasting(*texts: str) -> Any:
     of a type of ours, but leaves out what a factory makes."""
     lengths = tuple(map(Duration, texts))
     return msgspec.field(default_factory=lambda: lengths if len(lengths) > 1 else lengths[0])
+
+
+def until_next(seconds: float) -> float:
+    """Seconds until a machine's clock shows a whole number of so many: what all processes there do so often, they do at
+    once, and the processor and the store wake up once for all."""
+    return seconds - time.monotonic() % seconds
 
 
 def rfc3339(ms: int) -> str:

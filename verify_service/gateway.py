@@ -140,6 +140,8 @@ class Gateway:
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._bodies: dict[_Body, None] = {}  # in the order of their heads
         self._lock = threading.Lock()
+        self._rests = False  # the thread that watches them, until there is one
+        self._wake = threading.Event()
         for _ in range(_JUDGES):
             threading.Thread(target=self._judge, name="late bodies", daemon=True).start()
         threading.Thread(target=self._watch, name="bodies", daemon=True).start()
@@ -158,6 +160,9 @@ class Gateway:
             return
         with self._lock:
             self._bodies[body] = None
+            if self._rests:
+                self._rests = False
+                self._wake.set()
         if length is None:
             self._next(body, aiter(exchange.proto))
         else:
@@ -194,9 +199,13 @@ class Gateway:
     def _watch(self) -> None:
         """Sees to it that no body is waited for too long, and that all of them do not come to too much."""
         while True:
+            with self._lock:
+                rests = self._rests = not self._bodies
+            if rests:
+                self._wake.wait()
+                self._wake.clear()
             time.sleep(_TICK_S)
-            if self._bodies:
-                self._look(time.monotonic())
+            self._look(time.monotonic())
 
     def _look(self, now: float) -> None:
         with self._lock:

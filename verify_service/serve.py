@@ -36,6 +36,7 @@ UNREAD_S = 10
 """A connection ends where its peer has taken nothing of an answer for so long (RFC 5482, TCP_USER_TIMEOUT of Linux)."""
 CONNECTIONS = 4096
 """Of each worker. An idle one costs 10 KB, so this many cost 40 MB; a proxy keeps a few hundred at the most."""
+_LOOK_S = 5  # half of what an idle one lasts: no full house comes and goes unseen
 _OTHER_FILES = 512  # of the files that a process may open: connections to the store, listeners, logs
 _MOST_HEAD_BYTES = 65_536
 
@@ -164,13 +165,13 @@ def _drop_those_who_do_not_read(listener: int) -> None:
 
 
 def _watch(most: int) -> None:
-    """Says once a minute that no further connection is taken."""
+    """Says once a minute that no further connection is taken: they are looked at seldom while there are few."""
     others = len(os.listdir("/dev/fd"))
     while True:
-        time.sleep(1)
-        if len(os.listdir("/dev/fd")) - others >= most:
+        taken = len(os.listdir("/dev/fd")) - others
+        if taken >= most:
             _log.warning("connections are at their limit, others wait", worker=os.getpid(), most=most, idle_s=IDLE_S)
-            time.sleep(59)
+        time.sleep(60 if taken >= most else 1 if taken > most / 4 else _LOOK_S)
 
 
 def most_connections() -> int:

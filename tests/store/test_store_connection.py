@@ -188,7 +188,7 @@ def test_a_server_that_never_answers_costs_about_a_second() -> None:
         silent.setblocking(False)
         store = Store(f"redis://127.0.0.1:{silent.getsockname()[1]}")
         bench = make_bench(store, POLICY)
-        for work in (store.prepare, store.link.ping, store.outbox.beat, lambda: begin(bench)):
+        for work in (store.prepare, store.link.ping, store.outbox.alive, lambda: begin(bench)):
             began = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 work()
@@ -202,7 +202,7 @@ def test_a_server_that_is_not_there_is_reported_at_once() -> None:
     """A refused connection costs no patience."""
     store = Store(f"redis://127.0.0.1:{free_port()}")
     bench = make_bench(store, POLICY)
-    for work in (store.prepare, store.link.ping, store.outbox.beat, lambda: begin(bench)):
+    for work in (store.prepare, store.link.ping, store.outbox.alive, lambda: begin(bench)):
         took = []
         for _ in range(5):
             began = time.monotonic()

@@ -19,6 +19,7 @@ from verify_service.dispatch.attempts import Attempts
 from verify_service.dispatch.health import HealthReporter
 from verify_service.dispatch.outcomes import OutcomeWriter
 from verify_service.dispatch.reader import QueueReader, everywhere
+from verify_service.duration import until_next
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock, Receipt
 from verify_service.store import Store
@@ -26,6 +27,8 @@ from verify_service.store.url import shown
 from verify_service.telemetry import log
 
 BEAT_S = 1.0
+# While nothing is sent and all providers do well, the store is asked so seldom how others find them.
+CALM_S = 5.0
 CREDIT_S = 0.25
 AGAIN_S = 0.2
 OVERDUE_S = 0.25
@@ -64,6 +67,7 @@ class Dispatcher:
         self._reader = QueueReader(store.outbox, clock, name, self._attempts, lambda: self._stop.is_set())
         self._drained = threading.Event()
         self._next_credited = 0.0
+        self._next_report = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Dispatches until `stop` is set; then takes nothing new, finishes what is being sent, and settles it.
@@ -80,14 +84,15 @@ class Dispatcher:
             self._thread(f"take-{part}", partial(self._reader.take, part), stop, part)
             for part in range(self._outbox.partitions)
         ]
-        takers.append(self._thread("credit", self._credit, stop, pause=CREDIT_S))
+        takers.append(self._thread("credit", self._credit, stop, pause=self._until_credit))
         takers.append(self._thread("fill", self._reader.go_on, stop))
-        takers.append(self._thread("look-up", self._reader.look_up, stop, pause=BEAT_S))
-        takers.append(self._thread("health", self._report_health, stop, pause=BEAT_S))
+        takers.append(self._thread("look-up", self._reader.look_up, stop, pause=_until_beat))
+        takers.append(self._thread("health", self._report_health, stop, pause=lambda: BEAT_S))
         if any(route.receipt_within for route in self._config.routes):
-            takers.append(self._thread("overdue", self._move_overdue, stop, pause=OVERDUE_S))
-        keeper = self._thread("keep", self._reader.keep, self._drained, pause=BEAT_S)
+            takers.append(self._thread("overdue", self._move_overdue, stop, pause=lambda: OVERDUE_S))
+        keeper = self._thread("keep", self._reader.keep, self._drained, pause=_until_beat)
         stop.wait()
+        self._in_flight.called.set()
         _log.info("draining", sends=self._in_flight.on_their_way, waiting=len(self._in_flight.backlog))
         deadline = time.monotonic() + DRAIN_S
         for thread in takers:
@@ -101,7 +106,7 @@ class Dispatcher:
         self._drained.set()
         keeper.join(BEAT_S)
         with suppress(StoreUnavailable):
-            self._report_health()
+            self._health.beat(self._clock.now())
             self._outbox.resign(self._name)
         _log.info("stopped", left=self._in_flight.on_their_way + len(self._in_flight.backlog))
 
@@ -112,14 +117,24 @@ class Dispatcher:
     # What the threads do.
 
     def _thread(
-        self, name: str, work: Callable[[], None], until: threading.Event, part: int | None = None, pause: float = 0.0
+        self,
+        name: str,
+        work: Callable[[], None],
+        until: threading.Event,
+        part: int | None = None,
+        pause: Callable[[], float] = lambda: 0.0,
     ) -> threading.Thread:
         thread = threading.Thread(target=self._repeat, args=(name, work, until, part, pause), name=name, daemon=True)
         thread.start()
         return thread
 
     def _repeat(
-        self, name: str, work: Callable[[], None], until: threading.Event, part: int | None, pause: float
+        self,
+        name: str,
+        work: Callable[[], None],
+        until: threading.Event,
+        part: int | None,
+        pause: Callable[[], float],
     ) -> None:
         """Does the work again and again; a store that does not answer is waited for, and `part` made ready anew."""
         failed = False
@@ -131,7 +146,7 @@ class Dispatcher:
                 if failed:
                     _log.info("store answers again", thread=name)
                 failed = False
-                until.wait(pause)
+                until.wait(pause())
             except StoreUnavailable as error:
                 if not failed:
                     _log.warning("store does not answer", thread=name, reason=error.reason)
@@ -154,8 +169,14 @@ class Dispatcher:
             self._outbox.credited(began)
             self._next_credited = time.monotonic() + BEAT_S
 
+    def _until_credit(self) -> float:
+        """Who approves has got a message: where none lives that was taken here, there is little to credit."""
+        return CREDIT_S if self._clock.now() <= self._reader.lives_until else _until_beat()
+
     def _report_health(self) -> None:
-        self._health.beat(self._clock.now())
+        if self._in_flight.on_their_way or not self._health.is_calm or time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + CALM_S
+            self._health.beat(self._clock.now())
 
     def _move_overdue(self) -> None:
         now = self._clock.now()
@@ -168,3 +189,7 @@ class Dispatcher:
                     self._health.overdue(message)
 
         everywhere(self._outbox.partitions, move)
+
+
+def _until_beat() -> float:
+    return until_next(BEAT_S)

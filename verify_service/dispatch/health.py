@@ -43,6 +43,11 @@ class HealthReporter:
         self._up: dict[str, int] = {}
         self._probes: set[str] = set()
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing was seen since the last beat, and each provider deserved its whole weight then."""
+        return not self._seen and not self._costs and set(self._factors.values()) == {100}
+
     def factor(self, path: DeliveryPath) -> int:
         """How much of its weight a path deserves, in percent."""
         return self._factors.get(path.health, 100)

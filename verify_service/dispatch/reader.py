@@ -14,7 +14,7 @@ from verify_service.dispatch.backlog import MOST, Parked
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Clock
 from verify_service.store.entries import Entry
-from verify_service.store.outbox import Outbox
+from verify_service.store.outbox import ALIVE_MS, Outbox
 from verify_service.telemetry import log
 
 READ_MOST = 64
@@ -31,7 +31,6 @@ EXPIRE_MOST = 500
 EXPIRE_S = 0.5
 # A provider that is spared is tried so often (`Outages`), and nobody calls for that.
 LOOK_S = 0.05
-IDLE_S = 1.0
 
 _log = log("dispatch")
 
@@ -52,19 +51,21 @@ class QueueReader:
         self._next_sweep = 0.0
         self._claims_from = 0.0
         self._next_look_up = 0.0
+        self.lives_until = 0
+        """When the last of the codes ends that were read here, in milliseconds."""
 
     def take(self, part: int) -> None:
         """Reads what is new in a partition, and waits for it."""
         taken = self._outbox.take(part, self._name, READ_MOST, BLOCK_MS)
         for entry in taken:
-            self._attempts.begin(entry, fresh=True)
+            self._begin(entry, fresh=True)
         if 0 < len(taken) < READ_MOST:
             time.sleep(GATHER_S)
 
     def go_on(self) -> None:
         """Waits for room, and fills it. Raises StoreUnavailable: then all who were to go wait on."""
         backlog, called = self._in_flight.backlog, self._in_flight.called
-        called.wait(LOOK_S if len(backlog) else IDLE_S)
+        called.wait(LOOK_S if len(backlog) else None)
         called.clear()
         if len(backlog) and time.monotonic() >= self._next_expiry:
             self._next_expiry = time.monotonic() + EXPIRE_S
@@ -86,20 +87,20 @@ class QueueReader:
             claimed = None
             while claimed is None or len(claimed) == CLAIM_MOST:
                 most = CLAIM_MOST if going_on and now >= self._claims_from else 0
-                claimed = self._outbox.claim(part, self._name, IDLE_MS, most)
+                claimed = self._outbox.claim(part, self._name, IDLE_MS, most, ALIVE_MS if going_on else 0)
                 for entry in claimed:
-                    if self._attempts.begin(entry, fresh=False):
+                    if self._begin(entry, fresh=False):
                         _log.info("claimed what nobody refreshed", verification=entry.id)
             if sweep:
                 self._outbox.forget_idle_consumers(part, FORGET_MS)
 
-        try:
-            if going_on:
-                self._outbox.beat()
-        finally:
-            everywhere(self._outbox.partitions, keep_in)
+        everywhere(self._outbox.partitions, keep_in)
         if sweep:
             self._next_sweep = now + SWEEP_S
+
+    def _begin(self, entry: Entry, *, fresh: bool) -> bool:
+        self.lives_until = max(self.lives_until, entry.expires_at)
+        return self._attempts.begin(entry, fresh=fresh)
 
     def look_up(self) -> None:
         """Begins what the outbox has given to this dispatcher and nothing here knows of: because the answer was lost,
@@ -115,7 +116,7 @@ class QueueReader:
                 page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
                 unknown = [position for position in page if not self._in_flight.is_known(part, position)]
                 for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
-                    self._attempts.begin(entry, fresh=False)
+                    self._begin(entry, fresh=False)
                 if len(page) < CLAIM_MOST:
                     break
                 after = page[-1]

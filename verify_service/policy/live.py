@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from verify_service.codes import Tagger
+from verify_service.duration import until_next
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.model import Revision
 from verify_service.policy import file as policy_file
@@ -160,7 +161,7 @@ class LivePolicy:
                     _log.warning("a policy revision cannot be used here", revision=revision, hint=hint)
 
     def _watch(self) -> None:
-        while not self._stop.wait(PAUSE_S):
+        while not self._stop.wait(until_next(PAUSE_S)):
             try:
                 self.refresh()
             except StoreUnavailable:

@@ -45,10 +45,11 @@ class Outbox:
         answer = self._link.command(partition, [*command, "STREAMS", stream, ">"], wait=block_ms / 1000)
         return self._readable(partition, answer[0][1] if answer else ())
 
-    def claim(self, partition: int, consumer: str, idle_ms: int, count: int) -> list[Entry]:
+    def claim(self, partition: int, consumer: str, idle_ms: int, count: int, alive_ms: int = 0) -> list[Entry]:
         """Renews this consumer's lease of `idle_ms`; at most `count` entries of consumers whose leases have ended, and
-        that nobody has refreshed for as long: their dispatcher is dead."""
-        args: list[Argument] = [consumer, idle_ms, idle_ms, min(count, CLAIM_MOST)]
+        that nobody has refreshed for as long: their dispatcher is dead. Says for `alive_ms` that a dispatcher lives, in
+        the first partition."""
+        args: list[Argument] = [consumer, idle_ms, idle_ms, min(count, CLAIM_MOST), alive_ms]
         return self._entries(partition, "inherit", args)
 
     def reread(self, partition: int, consumer: str, entries: Sequence[str]) -> list[Entry]:
@@ -205,12 +206,8 @@ class Outbox:
             parts = range(self.partitions)
             self._link.pipeline([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
 
-    def beat(self) -> None:
-        """Says for three seconds that a dispatcher is alive."""
-        self._link.command(0, ["SET", ALIVE_KEY, "1", "PX", ALIVE_MS])
-
     def alive(self) -> bool:
-        """Whether any dispatcher has said so."""
+        """Whether any dispatcher has said that it lives (`claim`)."""
         return bool(self._link.command(0, ["EXISTS", ALIVE_KEY]))
 
     def depth(self) -> int:

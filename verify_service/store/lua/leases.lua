@@ -6,12 +6,14 @@ local record_of = import('common').record_of
 
 -- inherit: renews a dispatcher's lease, and takes over what the dead have left.
 --   KEYS[1]  outbox   ARGV[1]  consumer   ARGV[2]  lease_ms   ARGV[3]  idle_ms
---   ARGV[4]  entries at the most, 0 for none
+--   ARGV[4]  entries at the most, 0 for none   ARGV[5]  how long the first partition says that a dispatcher is alive,
+--            in milliseconds; 0 where this is not to be said
 -- Answers the entries as XCLAIM does. A dispatcher of a version without leases refreshes each of its entries: so only
 -- what nobody has refreshed for idle_ms is taken, and of the dead alone.
 local function inherit(KEYS, ARGV)
   local base = KEYS[1]:match('^(.-{%d+}:)')
   redis.call('SET', base .. 'dispatcher:' .. ARGV[1], '', 'PX', ARGV[2])
+  if base == 'vs:{0}:' and ARGV[5] ~= '0' then redis.call('SET', base .. 'dispatcher', '1', 'PX', ARGV[5]) end
   local found, most = {}, tonumber(ARGV[4])
   if most == 0 then return found end
   for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], 'dispatch')) do
