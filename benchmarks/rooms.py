@@ -49,11 +49,13 @@ class _Of(Callers):
 
 @dataclass
 class Beside:
-    """A load by b beside `queued` messages for a; `read_s`: how long the dispatcher took to read those."""
+    """A load by b beside `queued` messages for a, and `alone`, before them; `read_s`: how long the dispatcher took to
+    read those."""
 
     queued: int
     mode: Mode
     read_s: float
+    alone: Phase
     phase: Phase
 
     @property
@@ -64,7 +66,7 @@ class Beside:
 def beside(folder: Path, queued: int, mode: Mode, seconds: float) -> Beside:
     """Queues so many for a, waits until they are read, and measures b."""
     with inside(folder) as place, _one(place, folder) as hour:
-        hour.load("warm", PER_SECOND, 2.0)
+        alone = hour.load("warm", PER_SECOND, 2.0)
         hour.carriers["a"].mode = mode
         began = time.monotonic()
         if queued:
@@ -77,7 +79,7 @@ def beside(folder: Path, queued: int, mode: Mode, seconds: float) -> Beside:
         read_s = time.monotonic() - began
         phase = hour.load(f"{queued} for one that {mode}", PER_SECOND, seconds)
         hour.carriers["a"].mode = "well"
-        return Beside(queued, mode, read_s, phase)
+        return Beside(queued, mode, read_s, alone, phase)
 
 
 @contextmanager

@@ -8,15 +8,17 @@ on a slow disk a mere kill loses answered writes. `benchmarks/append_only_file.p
 """
 
 import fcntl
+import os
 import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, NoReturn, Self
@@ -253,11 +255,19 @@ def free_port() -> int:
     """A port of 127.0.0.1 that is free now, and so is the cluster bus's, 10,000 above it.
 
     Taken from below the range that outgoing connections draw from, so that none of them takes it meanwhile.
-    Raises EmbeddedStoreError.
+    Processes that run side by side draw from different ones, and none draws one again soon: nobody is given what
+    another was given and does not listen on yet. Raises EmbeddedStoreError.
     """
-    for port in random.sample(range(10_000, 32_000), 100):
+    for port in islice(_ports(os.getpid()), 100):
         with suppress(OSError), socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", port))
             second.bind(("127.0.0.1", port + 10_000))
             return port
     raise EmbeddedStoreError("no free port of 127.0.0.1 in 100 tries")
+
+
+@cache
+def _ports(pid: int) -> Iterator[int]:
+    """The ports that a process draws from, again and again; a port and its bus are drawn by the same ones."""
+    own = range(10_000 + pid % 80, 32_000, 80)
+    return cycle(random.SystemRandom().sample(own, len(own)))

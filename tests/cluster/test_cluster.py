@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
-from tests.support.bench import Bench, make_bench, wrong
+from tests.support.bench import make_bench, wrong
 from tests.support.cluster import (
     POLICY,
     TENANT,
@@ -108,8 +109,9 @@ def test_a_start_costs_two_round_trips_on_a_cluster_and_a_check_one(spread: Stor
     assert spent(spread, lambda: bench.service.check(TENANT, started.id, code)) == (1, 1)
 
 
-def test_a_start_and_a_check_cost_one_round_trip_on_a_single_server(bench: Bench) -> None:
+def test_a_start_and_a_check_cost_one_round_trip_on_a_single_server(alone: Store) -> None:
     """With every default limit and an Idempotency-Key."""
+    bench = make_bench(alone)
     started: list[Verification] = []
     assert spent(bench.store, lambda: started.append(begin(bench, "+14155550123", "key", ip="203.0.113.9"))) == (1, 1)
     code = bench.code(started[0].id)
@@ -210,13 +212,15 @@ def test_a_dead_primary_takes_down_its_own_partitions_and_no_others(tmp_path: Pa
             stream = f"{prefix(home_of(bench, in_flight))}outbox"
             until(lambda: store.link.command(home_of(bench, in_flight), ["XPENDING", stream, "dispatch"])[0] == 1)
             doomed.kill()
-            began = time.monotonic()
-            for to in itertools.islice(lost, 3):
+            took = []
+            works: list[Callable[[], object]] = [partial(begin, bench, to) for to in itertools.islice(lost, 3)]
+            works.append(lambda: bench.service.check(TENANT, before.id, code))
+            for work in works:
+                began = time.monotonic()
                 with pytest.raises(StoreUnavailable):
-                    begin(bench, to)
-            with pytest.raises(StoreUnavailable):
-                bench.service.check(TENANT, before.id, code)
-            assert time.monotonic() - began < 15  # Four patiences of a second, on a machine with other things to do.
+                    work()
+                took.append(time.monotonic() - began)
+            assert median(took) < 5  # A patience is a second; the median, for a machine that has other things to do.
             assert code_in(inbox, in_flight)  # It is sent, and cannot be settled now: no other may wait for it.
             for to in itertools.islice(fine, 3):
                 started = begin(bench, to)

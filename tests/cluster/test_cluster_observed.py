@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
@@ -81,11 +82,13 @@ def test_a_start_does_without_what_only_observes(cluster: Cluster) -> None:
     assert "unjudged" not in event_of(place.bench, _begun(place))
     os.kill(place.doomed.pid, signal.SIGSTOP)
     try:
+        took = []
         for _ in range(4):
             began = time.monotonic()
             to = _begun(place)
-            assert time.monotonic() - began < 5
+            took.append(time.monotonic() - began)
             assert event_of(place.bench, to)["unjudged"] == ["us", "pumping"]
+        assert median(took) < 2
     finally:
         os.kill(place.doomed.pid, signal.SIGCONT)
     until(lambda: "unjudged" not in event_of(place.bench, _begun(place)))

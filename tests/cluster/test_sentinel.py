@@ -145,14 +145,17 @@ def test_a_start_that_no_replica_confirms_is_a_503(guarded: Guarded) -> None:
     code = bench.code(started.id)
     assert store.link.round_trips - trips == 1
     guarded.nodes[2].kill()
-    begin(bench, next(phones))
+    until(lambda: served(bench, next(phones)))
     guarded.nodes[1].kill()
     for work in (lambda: begin(bench, next(phones)), lambda: bench.service.check(TENANT, started.id, "000000")):
-        began = time.monotonic()
-        with pytest.raises(StoreUnavailable) as refused:
-            work()
-        assert refused.value.reason == "too few replicas confirmed the write"
-        assert time.monotonic() - began < 5  # Half a second, on a machine with nothing else to do.
+        took = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable) as refused:
+                work()
+            assert refused.value.reason == "too few replicas confirmed the write"
+            took.append(time.monotonic() - began)
+        assert min(took) < 2  # Half a second, on a machine with nothing else to do.
     unguarded = Store(f"{guarded.url}?replicas=0")
     unguarded.prepare()
     assert begin(make_bench(unguarded, POLICY), next(phones)).status == "pending"

@@ -67,7 +67,7 @@ def backlog(post: Post, count: int) -> None:
     """So many messages to one number in the United States."""
     post.bench.service.start("default", a_start(TO))
     client = post.bench.store.link.client()
-    entries: Any = client.xrange(OUTBOX)
+    entries: Any = client.xrevrange(OUTBOX, count=1)
     [(_, fields)] = entries
     pipe = client.pipeline(transaction=False)
     for _ in range(count - 1):
@@ -83,8 +83,7 @@ def starts(post: Post, count: int) -> list[str]:
 @pytest.mark.parametrize("way", ["hangs", "errs"])
 def test_ten_thousand_that_wait_for_one_provider_delay_no_other(post: Post, way: str) -> None:
     """They stand before it in the same stream, for a provider that never answers, or that refuses at once whatever it
-    is asked: another country's message is sent all the same."""
-    backlog(post, 10_000)
+    is asked: another country's message is sent all the same, about as soon as it was without them."""
     a = hanging = Hanging()
     if way == "errs":
         a = Scripted(raising(*[Unavailable("HTTP 503")] * 100_000))  # type: ignore[assignment]
@@ -92,12 +91,15 @@ def test_ten_thousand_that_wait_for_one_provider_delay_no_other(post: Post, way:
     with post.dispatching({"a": a, "b": b}, APART) as stop:
         try:
             took = []
-            for n in range(10):
+            for n in range(20):
+                if n == 10:
+                    backlog(post, 10_000)
                 began = time.monotonic()
                 post.bench.service.start("default", a_start(f"+4479111234{56 + n}"))
                 until(lambda n=n: len(b.asked) == n + 1, "the message by the other provider")  # type: ignore[misc]
                 took.append(time.monotonic() - began)
-            assert median(took) < 1.0
+            alone, beside = median(took[:10]), median(took[10:])
+            assert beside < 1.0 + 5 * alone  # What a busy machine takes, it takes of both.
             assert post.bench.store.outbox.depth() >= 9_900
             stop.set()
         finally:
@@ -166,9 +168,11 @@ def test_what_has_no_room_goes_the_next_way_at_once(post: Post) -> None:
         post.settled(full[0])
 
 
-def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(post: Post, vendor: Vendor) -> None:
+def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(
+    post: Post, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dispatcher process holds 3,000 messages for a provider that hangs; another leaves them alone while it lives.
-    Killed, it leaves them all to the other within five seconds."""
+    Killed, it leaves them all to the other within five of that one's looks, one a second."""
     release = threading.Event()
 
     def hang() -> tuple[int, dict[str, str], bytes]:
@@ -196,6 +200,18 @@ def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(p
         "VERIFY_CONFIG": str(config),
         "HOOK": f"whsec_{codes.new_key()}",
     }
+    claim, beat, claimed, looks = Outbox.claim, Outbox.beat, list[Entry](), list[int]()
+
+    def claiming(outbox: Outbox, *args: Any) -> list[Entry]:
+        claimed.extend(found := claim(outbox, *args))
+        return found
+
+    def looking(outbox: Outbox) -> None:
+        looks.append(len(claimed))
+        beat(outbox)
+
+    monkeypatch.setattr(Outbox, "claim", claiming)
+    monkeypatch.setattr(Outbox, "beat", looking)
     process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)
     client = post.bench.store.link.client()
 
@@ -209,10 +225,10 @@ def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(p
             time.sleep(4.0)  # Longer than the time after which what nobody keeps is claimed.
             assert a.asked == []
             process.send_signal(signal.SIGKILL)
-            killed = time.monotonic()
-            until(lambda: len(held()) > 1 and held()["heir"] + len(a.asked) >= 3_000, "all to be taken over")
-            # The promise is five seconds; the rest is for a machine that has other things to do.
-            assert time.monotonic() - killed < 15.0
+            process.wait()
+            before = len(looks)
+            until(lambda: len(claimed) == 3_000, "all to be taken over")
+            assert len(looks) - before <= 5
             until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
     finally:
         process.kill()

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -25,7 +26,7 @@ SHORT = f"""{PROVIDERS}
 [senders.short]
 type = "short-code"
 address = "43721"
-per_second = 100
+per_second = 40
 """
 TWO_WAYS = f"""{SHORT}
 [[routes]]
@@ -54,15 +55,15 @@ def test_places_in_a_line_are_a_tenth_slower_than_the_sender(post: Post) -> None
     first, second = post.bench.store.senders, Store(post.server.url).senders
     assert first.reserve("s", 100, 1, 0) == 0
     began = time.monotonic()
-    waits = [(first, second)[n % 2].reserve("s", 100, 3, 10_000) for n in range(100)]
+    waits = [(first, second)[n % 2].reserve("s", 100, 90, 100_000) for n in range(100)]
     passed = time.monotonic() - began
     assert waits[-1] is not None
-    assert 0.011111 * (1 + 3 * 99) - passed - 0.05 < waits[-1] < 0.011112 * (1 + 3 * 99)
+    assert 0.011111 * (1 + 90 * 99) - passed - 0.05 < waits[-1] < 0.011112 * (1 + 90 * 99)
     for _ in range(5):
-        assert first.reserve("s", 100, 1, 1_000) is None
-    wait = second.reserve("s", 100, 1, 10_000)
+        assert first.reserve("s", 100, 1, 10_000) is None
+    wait = second.reserve("s", 100, 1, 101_000)
     assert wait is not None
-    assert wait < 0.011112 * (1 + 3 * 100)
+    assert wait < 0.011112 * (1 + 90 * 100)
     assert first.reserve("another", 100, 1, 0) == 0
 
 
@@ -72,46 +73,56 @@ def full(sender: str) -> float:
 
 
 def test_a_sender_never_sends_faster_than_it_may(post: Post) -> None:
-    """A short code at 100 a second, given 200 a second for six seconds by two dispatchers: no second sees more than a
-    hundred, the excess takes the next way, and everything is sent once."""
+    """A short code at 40 a second, given 80 a second for six seconds by two dispatchers: no second sees more than
+    forty, the excess takes the next way, and everything is sent once."""
     a, times = timed()
     b = Scripted()
     providers = {"a": a, "b": b}
     with post.dispatching(providers, TWO_WAYS, "first"), post.dispatching(providers, TWO_WAYS, "second"):
         began = time.monotonic()
-        for n in range(1200):
-            time.sleep(max(0.0, began + n / 200 - time.monotonic()))
+        for n in range(480):
+            time.sleep(max(0.0, began + n / 80 - time.monotonic()))
             post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}"))
-        offered = time.monotonic() - began
         until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
-    assert busiest_second(times) <= 100
-    assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 1200
-    # A machine that offers less than 30 a second has nothing that the sender could have no room for.
-    assert min(30 * offered, 1199) < len(a.asked) < 100 * (offered + 2)
+        took = time.monotonic() - began
+    assert busiest_second(times) <= 40
+    assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 480
+    # It sends 36 a second where messages come for all of the six; on a busy machine they come for longer, in bursts.
+    assert 100 < len(a.asked) <= 36 * took + 1
     if b.asked:
         reason = post.timeline(b.asked[0].verification_id)[2]
         assert reason == ("failed-over", "a", "short has no room for 1 s")
 
 
-def test_an_excess_that_no_other_way_takes_fails_before_its_code_does(post: Post) -> None:
+def test_an_excess_that_no_other_way_takes_fails_before_its_code_does(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With no other way a message waits its turn while its code is of use; one whose turn would come too late fails at
-    once, and says why. Nothing is sent that late."""
+    once, and says why. Nobody waits so long that it would be sent that late."""
     post.renew(default_text().replace('life = "10 minutes"', 'life = "6 seconds"'))
-    counted = full("short")
+    counted, waits, reserve = full("short"), list[float](), Senders.reserve
     ids = [post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}")).id for n in range(450)]
     a, times = timed()
+
+    def noted(senders: Senders, *args: Any) -> float | None:
+        if (wait := reserve(senders, *args)) is not None:
+            waits.append(wait)
+        return wait
+
+    monkeypatch.setattr(Senders, "reserve", noted)
     with post.dispatching({"a": a}, ONE_WAY):
         began = time.monotonic()
         until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
+        took = time.monotonic() - began
     lines = [post.timeline(each)[2:] for each in ids]
     exhausted = ("failed", None, "short is exhausted until after the code's end")
     sent = sum(line[0] == ("sent", "a", None) for line in lines)
     assert sum(line[0] == exhausted for line in lines) == 450 - sent
     assert len(a.asked) == sent
     assert full("short") - counted == 450 - sent
-    assert 200 < sent <= 300
-    assert busiest_second(times) <= 100
-    assert max(times) - began < 6
+    assert 60 < sent <= 36 * took + 1
+    assert busiest_second(times) <= 40
+    assert max(waits) <= 3.0  # Three seconds of its life are left to it then.
 
 
 def test_who_misses_the_turn_takes_another_place(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:

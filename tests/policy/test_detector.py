@@ -146,22 +146,22 @@ def test_a_start_that_a_limit_refuses_is_no_trial(store: Store) -> None:
     assert place.chart("cTN")[SENT] == 1
 
 
-def test_every_key_of_the_detector_has_a_time_to_live(store: Store) -> None:
+def test_every_key_of_the_detector_has_a_time_to_live(alone: Store) -> None:
     """Charts, neighbours, trust and blocks all go by themselves."""
-    place = field(store)
+    place = field(alone)
     place.approve(place.start("+21620177777", ip="198.51.100.9"))
     place.refused(numbers(40), every=30)
     found: list[bytes] = []
     for pattern in (f"*:chart:{place.rule}:*", "*:known:*", "*:habit:*", "*:block:*", "*:blocks"):
-        keys = store.link.command(0, ["KEYS", pattern])
+        keys = alone.link.command(0, ["KEYS", pattern])
         assert keys, pattern
         found += keys
-    assert [key for key in found if store.link.command(0, ["PTTL", key]) < 0] == []
+    assert [key for key in found if alone.link.command(0, ["PTTL", key]) < 0] == []
 
 
-def test_a_start_costs_the_same_few_commands_whatever_the_traffic(store: Store) -> None:
+def test_a_start_costs_the_same_few_commands_whatever_the_traffic(alone: Store) -> None:
     """The detector's work does not grow with the traffic."""
-    place = field(store)
+    place = field(alone)
 
     def commands(number: str) -> int:
         before = calls()
@@ -169,10 +169,8 @@ def test_a_start_costs_the_same_few_commands_whatever_the_traffic(store: Store) 
         return calls() - before
 
     def calls() -> int:
-        stats: dict[str, Any] = store.link.client().info("commandstats")
-        return sum(
-            int(stat["calls"]) for name, stat in stats.items() if name not in ("cmdstat_info", "cmdstat_xreadgroup")
-        )
+        stats: dict[str, Any] = alone.link.client().info("commandstats")
+        return sum(int(stat["calls"]) for name, stat in stats.items() if name != "cmdstat_info")
 
     place.start("+21620130000")
     first = commands("+21620133333")

@@ -16,7 +16,7 @@ from tests.support.bench import Bench, a_start, make_bench, wrong
 from tests.support.commands import command
 from tests.support.contract import Contract, a_number, contract
 from tests.support.detector import field, numbers
-from tests.support.live import PATIENCE_S
+from tests.support.live import PATIENCE_S, changed, contents
 from verify_service import phone
 from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision
@@ -77,22 +77,17 @@ def explain(bench: Bench, to: str = US, **fields: Any) -> Decision:
     return bench.explain.explain("default", phone.parse(to, None), **fields)
 
 
-def dump(store: Store) -> dict[bytes, bytes]:
-    """Every key of the store with its value."""
-    client: Any = store.link.client()
-    return {key: client.dump(key) for key in client.scan_iter(count=1000)}
-
-
 def test_explaining_changes_nothing_in_the_store(alone: Store) -> None:
     """Admitted, refused, watched or blocked: not one byte of the keyspace is another afterwards."""
     bench = make_bench(alone, POLICY)
     for purpose in ("a", "b"):
         bench.service.start("default", a_start(US, purpose, ip=IP))
-    before = dump(alone)
+    client: Any = alone.link.client()
+    before = contents(client)
     asked = [(US, IP), (US, None), (FR, IP), ("+447400123456", IP), (US, "198.51.100.7")]
     first = [explain(bench, to, ip=ip) for to, ip in asked]
     assert [explain(bench, to, ip=ip) for to, ip in asked] == first
-    assert dump(alone) == before
+    assert changed(client, before) == set()
     assert [(each.decision, each.by) for each in first] == [
         ("admit", None),
         ("admit", None),
@@ -209,15 +204,14 @@ def explained(live: Contract, *words: str) -> Any:
 def test_the_command_explains_a_number_of_a_service_that_runs(live: Contract) -> None:
     """By the live policy, as JSON or as lines; the number's start is admitted afterwards as if nobody had asked."""
     to = a_number()
-    before = live.spent()
-    found = explained(live, "--to", to, "--ip", "203.0.113.9")
+    with live.spending_nothing():
+        found = explained(live, "--to", to, "--ip", "203.0.113.9")
+        lines = command(live, "explain", "--to", to).stdout.splitlines()
     assert (found["decision"], found["by"], found["revision"]) == ("admit", None, 1)
     names = [each["name"] for each in found["judged"]]
     assert names[:2] == ["line-types", "countries"]
     assert {"number", "number-wrong-codes", "ip", "country-budget", "tenant-budget"} <= set(names)
-    lines = command(live, "explain", "--to", to).stdout.splitlines()
     assert lines[-1] == "admit: Every limit and rule in force lets this start pass. (revision 1)"
-    assert live.spent() == before
     live.default.start(to)
     assert explained(live, "--to", to)["by"] == "cooldown"
 

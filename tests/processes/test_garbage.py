@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.support.live import PATIENCE_S
+
 ROLE = """
 import gc, weakref
 from verify_service import app
@@ -27,5 +29,5 @@ assert sum(each() is not None for each in gone) < 20_000
 
 def test_what_is_built_is_kept_and_what_comes_later_is_collected() -> None:
     """Without being asked: cycles that are made at work are found while it goes on."""
-    ended = subprocess.run([sys.executable, "-c", ROLE], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", ROLE], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
 import pytest
@@ -129,8 +130,8 @@ def test_a_silent_store_is_a_503_within_patience_and_recovery_needs_no_restart(r
         for _ in range(2):
             answers = at_once(*[lambda call=call: ask(*call) for call in calls])
             assert {(status, headers["retry-after"]) for status, headers, _ in answers} == {(503, "1")}
-            # Patience is a second; the rest is for a machine that has other things to do.
-            assert max(seconds for _, _, seconds in answers) < 5.0
+            # Patience is a second; the median, for a machine that has other things to do.
+            assert median(seconds for _, _, seconds in answers) < 3.0
         until(lambda: client.request("GET", "/readyz")[0] == 503, "it to be unready")
         assert client.request("GET", "/healthz")[0] == 200
     finally:

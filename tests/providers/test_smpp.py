@@ -198,7 +198,7 @@ def test_a_bind_that_breaks_after_a_submit_is_uncertain_and_made_anew(smsc: Smsc
         with pytest.raises(Uncertain) as raised:
             provider.send(MESSAGE)
         assert raised.value.reason == "the bind broke"
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         smsc.answer = lambda _: (0, "m2")
         until(lambda: len(smsc.binds) == 2)
         until(lambda: _sent(provider) == "m2")
@@ -213,7 +213,7 @@ def test_while_there_is_no_bind_a_message_goes_elsewhere_at_once(smsc: Smsc) -> 
         with pytest.raises(Unavailable) as raised:
             provider.send(MESSAGE)
         assert raised.value.reason == "bind refused (ESME_RINVPASWD)"
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         smsc.bind_status = 0
         until(lambda: _sent(provider) == "m1")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tests.support.live import until
+from tests.support.live import PATIENCE_S, until
 from tests.support.vendor import Vendor, self_signed, vendor_at_work
 from verify_service.errors import ConfigError, DeliveryError, Rejected, Unavailable, Uncertain
 from verify_service.model import Message, Receipt
@@ -74,11 +74,12 @@ def test_it_posts_the_message_as_json(vendor: Vendor) -> None:
 
 def test_the_receiver_can_verify_the_signature(vendor: Vendor) -> None:
     """A receiver with the Standard Webhooks library and the secret accepts the post; with another secret not."""
+    began = int(time.time())
     with provider_of(vendor.url) as provider:
         provider.send(MESSAGE)
     [(headers, body)] = vendor.requests
     assert Webhook(SECRET).verify(body, headers) == json.loads(body)
-    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 10
+    assert began <= int(headers["webhook-timestamp"]) <= time.time()
     other = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     with pytest.raises(Exception, match="No matching signature"):
         Webhook(other).verify(body, headers)
@@ -191,7 +192,7 @@ def test_no_answer_in_time_is_uncertain(vendor: Vendor) -> None:
         try:
             with pytest.raises(Uncertain) as raised:
                 provider.send(MESSAGE)
-            assert 0.2 <= time.monotonic() - began < 5
+            assert 0.2 <= time.monotonic() - began < PATIENCE_S
         finally:
             release.set()
     assert raised.value.reason == "no answer in time"
@@ -216,7 +217,7 @@ def test_an_answer_without_end_is_left_after_its_status(endless: bytes) -> None:
         with provider_of(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.3) as provider:
             began = time.monotonic()
             assert provider.send(MESSAGE) == Receipt()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < PATIENCE_S
         over.set()
         thread.join()
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.bench import Bench, a_start, wrong
+from tests.support.bench import Bench, a_start, make_bench, wrong
 from verify_service.model import Receipt
+from verify_service.store import Store
 from verify_service.store.deliveries import tag_of
 from verify_service.store.entries import Came
 from verify_service.store.layouts import Delivery
@@ -15,6 +16,12 @@ pytestmark = pytest.mark.slow
 BASE = "vs:{0}:"
 TO = "+14155550193"
 INTERNAL = {b"credits", b"undo", b"corrects", b"refunds"}
+
+
+@pytest.fixture
+def bench(alone: Store) -> Bench:
+    """On a store of the test's own: what others carry would be in the same stream."""
+    return make_bench(alone)
 
 
 def carried(bench: Bench) -> list[Came]:

@@ -211,7 +211,8 @@ def test_the_commands_show_erase_list_and_replay(tmp_path: Path) -> None:
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         with contract(tmp_path, hook, {"HOOK": secret}) as live:
             to = a_number()
-            until(lambda: b"vs:{0}:hooks" in live.spent())  # The events that are told of begin here.
+            store = Store((live.running.server.state_dir / "store-url").read_text())
+            until(lambda: store.link.command(0, ["EXISTS", "vs:{0}:hooks"]))  # The events that are told of begin here.
             started = live.default.start(to)["id"]
             live.default.cancel(started)
             until(lambda: "verify_webhooks_dead 1.0" in live.default.request("GET", "/metrics")[2])

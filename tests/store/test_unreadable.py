@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.bench import Bench, a_start
+from tests.support.bench import Bench, a_start, make_bench
 from tests.support.dispatching import ONE, Post, Scripted
 from tests.support.live import until
 from tests.support.vendor import Vendor
 from tests.support.webhook_bench import WebhookBench, to, told
 from verify_service.dispatch import reader
 from verify_service.model import Receipt
+from verify_service.store import Store
 from verify_service.store.deliveries import tag_of
 from verify_service.telemetry import UNREADABLE
 
@@ -146,8 +147,9 @@ def test_an_event_that_waits_and_cannot_be_read_holds_up_no_other(webhook_bench:
     assert json.loads(vendor.requests[7][1])["data"]["id"] == first
 
 
-def test_credits_and_exports_pass_over_events_that_they_cannot_read(bench: Bench) -> None:
+def test_credits_and_exports_pass_over_events_that_they_cannot_read(alone: Store) -> None:
     """The dispatcher reads on behind them, and an export has all that can be read."""
+    bench = make_bench(alone)
     while bench.store.outbox.credit(0, 1000):
         pass
     before = counted("event")

@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import urllib3
 import yaml
 from flask import Flask
 
-from tests.support.live import PATIENCE_S
+from tests.support.live import PATIENCE_S, changed, contents
 from verify_service import codes
 from verify_service import config as operator
 from verify_service.adapters import Callbacks
@@ -208,15 +208,17 @@ class Contract:
         self.inbox = VerifyInbox(self.default)
         self._pool = urllib3.PoolManager(retries=False)
 
-    def spent(self) -> dict[bytes, Any]:
-        """All that a start or a check could spend: every key but the dispatcher's beat, its place in the events, its
-        providers' health, and what is told of refusals (events and decision records); and what was queued."""
+    @contextmanager
+    def spending_nothing(self) -> Iterator[None]:
+        """Nothing of what a start or a check could spend is spent: every key but the dispatcher's beat, its place in
+        the events, its providers' health, and what is told of refusals (events and decision records); and nothing is
+        queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
-        keys = [key for key in client.scan_iter(count=1000) if not _TOLD.search(key)]
-        found = {key: client.dump(key) for key in keys}
-        found[b"outbox"] = client.xinfo_stream("vs:{0}:outbox")["entries-added"]
-        client.close()
-        return found
+        with closing(client):
+            before, queued = contents(client), client.xinfo_stream("vs:{0}:outbox")["entries-added"]
+            yield
+            assert {key for key in changed(client, before) if not _TOLD.search(key)} == set()
+            assert client.xinfo_stream("vs:{0}:outbox")["entries-added"] == queued
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
@@ -233,11 +235,10 @@ class Contract:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """The problem, after which nothing has been counted, written or queued; JSON unless `headers` are given."""
-        before = self.spent()
         sent = {"Content-Type": "application/json"} if headers is None else headers
-        status, _, problem = self.send(method, path, body, sent)
+        with self.spending_nothing():
+            status, _, problem = self.send(method, path, body, sent)
         assert status >= 400
-        assert self.spent() == before
         return problem
 
     def client(self, api_key: str) -> ContractClient:

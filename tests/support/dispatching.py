@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.support.bench import Bench, ManualClock, make_bench
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.live import PATIENCE_S, clean, patient, until
 from verify_service import codes, config
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
@@ -129,7 +129,7 @@ class Post:
         """Runs a dispatcher with its own connections, or those of `store`; the event stops it, as the end does."""
         file = self.folder / f"{name}.toml"
         file.write_text(toml)
-        store = store or Store(self.server.url)
+        store = store or Store(patient(self.server.url))
         made = Dispatcher(store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)

@@ -35,6 +35,11 @@ allow = "30/hour"
 PATIENCE_S = 300.0
 
 
+def patient(url: str) -> str:
+    """A server's URL, for a store that waits for its answers as long: a second is short where a disk is busy."""
+    return f"{url}?socket_timeout={PATIENCE_S:g}"
+
+
 def until(true: Callable[[], object], what: str = "it to hold", patience: float = PATIENCE_S) -> float:
     """Waits until it holds, at most our patience; how many seconds that took. Raises AssertionError."""
     began = time.monotonic()
@@ -52,7 +57,22 @@ def clean(env: Mapping[str, str] | None = None) -> dict[str, str]:
 def everything(store: Store) -> bytes:
     """All keys and values of a single server, as bytes to search in."""
     client: Any = store.link.client()
-    return b"".join(key + client.dump(key) for key in client.scan_iter(count=1000))
+    return b"".join(key + (client.dump(key) or b"") for key in client.scan_iter(count=1000))
+
+
+def contents(client: Any) -> dict[bytes, tuple[bytes, int]]:
+    """Each key with its value, and with when it goes by itself: milliseconds of the server's clock, or -1."""
+    found = {key: (client.pexpiretime(key), client.dump(key)) for key in client.scan_iter(count=1000)}
+    return {key: (value, end) for key, (end, value) in found.items() if value is not None}
+
+
+def changed(client: Any, before: Mapping[bytes, tuple[bytes, int]]) -> set[bytes]:
+    """The keys that are not as they were before. What has come to its own end meanwhile is none of them."""
+    after = contents(client)
+    seconds, micros = client.time()
+    now, none = seconds * 1000 + micros // 1000, (None, -1)
+    gone = {key for key, (_, end) in before.items() if 0 <= end <= now}
+    return {key for key in {*before, *after} - gone if before.get(key, none)[0] != after.get(key, none)[0]}
 
 
 @contextmanager

@@ -190,6 +190,8 @@ def end(life: Versions, version: str, memory: Memory) -> None:
             until(lambda: len(life.messages(MOVED)) > already, "what has no receipt to go another way")
             assert {code for _, code in life.messages(MOVED)} == {memory.codes[MOVED]}
             until(lambda: _lines(client, memory.ids[MOVED])[-2:] == ["failed-over", "sent"])
+            as_usual = "a  sms  100 % of its weight\n    lately: "
+            until(lambda: life.command(version, "providers").startswith(as_usual), "what was tried lately to be shown")
             wanted = {
                 SENT: {"started", "sent", "wrong", "approved", "delivered"},
                 MOVED: {"started", "sent", "failed-over"},
@@ -206,7 +208,6 @@ def end(life: Versions, version: str, memory: Memory) -> None:
     assert {*memory.ids.values()} <= exported
     person = json.loads(life.command(version, "person", "export", "--to", SENT, "--tenant", "default"))
     assert [each["id"] for each in person["verifications"]] == [memory.ids[SENT]]
-    assert life.command(version, "providers").startswith("a  sms  100 % of its weight\n    lately: ")
     assert life.command(version, "policy", "show") == POLICY
 
 

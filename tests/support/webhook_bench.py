@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tests.support.bench import Bench, a_start, make_bench, wrong
-from tests.support.live import PATIENCE_S
+from tests.support.live import PATIENCE_S, patient
 from tests.support.vendor import Vendor
 from verify_service.config import WebhookConfig
 from verify_service.dispatch.webhooks import Webhooks
@@ -29,8 +29,8 @@ class WebhookBench:
     """A service on a Valkey of its own, and the endpoints of its tenants."""
 
     def __init__(self, server: EmbeddedValkey, keys: str | None = None) -> None:
-        self.url = server.url
-        store = Store(server.url)
+        self.url = patient(server.url)
+        store = Store(patient(server.url))
         store.prepare()
         self.bench: Bench = make_bench(store, keys=keys)
         store.webhooks.due(self.bench.clock.now(), [])  # The events begin here.

@@ -11,6 +11,7 @@ import pytest
 import urllib3
 
 from tests.support.contract import Contract, contract
+from tests.support.live import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ def raw(live: Contract, data: bytes, *, hang_up: bool = False) -> bytes:
     """What the server sends for these bytes until it has answered once or closes; b'' where it only closes."""
     host, _, port = live.url.removeprefix("http://").rpartition(":")
     answer = b""
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         try:
             connection.sendall(data)
             if hang_up:
@@ -152,11 +153,10 @@ def test_a_body_that_is_too_large_is_refused(live: Contract, path: str, size: in
     problem = live.refused("POST", path, body)
     assert (problem["status"], problem["type"]) == (413, "/problems/payload-too-large")
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(body[i : i + 4000]), body[i : i + 4000]) for i in range(0, size, 4000))
-    before = live.spent()
-    answer = raw(live, head(live, f"POST {path}", "Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n")
+    with live.spending_nothing():
+        answer = raw(live, head(live, f"POST {path}", "Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n")
     # A server that stops reading may close before all was sent; what it must not do is take the body for a short one.
     assert answer.startswith(b"HTTP/1.1 413 ") or not answer
-    assert live.spent() == before
 
 
 @pytest.mark.parametrize("headers", [JSON, {"Content-Type": "text/plain"}, {**JSON, "Authorization": "Bearer no"}])
@@ -181,15 +181,14 @@ def test_a_body_of_exactly_the_limit_is_read(live: Contract) -> None:
 
 def test_a_body_that_breaks_off_is_not_acted_on(live: Contract) -> None:
     """A caller that hangs up in the middle, or announces more than it sends, has started nothing."""
-    before = live.spent()
-    for length in (len(BODY) + 1, 1000):
-        answer = raw(live, head(live, "POST /start", f"Content-Length: {length}") + BODY, hang_up=True)
-        assert answer == b"" or (b" 400 " in answer and b"/problems/invalid-request" in answer)
-    answer = raw(live, head(live, "POST /start", f"Content-Length: {len(BODY) - 3}") + BODY)
-    assert b"/problems/invalid-request" in answer
-    answer = raw(live, head(live, "POST /start", "Content-Length: 99999999999") + BODY)
-    assert b"/problems/payload-too-large" in answer
-    assert live.spent() == before
+    with live.spending_nothing():
+        for length in (len(BODY) + 1, 1000):
+            answer = raw(live, head(live, "POST /start", f"Content-Length: {length}") + BODY, hang_up=True)
+            assert answer == b"" or (b" 400 " in answer and b"/problems/invalid-request" in answer)
+        answer = raw(live, head(live, "POST /start", f"Content-Length: {len(BODY) - 3}") + BODY)
+        assert b"/problems/invalid-request" in answer
+        answer = raw(live, head(live, "POST /start", "Content-Length: 99999999999") + BODY)
+        assert b"/problems/payload-too-large" in answer
 
 
 @pytest.mark.parametrize("path", UNKNOWN_PATHS)
@@ -255,10 +254,9 @@ def test_garbage_kills_no_worker(live: Contract) -> None:
         *(dice.randbytes(dice.randrange(1, 5000)) for _ in range(30)),
         *(os.fsencode("GET /healthz HTTP/1.1\r\n") + dice.randbytes(200) for _ in range(10)),
     ]
-    spent = live.spent()
-    for data in garbage:
-        answer = raw(live, data, hang_up=True)
-        assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.1 201")), data[:80]
-    assert live.spent() == spent
+    with live.spending_nothing():
+        for data in garbage:
+            answer = raw(live, data, hang_up=True)
+            assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.1 201")), data[:80]
     assert workers(live) == before
     assert live.default.request("GET", "/readyz")[0] == 200

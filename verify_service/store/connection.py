@@ -212,13 +212,13 @@ class Link:
         batch.give_up()
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
-        """The answer of one plain command, which may block `wait` seconds longer. Raises StoreUnavailable."""
+        """The answer of one plain command, which may block `wait` seconds. Raises StoreUnavailable."""
         pool: Any = self._direct or self.client(partition).connection_pool
         connection = None
         try:
             connection = pool.get_connection()
             connection.send_packed_command(connection.pack_commands([command]))
-            return connection.read_response(timeout=PATIENCE + wait)
+            return connection.read_response(timeout=PATIENCE + wait) if wait else connection.read_response()
         except BaseException as error:
             if connection is not None:
                 connection.disconnect()
