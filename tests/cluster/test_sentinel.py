@@ -202,5 +202,5 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
         until(lambda: guarded.in_step(1))
         late = answered[failed - 1]
         assert late.to is not None
-        code = inbox.messages(TENANT, late.to, None, 10.0)[0].code
+        code = inbox.messages(TENANT, late.to, None, PATIENCE_S)[0].code
         assert bench.service.check(TENANT, late.id, code).approved

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from itertools import count
 from typing import Any, Literal
@@ -45,7 +44,7 @@ via = [{ provider = "b" }]
 def test_operators_see_health_and_cost(post: Post) -> None:
     """`verify-service providers` shows of each provider and channel its weight and why, answer times, errors, receipts,
     and what today has come to by sender: with prices that came with the message, or with its receipt, once."""
-    post.bench.clock.ms = time.time_ns() // 1_000_000
+    noon = post.at_noon()
     serial = count(1)
     a = Scripted(lambda _: Receipt(provider_id=f"m{next(serial)}", price=0.0079, segments=2))
     b = Scripted(lambda _: Receipt(provider_id=f"m{next(serial)}"))
@@ -65,7 +64,7 @@ def test_operators_see_health_and_cost(post: Post) -> None:
         post.bench.clock.advance(1)
         pulse(post.bench.clock.now(), [report("b/sms", errors=3)], [["a/sms", "b/sms"]], {})
     words = ["providers", "--json"]
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(post.folder / "d1.toml")}
+    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(post.folder / "d1.toml")}
     run = [sys.executable, "-m", "verify_service"]
     shown = json.loads(subprocess.run([*run, *words], env=env, capture_output=True, text=True, check=True).stdout)
     first, second = shown
@@ -90,11 +89,11 @@ def test_operators_see_health_and_cost(post: Post) -> None:
 
 def test_a_weight_that_stays_beside_many_errors_is_explained(post: Post) -> None:
     """The only provider of a route keeps its weight however many of its tries fail; the same line says why."""
-    post.bench.clock.ms = time.time_ns() // 1_000_000
+    noon = post.at_noon()
     post.bench.store.health.pulse(post.bench.clock.now(), [report("a/sms", ok=2, errors=7)], [["a/sms"]], {})
     file = post.folder / "sole.toml"
     file.write_text(ONE)
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
     run = [sys.executable, "-m", "verify_service", "providers"]
     text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     first, *_ = text.splitlines()
@@ -154,10 +153,11 @@ def test_a_correction_that_the_store_did_not_take_is_told_again(store: Store) ->
 def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
     """`verify-service providers` shows — and null for a vendor whose answers and receipts hold no price."""
     costs = {"a/short/sms:messages": 2, "a/short/sms:segments": 2, "b//sms:messages": 1, "b//sms:price": 7_900}
-    post.bench.store.health.pulse(time.time_ns() // 1_000_000, [], [], costs)
+    noon = post.at_noon()
+    post.bench.store.health.pulse(post.bench.clock.now(), [], [], costs)
     file = post.folder / "verify.toml"
     file.write_text(SENDERS)
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
     run = [sys.executable, "-m", "verify_service", "providers"]
     text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert "today by short: 2 messages, 2 segments, 0 delivered, 0 failed, price —\n" in text
@@ -169,7 +169,7 @@ def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
 def test_what_nobody_could_use_is_counted_and_shown(post: Post) -> None:
     """`verify-service providers` shows of a provider, for the day, receipts whose word is not known, that name no
     message, or one that is none of ours, and texts in no alphabet; the metric has the same, and no other words."""
-    post.bench.clock.ms = time.time_ns() // 1_000_000
+    noon = post.at_noon()
     deliveries, now = post.bench.store.deliveries, post.bench.clock.now()
     deliveries.all_received(now, "a", [Receipt(provider_id=f"x{n}", status="delivered") for n in range(3)])
     stray = straying(deliveries.strays, post.bench.clock, "a")
@@ -180,7 +180,7 @@ def test_what_nobody_could_use_is_counted_and_shown(post: Post) -> None:
     stray("entry", "in no form that is known", 7)
     file = post.folder / "verify.toml"
     file.write_text(SENDERS)
-    env = {**clean(), "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
     run = [sys.executable, "-m", "verify_service", "providers"]
     text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert (

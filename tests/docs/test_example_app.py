@@ -113,7 +113,7 @@ def test_a_second_click_sends_one_message(browser: Browser, verify_inbox: Verify
     """The same form sent twice is one start, and the visitor sees the same page; with another number it is another."""
     page = browser.text
     browser.submit("/login", number=TO)
-    [first] = verify_inbox.messages(TO, wait=10)
+    [first] = verify_inbox.messages(TO, wait=30)
     browser.text = page
     browser.submit("/login", number=TO)
     assert f"sent a code to {TO}" in browser.text
@@ -126,7 +126,7 @@ def test_a_second_click_sends_one_message(browser: Browser, verify_inbox: Verify
 def test_resend_waits_for_its_time(browser: Browser, verify_inbox: VerifyInbox, verify_clock: VerifyClock) -> None:
     """The page says when a code can be sent again; too early is told, in time sends the same code."""
     browser.submit("/login", number=TO)
-    [first] = verify_inbox.messages(TO, wait=10)
+    [first] = verify_inbox.messages(TO, wait=30)
     assert re.search(r"possible in \d+ s", browser.text)
     browser.submit("/resend")
     assert browser.status == 429

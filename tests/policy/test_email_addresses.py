@@ -123,7 +123,7 @@ def test_a_login_by_email(client: VerifyClient, live: RunningServer) -> None:
     inbox = VerifyInbox(client)
     started = client.start("Ann@Example.org")
     assert (started["to"], started["channel"]) == ("Ann@example.org", "email")
-    [message] = inbox.messages("ann@example.org", wait=10)
+    [message] = inbox.messages("ann@example.org", wait=30)
     assert (message["to"], message["channel"]) == ("Ann@example.org", "email")
     checked = client.check(to="ANN@example.org", code=message["code"])
     assert (checked["id"], checked["approved"]) == (started["id"], True)

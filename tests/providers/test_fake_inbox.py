@@ -26,7 +26,7 @@ OTHER = "+14155550124"
 def test_a_message_shows_what_was_sent(verify_client: VerifyClient, verify_inbox: VerifyInbox) -> None:
     """Every member of a message, as the contract lists them."""
     started = verify_client.start(TO)
-    [message] = verify_inbox.messages(TO, wait=10)
+    [message] = verify_inbox.messages(TO, wait=30)
     code = message["code"]
     assert message == {
         "id": message["id"],
@@ -73,7 +73,7 @@ def test_a_wait_that_sees_something_already_does_not_wait(
 ) -> None:
     """A message that is there is answered at once."""
     verify_client.start(TO)
-    verify_inbox.messages(TO, wait=10)
+    verify_inbox.messages(TO, wait=30)
     began = time.monotonic()
     assert len(verify_inbox.messages(TO, wait=30)) == 1
     assert time.monotonic() - began < LONGEST_WAIT
@@ -91,7 +91,7 @@ def test_after_leaves_out_what_was_seen(
 ) -> None:
     """`after` a message, only newer ones count, and are waited for; without it, all are there, newest first."""
     verify_client.start(TO)
-    [first] = verify_inbox.messages(TO, wait=10)
+    [first] = verify_inbox.messages(TO, wait=30)
     assert verify_inbox.messages(TO, after=first["id"]) == []
     verify_clock.advance(31)
     with ThreadPoolExecutor(1) as pool:
@@ -108,7 +108,7 @@ def test_the_inbox_of_all_numbers(verify_client: VerifyClient, verify_inbox: Ver
     for to in (TO, OTHER):
         verify_client.start(to)
         verify_inbox.code(to)
-    _, _, body = verify_client.request("GET", "/fake/inbox?wait=10", headers={"accept": "application/json"})
+    _, _, body = verify_client.request("GET", "/fake/inbox?wait=30", headers={"accept": "application/json"})
     assert [message["to"] for message in body["messages"]] == [OTHER, TO]
 
 
@@ -175,7 +175,7 @@ def test_tenants_do_not_see_each_others_messages(two_tenants: tuple[VerifyServer
     """The same number has an inbox, a consent and a state per tenant; to empty or forget one leaves the other."""
     acme, umbrella = (VerifyClient(server) for server in two_tenants)
     acme.start(TO)
-    [message] = VerifyInbox(acme).messages(TO, wait=10)
+    [message] = VerifyInbox(acme).messages(TO, wait=30)
     assert message["from"] == "Acme"
     assert VerifyInbox(umbrella).messages(TO, wait=0.2) == []
     everything = umbrella.request("GET", "/fake/inbox", headers={"accept": "application/json"})[2]

@@ -135,7 +135,7 @@ def test_an_answer_that_drips_is_not_waited_for_longer_than_for_a_whole_one(begu
 
         thread = threading.Thread(target=drip)
         thread.start()
-        endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.3)
+        endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/", 2.0 if status else 0.3)
         try:
             if status:
                 assert endpoint.post(b"{}", {}).status == status

@@ -191,6 +191,7 @@ def test_what_cannot_be_used_is_taken_and_counted(post: Post, smsc: Smsc) -> Non
     """A dispatcher takes a receipt with a word that is not known, and one of no message of ours; the store counts both.
     What is spelled otherwise than it was answered finds its message all the same."""
     line = Line(post, smsc)
+    line.keys |= post.at_noon()
     smsc.answer = lambda _: (0, "00AB:C{1}")
     with line.bound():
         verification = line.sent()

@@ -214,7 +214,7 @@ def test_an_answer_without_end_is_left_after_its_status(endless: bytes) -> None:
 
         thread = threading.Thread(target=go_on)
         thread.start()
-        with provider_of(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.3) as provider:
+        with provider_of(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=2.0) as provider:
             began = time.monotonic()
             assert provider.send(MESSAGE) == Receipt()
             assert time.monotonic() - began < PATIENCE_S

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.concurrency import numbers
-from tests.support.live import dispatching, until
+from tests.support.live import PATIENCE_S, dispatching, until
 from verify_service.codes import KeyRing, Tagger, hotp, new_key
 from verify_service.errors import ConfigError, VerificationNotFound
 from verify_service.model import Verification
@@ -60,6 +60,12 @@ def to() -> str:
 
 
 @pytest.fixture
+def store(alone: Store) -> Store:
+    """One of the test's own: its dispatchers read the whole outbox."""
+    return alone
+
+
+@pytest.fixture
 def old(store: Store) -> Bench:
     """The service before the rotation, with one key."""
     return make_bench(store, keys=K1)
@@ -91,7 +97,7 @@ def test_a_resend_after_a_rotation_shows_the_same_code(old: Bench, to: str) -> N
     old.clock.advance(31)
     with dispatching(new) as inbox:
         assert begin(new, to).id == started.id
-        [first, *_] = inbox.messages(TENANT, to, None, 10.0)
+        [first, *_] = inbox.messages(TENANT, to, None, PATIENCE_S)
         assert first.code == code
     assert new.service.check(TENANT, started.id, code).approved
 
@@ -134,7 +140,7 @@ def test_a_resend_of_a_verification_of_a_retired_key_brings_a_new_code(old: Benc
     old.clock.advance(31)
     with dispatching(retired) as inbox:
         assert begin(retired, to).id == started.id
-        code = inbox.messages(TENANT, to, None, 10.0)[0].code
+        code = inbox.messages(TENANT, to, None, PATIENCE_S)[0].code
     assert code == retired.code(started.id)
     assert retired.service.check(TENANT, started.id, code).approved
 
@@ -152,7 +158,7 @@ def test_a_message_is_left_to_a_dispatcher_that_has_its_key(old: Bench, to: str)
     retired = with_keys(old, K2)
     sent = begin(retired, to, purpose="payment")
     with dispatching(retired) as inbox:
-        [message] = inbox.messages(TENANT, to, None, 10.0)
+        [message] = inbox.messages(TENANT, to, None, PATIENCE_S)
         assert message.verification_id == sent.id
         assert last_event(retired, started.id) == ("queued", None)
     with dispatching(with_keys(old, f"{K2},{K1}")):

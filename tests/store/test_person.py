@@ -278,7 +278,7 @@ def test_a_phones_keyword_is_answered_in_the_fake_inbox(tmp_path: Path) -> None:
         to = a_number()
         for _ in range(2):
             live.inbox.text(to, "43721", "help")
-        [answer] = live.inbox.messages(to, wait=10)
+        [answer] = live.inbox.messages(to, wait=30)
         assert (answer["from"], answer["code"], answer["verification_id"][:3]) == ("43721", "", "re_")
         live.inbox.text(to, "43721", "Stop")
         assert live.default.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"

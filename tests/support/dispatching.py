@@ -17,8 +17,10 @@ from verify_service.dispatch import Dispatcher
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
+from verify_service.store.clock import OFFSET_KEY
 from verify_service.store.health import HIST_MS, Report
 
+DAY_MS = 86_400_000
 ACCEPTED = Receipt()
 ONE = '[providers.a]\nkind = "fake"\n'
 TWO = f"""{ONE}
@@ -112,6 +114,13 @@ class Post:
     server: EmbeddedValkey
     folder: Path
     bench: Bench
+
+    def at_noon(self) -> dict[str, str]:
+        """Tomorrow's noon for the bench, and for processes with these settings: no day ends in the middle of a test."""
+        now = time.time_ns() // 1_000_000
+        self.bench.clock.ms = now - now % DAY_MS + DAY_MS * 3 // 2
+        self.bench.store.link.command(0, ["SET", OFFSET_KEY, self.bench.clock.ms - now])
+        return {"VERIFY_CLOCK": "virtual"}
 
     def renew(self, policy: str) -> None:
         """Another policy from here on."""

@@ -24,7 +24,7 @@ BODY = f"{CODE} is your Café & Söhne code: 100% yours + nobody else's.\nIt exp
 UCS_2 = f"{CODE} — код «Кафе» ☕\nНикому его не сообщайте."
 # Much for a busy machine; and little, where a timeout is what is tested.
 PATIENT_MS = 20_000
-QUICK_MS = 500
+QUICK_MS = 1_000
 # What each peer can be told to do, and what `send` then says. A peer may know more ways.
 REFUSALS: Mapping[str, type[DeliveryError]] = {
     "down": Unavailable,  # nobody listens
