@@ -75,7 +75,7 @@ class Guarded:
             (folder / "sentinel.conf").write_text(
                 f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile {folder / 'log'}\n"
                 f"sentinel monitor {NAME} 127.0.0.1 {self.nodes[0].port} 2\n"
-                f"sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 4000\n"
+                f"sentinel down-after-milliseconds {NAME} 3000\nsentinel failover-timeout {NAME} 4000\n"
                 f"sentinel parallel-syncs {NAME} 2\n"
             )
             command = [str(get_binary_path()), str(folder / "sentinel.conf"), "--sentinel"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_every_measure_gives_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One run, its counts tiny: the JSON names every measure, and what is a promise and no figure holds in it."""
     report = tmp_path / "figures.json"
-    tiny = "--rounds 1 --seconds 0.2 --connections 4 --samples 20 --calls 100 --stored 200 --live 300 --judged 300"
+    tiny = "--rounds 1 --seconds 0.5 --connections 4 --samples 20 --calls 100 --stored 200 --live 300 --judged 300"
     main([*tiny.split(), "--json", str(report)])
     printed = capsys.readouterr().out
     tables = {table["title"]: table["rows"] for table in msgspec.json.decode(report.read_bytes())["tables"]}

@@ -19,7 +19,8 @@ SLOTS = 16_384
 OPTIONS = (
     # A dead primary takes its own slots away and no others.
     *("--cluster-require-full-coverage", "no"),
-    *("--cluster-node-timeout", "2000"),
+    # Two seconds are no long time for a busy machine.
+    *("--cluster-node-timeout", "5000"),
 )
 TENANT = "default"
 POLICY = """

@@ -41,7 +41,7 @@ def test_the_link_that_run_prints_opens_the_inbox_and_nothing_else(tmp_path: Pat
         owner, guest, to = ContractClient(running.server), holder(running, key), a_number()
         owner.start(to)
         for _ in range(8):  # whichever worker answers
-            status, _, shown = guest.request("GET", "/fake/inbox?wait=5", headers=JSON)
+            status, _, shown = guest.request("GET", "/fake/inbox?wait=30", headers=JSON)
             assert (status, [message["to"] for message in shown["messages"]]) == (200, [to])
         tried = 0
         for template, item in SPEC["paths"].items():
