@@ -20,6 +20,7 @@ from verify_service import codes
 from verify_service.dispatch.backlog import Backlog
 from verify_service.dispatch.job import Job
 from verify_service.dispatch.planner import DeliveryPath
+from verify_service.dispatch.reader import CLAIM_MOST
 from verify_service.errors import StoreUnavailable, Unavailable
 from verify_service.model import Message, Receipt
 from verify_service.store.entries import Entry
@@ -200,18 +201,15 @@ def test_a_living_dispatchers_backlog_is_its_own_and_a_dead_ones_is_taken_over(
         "VERIFY_CONFIG": str(config),
         "HOOK": f"whsec_{codes.new_key()}",
     }
-    claim, beat, claimed, looks = Outbox.claim, Outbox.beat, list[Entry](), list[int]()
+    claim, claimed, looks = Outbox.claim, list[Entry](), list[int]()
 
     def claiming(outbox: Outbox, *args: Any) -> list[Entry]:
         claimed.extend(found := claim(outbox, *args))
+        if len(found) < CLAIM_MOST:  # The last call of a look.
+            looks.append(len(claimed))
         return found
 
-    def looking(outbox: Outbox) -> None:
-        looks.append(len(claimed))
-        beat(outbox)
-
     monkeypatch.setattr(Outbox, "claim", claiming)
-    monkeypatch.setattr(Outbox, "beat", looking)
     process = subprocess.Popen([sys.executable, "-m", "verify_service", "dispatch"], env=env)
     client = post.bench.store.link.client()
 
