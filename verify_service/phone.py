@@ -70,6 +70,8 @@ def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
     """
     if region is not None and region not in REGIONS:
         raise InvalidRequest("region", "is not an ISO 3166 country code with a numbering plan, such as US")
+    if region is None and _E164.fullmatch(to):
+        return _parse(to, None, drama)
     found = _WRITTEN.fullmatch(plain(to))
     if not found:
         raise InvalidNumber("not-a-number", "A number has digits, spaces and + ( ) - . / only, and no extension.")

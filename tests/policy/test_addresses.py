@@ -1,5 +1,7 @@
 """What an address counts as: one person with many addresses is one person, in whichever form they come."""
 
+from ipaddress import IPv4Address, IPv4Network
+
 import pytest
 
 from tests.support.bench import Bench, a_start, make_bench
@@ -33,6 +35,32 @@ V4 = ("203.0.113.9", "203.0.113.0/24")
 def test_an_address_counts_as_what_it_stands_for(ip: str, address: str, network: str) -> None:
     """An IPv4 address as itself and its /24, an IPv6 one as its /64 and /48, a wrapped one as what is inside."""
     assert counted(ip) == (address, network)
+
+
+EDGES = ("", "0", "1", "00", "01", "9", "99", "100", "199", "200", "249", "250", "255", "256", "999", "-1", "１", " 1")
+
+
+@pytest.mark.parametrize("ip", ["1.2.3", "1.2.3.4.5", "1.2.3.4\n", "1,2,3,4", "1.2.3.4/32", "::1.2.3.256", *EDGES])
+def test_what_is_no_address_is_refused(ip: str) -> None:
+    """Whether or not it looks like one."""
+    with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):
+        counted(ip)
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("part", EDGES)
+def test_ipv4_is_what_the_standard_library_takes_for_it(part: str, place: int) -> None:
+    """Each of the four parts, at the edges of what it may be: the address and its /24, or ValueError."""
+    parts = ["7"] * 4
+    parts[place] = part
+    ip = ".".join(parts)
+    try:
+        expected = (str(IPv4Address(ip)), str(IPv4Network((ip, 24), strict=False)))
+    except ValueError:
+        with pytest.raises(ValueError, match="does not appear to be"):
+            counted(ip)
+    else:
+        assert counted(ip) == expected
 
 
 def admitted(bench: Bench, addresses: list[str]) -> tuple[int, set[str]]:
