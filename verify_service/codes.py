@@ -11,12 +11,15 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 import pyotp
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from verify_service import recipient
 from verify_service.errors import ConfigError
@@ -25,16 +28,16 @@ KEY_BYTES = 32
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
-def _keyed(key: bytes) -> hmac.HMAC:
+def _keyed(key: bytes) -> HMAC:
     """HMAC-SHA256 under a key that is used again and again: the key is hashed in here, once."""
-    return hmac.new(key, digestmod="sha256")
+    return HMAC(key, SHA256())
 
 
-def _mac(keyed: hmac.HMAC, *parts: bytes) -> bytes:
+def _mac(keyed: HMAC, *parts: bytes) -> bytes:
     """The MAC of the parts, each preceded by its length, so that no two lists of parts collide."""
     mac = keyed.copy()
     mac.update(b"".join([len(part).to_bytes(4, "big") + part for part in parts]))
-    return mac.digest()
+    return mac.finalize()
 
 
 def hotp(secret: bytes, digits: int) -> str:
@@ -132,10 +135,12 @@ class Tagger:
         secret = _keyed(decode_key("VERIFY_TAG_KEY", text))
         self._key = _keyed(_mac(secret, b"verify_service tag"))
         self._cipher = AESGCM(_mac(secret, b"verify_service seal"))
+        self.tag: Callable[..., str] = lru_cache(4096)(self.fingerprint)
+        """The fingerprint of what comes again and is short, such as a country, a network, a number."""
 
-    def tag(self, kind: str, *values: str) -> str:
-        """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share a tag."""
-        return _mac(self._key, kind.encode(), *[value.encode() for value in values]).hex()[:20]
+    def fingerprint(self, kind: str, *values: str) -> str:
+        """20 hex digits (80 bits) that name `values` only to who holds the key; kinds never share one."""
+        return _mac(self._key, *map(str.encode, (kind, *values))).hex()[:20]
 
     def number(self, to: str) -> str:
         """The pseudonym of whoever has a number or email address: the same in every key, pointer and event, however it

@@ -229,15 +229,15 @@ class Service:
         return number
 
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
-        return self._tagger.tag("binding", codes.canonical(binding).decode()) if binding else ""
+        return self._tagger.fingerprint("binding", codes.canonical(binding).decode()) if binding else ""
 
     def _idempotency(
         self, tenant: str, endpoint: str, key: str | None, body: Callable[[], bytes]
     ) -> Idempotency | None:
         if key is None:
             return None
-        fingerprint = self._tagger.tag("body", body().decode())
-        return Idempotency(self._tagger.tag("idempotency", tenant, endpoint, key), fingerprint)
+        fingerprint = self._tagger.fingerprint("body", body().decode())
+        return Idempotency(self._tagger.fingerprint("idempotency", tenant, endpoint, key), fingerprint)
 
     def _content(self, book: Rulebook, ask: Start, tag: str) -> Content:
         """What the message needs beside its verification."""

@@ -7,9 +7,10 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import wraps
+from typing import Any, ParamSpec, TextIO, TypeVar, cast
 
 import msgspec
 import prometheus_client
@@ -19,6 +20,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from verify_service.errors import Problem
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class _Kept:
@@ -121,14 +125,21 @@ def carrier_label(carrier: str | None) -> str:
     return carrier
 
 
-@contextmanager
-def counting_problems(outcomes: Counter) -> Iterator[None]:
-    """Counts a problem under its slug, whoever raises it."""
-    try:
-        yield
-    except Problem as problem:
-        outcomes.labels(problem.slug).inc()
-        raise
+def counting_problems(outcomes: Counter) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Counts a problem that a function raises under its slug."""
+
+    def decorate(call: Callable[P, R]) -> Callable[P, R]:
+        @wraps(call)
+        def counted(*args: P.args, **named: P.kwargs) -> R:
+            try:
+                return call(*args, **named)
+            except Problem as problem:
+                outcomes.labels(problem.slug).inc()
+                raise
+
+        return counted
+
+    return decorate
 
 
 class _Gauges:

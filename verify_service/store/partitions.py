@@ -1,6 +1,6 @@
 """Ids, tags and the partitions they lie in."""
 
-import secrets
+import os
 
 
 def of_tag(tag: str, partitions: int) -> int:
@@ -18,5 +18,8 @@ def new_id(kind: str, partition: int, partitions: int) -> str:
 
     The 16 bits are drawn among all that fall on the partition, so an id is no pseudonym of a number.
     """
-    label = secrets.randbelow(65536 // partitions) * partitions + partition
-    return f"{kind}_{label:04x}{secrets.token_hex(14)}"
+    while True:
+        drawn = os.urandom(16)
+        turn = int.from_bytes(drawn[:2], "big") // partitions
+        if turn < 65536 // partitions:
+            return f"{kind}_{turn * partitions + partition:04x}{drawn[2:].hex()}"
