@@ -192,7 +192,11 @@ class Answer(Array, frozen=True):
     @classmethod
     def told(cls, answer: Sequence[Any]) -> Self:
         """What was answered, by name. Parts behind those that are known are passed over."""
-        return cls(*(read(part) if read else part for read, part in zip(_readers(cls), answer, strict=False)))
+        parts = list(answer[: len(cls.__struct_fields__)])
+        for place, read in _readers(cls):
+            if place < len(parts):
+                parts[place] = read(parts[place])
+        return cls(*parts)
 
     @classmethod
     def lua(cls) -> str:
@@ -202,14 +206,15 @@ class Answer(Array, frozen=True):
 
 
 @cache
-def _readers(layout: type[Answer]) -> list[Any]:
-    """How each part of an answer is read; None where it is taken as it is."""
+def _readers(layout: type[Answer]) -> list[tuple[int, Any]]:
+    """How a part of an answer is read, by its place; of those that are not taken as they are."""
 
     def texts(parts: Sequence[bytes]) -> tuple[str, ...]:
         return tuple(part.decode() for part in parts)
 
     known = {str: bytes.decode, int: None, bytes: None, Sequence[str]: texts, Sequence[int]: None}
-    return [known[part.type] for part in fields_of(layout)]
+    reads = [known[part.type] for part in fields_of(layout)]
+    return [(place, read) for place, read in enumerate(reads) if read]
 
 
 def lua_module(layouts: Sequence[type[Layout]]) -> str:

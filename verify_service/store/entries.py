@@ -89,11 +89,11 @@ class Overdue(NamedTuple):
     entered: bool
 
 
-def queued(tenant: str, channel: str, content: Content, **more: str) -> list[bytes]:
+def queued(tenant: str, channel: str, content: Content, **more: str) -> list[str | bytes]:
     """What every message has in the outbox, names and values in turns; its id, its end and its sealed number are added
     where they are known."""
     said = {"tenant": tenant, "channel": channel, **more}
-    return [b"message", content.pack(), *(part.encode() for pair in said.items() for part in pair)]
+    return ["message", content.pack(), *(part for pair in said.items() for part in pair)]
 
 
 _ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")

@@ -130,7 +130,7 @@ class Ask(Array, frozen=True):
     kid: str
     digest: str
     binding: str
-    message: Sequence[msgspec.Raw]
+    message: Sequence[msgspec.Raw | str]
     facts: msgspec.Raw
     said: Sequence[str]
     refunds: str

@@ -110,7 +110,10 @@ class Verifications:
             kid=p.kid,
             digest=p.digest,
             binding=p.binding,
-            message=[text(part) for part in queued(p.tenant, p.channel, p.content, purpose=p.purpose)],
+            message=[
+                part if isinstance(part, str) else text(part)
+                for part in queued(p.tenant, p.channel, p.content, purpose=p.purpose)
+            ],
             facts=text(p.facts.pack()),
             said=p.said,
             refunds=refunds,
