@@ -16,7 +16,12 @@ def app() -> App:
     app.add_url_rule("/whole", "whole", lambda: Whole(b"{}", 201, "application/json"))
     app.add_url_rule("/folder/", "folder", lambda: Whole(b"in", 200, "text/plain"))
     app.add_url_rule("/broken", "broken", lambda: [][0])
+    app.add_url_rule("/part/<name>", "part", part)
     return app
+
+
+def part(name: str) -> Response:
+    return Whole(name.encode(), 200, "text/plain")
 
 
 @pytest.fixture
@@ -80,6 +85,25 @@ def test_a_redirect_repeats_the_name_that_the_caller_used(client: FlaskClient, h
 def test_a_path_with_more_slashes_in_front_is_another(client: FlaskClient, path: str) -> None:
     """No view has it."""
     assert client.get("/", environ_overrides={"PATH_INFO": path}).status_code == 404
+
+
+def test_a_path_that_was_found_before_is_found_as_in_flask(client: FlaskClient) -> None:
+    """Other methods, other paths and the parts that vary are looked at each time."""
+    for _ in range(2):
+        assert client.get("/whole").data == b"{}"
+        refused = client.post("/whole")
+        assert (refused.status_code, set(refused.headers["Allow"].split(", "))) == (405, {"GET", "HEAD", "OPTIONS"})
+        assert client.get("/whole/").status_code == client.get("/who").status_code == 404
+        assert [client.get(f"/part/{name}").data for name in ("a", "b", "ä")] == [b"a", b"b", "ä".encode()]
+
+
+def test_what_the_router_has_found_is_kept_of_paths_that_do_not_vary(app: App, client: FlaskClient) -> None:
+    """So no caller can fill the memory with paths."""
+    for each in range(20):
+        client.get(f"/part/{each}")
+        client.get(f"/none/{each}")
+        client.get("/whole", query_string={"a": each})
+    assert [asked[:2] for asked in app.known] == [("GET", "/whole")]
 
 
 def test_an_answer_is_the_same_with_and_without_an_object_of_headers(client: FlaskClient) -> None:

@@ -44,7 +44,7 @@ def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
     body = raw(most)
     try:
         found = decoder.decode(body)
-        _unique_names.decode(body.decode())
+        _unique_names.raw_decode(body.decode().lstrip())
     except msgspec.ValidationError as error:
         raise _all_errors(decoder.type, body) or _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

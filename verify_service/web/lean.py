@@ -4,13 +4,15 @@ All of it by Flask's own hooks, so that routing, errors, teardown and signals ar
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
+from flask.signals import appcontext_tearing_down, request_tearing_down
 from flask.typing import ResponseReturnValue
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.utils import cached_property
@@ -34,7 +36,7 @@ class _NoSessions(SessionInterface):
 class _Paths(MapAdapter):
     """Matches paths alone; what the caller takes for our name is asked for only where a redirect must repeat it."""
 
-    def __init__(self, app: Flask, request: Request) -> None:
+    def __init__(self, app: "App", request: Request) -> None:
         self.map = app.url_map
         self.script_name = f"{request.root_path}/"
         self.server_name = self.subdomain = ""
@@ -43,12 +45,19 @@ class _Paths(MapAdapter):
         self.default_method = request.method
         self.websocket = False
         self._request = request
+        self._known = app.known
 
     def match(self, *args: Any, **named: Any) -> Any:
         request = self._request
         if request.environ["PATH_INFO"].startswith("//"):  # The router forgives slashes in front.
             raise NotFound
-        return super().match(*args, **named)
+        asked = (self.default_method, self.path_info, *args, *named.items())
+        found = self._known.get(asked)
+        if found is None:
+            found = super().match(*args, **named)
+            if not found[1]:  # A path without parts that vary: of these there are as many as rules.
+                self._known[asked] = found
+        return found
 
     def get_host(self, domain_part: str | None) -> str:
         return self._request.host
@@ -58,10 +67,49 @@ class _Paths(MapAdapter):
         return self._request.query_string.decode("latin-1")
 
 
+class _Asked(Request):
+    """A request whose headers become an object only where somebody asks for it."""
+
+    def __init__(self, environ: "WSGIEnvironment", populate_request: bool = True, shallow: bool = False) -> None:
+        self.environ = environ
+        self.shallow = shallow
+        self.method = environ["REQUEST_METHOD"].upper()
+        self.scheme = environ["wsgi.url_scheme"]
+        self.root_path = _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/")
+        self.path = "/" + _decoded(environ["PATH_INFO"]).lstrip("/")
+        self.query_string = environ.get("QUERY_STRING", "").encode("latin-1")
+        self.remote_addr = environ.get("REMOTE_ADDR")
+        if populate_request and not shallow:
+            environ["werkzeug.request"] = self
+
+    @cached_property
+    def headers(self) -> Headers:
+        return EnvironHeaders(self.environ)
+
+    @cached_property
+    def server(self) -> tuple[str, int | None]:
+        return self.environ["SERVER_NAME"], int(self.environ["SERVER_PORT"])
+
+    def close(self) -> None:
+        if "files" in self.__dict__:
+            super().close()
+
+
+def _decoded(text: str) -> str:
+    """PEP 3333's text as the UTF-8 that it was."""
+    return text.encode("latin-1").decode(errors="replace")
+
+
 class App(Flask):
     """The WSGI app of the web role. What is registered to run around a request runs; what is not costs nothing."""
 
+    request_class = _Asked
     session_interface = _NoSessions()
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.known: dict[tuple[object, ...], Any] = {}
+        """What the router has found, by method and path."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         return _Paths(self, request) if request is not None else super().create_url_adapter(None)
@@ -77,6 +125,19 @@ class App(Flask):
         around = self.after_request_funcs or request_ctx._after_request_functions
         return super().process_response(response) if around else response
 
+    def do_teardown_request(self, *error: Any) -> None:
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(*error)
+
+    def do_teardown_appcontext(self, *error: Any) -> None:
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*error)
+
+
+@cache
+def _line(status: int) -> str:
+    return Response(status=status).status
+
 
 class Whole(Response):
     """An answer that is all there as bytes, never to be cached. Its headers become an object of their own only where
@@ -84,7 +145,7 @@ class Whole(Response):
 
     def __init__(self, data: bytes, status: int, mimetype: str) -> None:
         self.response = [data]
-        self.status_code = status
+        self._status, self._status_code = _line(status), status
         self.direct_passthrough = False
         self._on_close = []
         self._plain = [
