@@ -1,6 +1,6 @@
 """Ids, tags and the partitions they lie in."""
 
-import os
+import secrets
 
 
 def of_tag(tag: str, partitions: int) -> int:
@@ -19,7 +19,7 @@ def new_id(kind: str, partition: int, partitions: int) -> str:
     The 16 bits are drawn among all that fall on the partition, so an id is no pseudonym of a number.
     """
     while True:
-        drawn = os.urandom(16)
+        drawn = secrets.token_bytes(16)
         turn = int.from_bytes(drawn[:2], "big") // partitions
         if turn < 65536 // partitions:
             return f"{kind}_{turn * partitions + partition:04x}{drawn[2:].hex()}"
