@@ -71,24 +71,21 @@ class _Asked(Request):
     """A request whose headers become an object only where somebody asks for it."""
 
     def __init__(self, environ: "WSGIEnvironment", populate_request: bool = True, shallow: bool = False) -> None:
-        self.environ = environ
-        self.shallow = shallow
-        self.method = environ["REQUEST_METHOD"].upper()
-        self.scheme = environ["wsgi.url_scheme"]
-        self.root_path = _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/")
-        self.path = "/" + _decoded(environ["PATH_INFO"]).lstrip("/")
-        self.query_string = environ.get("QUERY_STRING", "").encode("latin-1")
-        self.remote_addr = environ.get("REMOTE_ADDR")
+        self.__dict__ |= {
+            "environ": environ,
+            "shallow": shallow,
+            "method": environ["REQUEST_METHOD"].upper(),
+            "scheme": environ["wsgi.url_scheme"],
+            "root_path": _decoded(environ.get("SCRIPT_NAME", "")).rstrip("/"),
+            "path": "/" + _decoded(environ["PATH_INFO"]).lstrip("/"),
+            "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
+            "remote_addr": environ.get("REMOTE_ADDR"),
+        }
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
-    @cached_property
-    def headers(self) -> Headers:
-        return EnvironHeaders(self.environ)
-
-    @cached_property
-    def server(self) -> tuple[str, int | None]:
-        return self.environ["SERVER_NAME"], int(self.environ["SERVER_PORT"])
+    headers = cached_property(lambda request: EnvironHeaders(request.environ))
+    server = cached_property(lambda request: (request.environ["SERVER_NAME"], int(request.environ["SERVER_PORT"])))
 
     def close(self) -> None:
         if "files" in self.__dict__:
