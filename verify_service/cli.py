@@ -14,7 +14,6 @@ import click
 import msgspec
 
 from verify_service import __version__, settings
-from verify_service.codes import api_key_digest, new_api_key, new_key
 from verify_service.commands import explain, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
@@ -62,7 +61,8 @@ def run(host: str, port: int, workers: int) -> None:
 def web(host: str, port: int, workers: int, access_log: bool, quiet: bool, new_store: bool) -> None:
     """The web role alone, against VERIFY_REDIS_URL."""
     with settings.shared_metrics():
-        from verify_service.app import Runtime, judge_web, wsgi
+        from verify_service.app import judge_web, wsgi
+        from verify_service.runtime import Runtime
         from verify_service.serve import address, check_free, serve
         from verify_service.store.url import shown
         from verify_service.telemetry import configure_logs, log
@@ -89,7 +89,7 @@ def web(host: str, port: int, workers: int, access_log: bool, quiet: bool, new_s
 )
 def dispatch(metrics_host: str, metrics_port: int | None) -> None:
     """The dispatch role alone, against VERIFY_REDIS_URL. SIGTERM drains it."""
-    from verify_service.app import dispatch as work
+    from verify_service.dispatching import dispatch as work
     from verify_service.process import ENDS_WITHIN, hearing_signals
     from verify_service.serve import check_free
     from verify_service.telemetry import serve_metrics
@@ -161,7 +161,7 @@ def events() -> None:
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on.")
 def events_export(since: str, follow: bool) -> None:
     """Prints recorded traffic as JSON lines, pseudonymised."""
-    from verify_service.app import store_at_hand
+    from verify_service.remote import store_at_hand
 
     match = re.fullmatch(r"(\d{1,6})([smhd])", since)
     if not match:
@@ -185,6 +185,8 @@ def keys() -> None:
 @keys.command("new")
 def keys_new() -> None:
     """Prints VERIFY_KEYS and VERIFY_TAG_KEY for an environment file."""
+    from verify_service.codes import new_key
+
     click.echo(f"VERIFY_KEYS={secrets.token_hex(4)}:{new_key()}")
     click.echo(f"VERIFY_TAG_KEY={new_key()}")
 
@@ -209,6 +211,8 @@ def apikey_new(tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Prints a new API key, once. With it, the line for verify.toml that lets it in."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", tenant):
         raise click.BadParameter("is lower-case letters, digits and hyphens, 32 at most", param_hint="--tenant")
+    from verify_service.codes import api_key_digest, new_api_key
+
     key = new_api_key(tenant)
     digest = api_key_digest(key)
     if as_json:

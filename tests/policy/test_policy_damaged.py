@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
 from tests.support.live import BASE
-from verify_service import app, codes, settings
+from verify_service import app, codes, dispatching, settings
 from verify_service.cli import commands
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RevisionConflict
 from verify_service.policy.live import LivePolicy
+from verify_service.runtime import Runtime
 from verify_service.store import Store
 from verify_service.store.policies import Policies
 from verify_service.web.context import context
@@ -73,17 +74,17 @@ def test_roles_start_on_a_store_whose_newest_revision_is_damaged(
     monkeypatch.setenv("VERIFY_REDIS_URL", server.url)
     monkeypatch.setenv("VERIFY_KEYS", f"k1:{codes.new_key()}")
     monkeypatch.setenv("VERIFY_API_KEY", "0" * 32)
-    monkeypatch.setattr(app, "configure_logs", lambda: None)  # This process has logs of its own.
+    monkeypatch.setattr(dispatching, "configure_logs", lambda: None)  # This process has logs of its own.
     stop = threading.Event()
     stop.set()
     monkeypatch.setenv("VERIFY_TAG_KEY", tag_key)
-    app.dispatch(stop)
-    assert app.judge_web(app.Runtime(settings.read())) == 1
+    dispatching.dispatch(stop)
+    assert app.judge_web(Runtime(settings.read())) == 1
     monkeypatch.setenv("VERIFY_TAG_KEY", codes.new_key())
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY is not the key"):
-        app.dispatch(stop)
+        dispatching.dispatch(stop)
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY is not the key"):
-        app.judge_web(app.Runtime(settings.read()))
+        app.judge_web(Runtime(settings.read()))
 
 
 def test_a_foreign_key_appends_nothing(store: Store) -> None:

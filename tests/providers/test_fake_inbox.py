@@ -13,7 +13,7 @@ from tests.support.bench import a_start
 from tests.support.dispatching import Post
 from tests.support.live import dispatching, until
 from verify_service.codes import api_key_digest, new_api_key
-from verify_service.run import running_store
+from verify_service.remote import running_store
 from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem, VerifyServer, start_server
 from verify_service.web.native.fake import LONGEST_WAIT
 

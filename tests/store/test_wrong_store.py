@@ -12,8 +12,8 @@ import pytest
 from tests.support.live import BASE, PATIENCE_S, until
 from tests.support.roles import answers, children, role
 from verify_service import codes
-from verify_service.app import LOST
 from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.runtime import LOST
 from verify_service.store import Store
 from verify_service.store.policies import Policies
 

@@ -10,7 +10,7 @@ from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import ConfigError
 
 if TYPE_CHECKING:
-    from verify_service.app import Remote
+    from verify_service.remote import Remote
     from verify_service.store.blocks import Block
 
 
@@ -49,7 +49,7 @@ def blocks_lift(block_id: str, reason: str, by: str) -> None:
 
 
 def _remote() -> "Remote":
-    from verify_service.app import remote
+    from verify_service.remote import remote
 
     return remote(settings.read())
 

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from verify_service import config, recipient, settings
+from verify_service import settings
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import Problem
-from verify_service.hints import nearest
-from verify_service.model import Number
-from verify_service.policy.decisions import Decision
 
 if TYPE_CHECKING:
-    from verify_service.app import Remote
+    from verify_service.model import Number
+    from verify_service.policy.decisions import Decision
+    from verify_service.remote import Remote
 
 # What an explanation, which no store keeps, has no use for.
 _OF_A_RECORD = ("count", "last_at")
 _COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
 
 
-def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> Number:
+def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> "Number":
+    from verify_service import recipient
+
     try:
         return recipient.parse(value, None)
     except Problem as error:
@@ -41,6 +42,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """A tenant of the service: one of the file's, where VERIFY_CONFIG says which that is."""
+    from verify_service import config
+    from verify_service.hints import nearest
+
     found = settings.read()
     known = {"default", *config.load(found.config, None).tenants} if found.config else {value}
     if value not in known:
@@ -58,7 +62,7 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
 @click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def explain(number: Number, ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
+def explain(number: "Number", ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
     found = _remote().explain.explain(tenant, number, ip=ip, device=device, purpose=purpose)
     if as_json:
@@ -78,19 +82,19 @@ def explain(number: Number, ip: str | None, device: str | None, purpose: str, te
 @to_option
 @reason_option
 @by_option
-def unlock(number: Number, reason: str, by: str) -> None:
+def unlock(number: "Number", reason: str, by: str) -> None:
     """Forgets what limits have counted of a number. Wrong codes, too; in force at once."""
     forgotten = _remote().relief.unlock(number.e164, by, reason)
     click.echo(f"{number.e164}: {forgotten} counts forgotten")
 
 
 def _remote() -> "Remote":
-    from verify_service.app import remote
+    from verify_service.remote import remote
 
     return remote(settings.read())
 
 
-def _table(found: Decision) -> None:
+def _table(found: "Decision") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -2,19 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from verify_service import config, settings
+from verify_service import settings
 from verify_service.messages import NONE, Own, compose
-from verify_service.messages import lint as figures
-from verify_service.messages.lint import Figures
 from verify_service.messages.measure import size
 from verify_service.messages.own import SAMPLE_CODE, SAMPLE_MINUTES
-from verify_service.policy import file as policy_file
-from verify_service.policy.file import Policy
 from verify_service.routing import CHANNELS
+
+if TYPE_CHECKING:
+    from verify_service.messages.lint import Figures
+    from verify_service.policy.file import Policy
 
 # Eleven characters: as long as an alphanumeric sender may be.
 BRAND = "Example Ltd"
@@ -38,6 +39,10 @@ def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: boo
     one, VERIFY_CONFIG's, and without that, the shipped texts. Reckons with an 8-digit code, ten minutes and the
     longest brand. Exit status 2 where a text is no good, or takes two segments.
     """
+    from verify_service import config
+    from verify_service.messages import lint as figures
+    from verify_service.policy import file as policy_file
+
     found = settings.read()
     policy = policy_file.load(found.policy)
     source = file or found.config
@@ -100,16 +105,18 @@ def show(
 
 
 def _own() -> Own:
+    from verify_service import config
+
     found = settings.read()
     return config.load(found.config, found.api_key).own if found.config else NONE
 
 
-def _costs(segments: int, policy: Policy) -> dict[str, float]:
+def _costs(segments: int, policy: "Policy") -> dict[str, float]:
     """US dollars for one message, by country; `default` is every other."""
     return {country: round(policy.price(country) * segments, 6) for country in ("default", *sorted(policy.prices))}
 
 
-def _print(rows: list[Figures], policy: Policy) -> None:
+def _print(rows: "list[Figures]", policy: "Policy") -> None:
     width = max(len(row.text) for row in rows)
     click.echo(f"{'text':<{width}}  encoding  units    seg.  host  short  dollars          forces UCS-2")
     for row in rows:

@@ -10,12 +10,10 @@ import click
 import msgspec
 
 from verify_service import settings
-from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError
-from verify_service.insight.policy import entry, shown
 
 if TYPE_CHECKING:
-    from verify_service.app import Remote
+    from verify_service.remote import Remote
 
 
 def _login() -> str:
@@ -66,6 +64,8 @@ def push(file: Path, by: str, note: str) -> None:
 @_json
 def show(rev: int | None, as_json: bool) -> None:
     """Prints the policy in force, as it was pushed."""
+    from verify_service.insight.policy import shown
+
     found = _remote().policy.revision(rev)
     if as_json:
         click.echo(msgspec.json.encode(shown(found)).decode())
@@ -77,6 +77,8 @@ def show(rev: int | None, as_json: bool) -> None:
 @_json
 def log(as_json: bool) -> None:
     """Lists all revisions, newest first: when, by whom, why."""
+    from verify_service.insight.policy import entry
+
     lines = [entry(each) for each in _remote().policy.history.log()]
     if as_json:
         click.echo(msgspec.json.encode(lines).decode())
@@ -95,6 +97,7 @@ def diff(rev: int, other: int | None, as_json: bool) -> None:
 
     Up to another revision where a second one is named, else up to the one in force.
     """
+    from verify_service.duration import rfc3339
     from verify_service.policy.changes import changes
 
     live = _remote().policy
@@ -133,6 +136,6 @@ def _judge(text: str, source: str) -> None:
 
 
 def _remote() -> "Remote":
-    from verify_service.app import remote
+    from verify_service.remote import remote
 
     return remote(settings.read())

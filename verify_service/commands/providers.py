@@ -7,7 +7,6 @@ import click
 import msgspec
 
 from verify_service import settings
-from verify_service.config import load
 
 # The share of errors from which a weight shifts, where there is another provider (docs/delivery.md).
 DOES_BADLY = 0.3
@@ -24,8 +23,9 @@ _STRAYS = {
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def providers(as_json: bool) -> None:
     """Shows how each provider does. By channel: weight, answer times, errors, receipts, and today by sender (UTC)."""
-    from verify_service.app import clock_of, store_at_hand
+    from verify_service.config import load
     from verify_service.insight.providers import health
+    from verify_service.remote import clock_of, store_at_hand
 
     found = settings.read()
     config = load(found.config, found.api_key)

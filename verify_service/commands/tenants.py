@@ -6,8 +6,6 @@ from typing import Any
 import click
 
 from verify_service import settings
-from verify_service.config import load
-from verify_service.hints import nearest
 
 
 def tenant_option(words: str) -> Callable[[Any], Any]:
@@ -16,6 +14,9 @@ def tenant_option(words: str) -> Callable[[Any], Any]:
 
 
 def _known(_context: click.Context, _option: click.Parameter, tenant: str) -> str:
+    from verify_service.config import load
+    from verify_service.hints import nearest
+
     found = settings.read()
     # `default` is whom VERIFY_API_KEY speaks for, which need not be set here.
     known = {*load(found.config, found.api_key).tenants, "default"}

@@ -46,7 +46,7 @@ def replay(tenant: str) -> None:
 
 
 def _at_hand() -> "tuple[Store, int]":
-    from verify_service.app import clock_of, store_at_hand
+    from verify_service.remote import clock_of, store_at_hand
 
     found = settings.read()
     store = store_at_hand(found)

@@ -1,0 +1,84 @@
+"""The dispatch role: settings in, a dispatcher at work out."""
+
+import os
+import secrets
+import socket
+import threading
+from functools import partial
+
+from verify_service import settings
+from verify_service.adapters import AdapterContext, Provider
+from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.acknowledging import acknowledging, straying
+from verify_service.dispatch.sending import OptOutRecorder
+from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
+from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.policy.live import PAUSE_S
+from verify_service.process import keep_what_is_built
+from verify_service.runtime import Runtime
+from verify_service.store.policies import Policies
+from verify_service.telemetry import configure_logs
+
+
+def dispatch(stop: threading.Event) -> None:
+    """The dispatch role until `stop` is set: messages to the providers, events to the tenants' own endpoints.
+
+    Raises ConfigError, StoreUnavailable; ConfigError also later on, once it has stopped, where the store is another tag
+    key's.
+    """
+    configure_logs()
+    runtime = Runtime(settings.read())
+    webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
+    beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
+    refused: list[ConfigError] = []
+    policies = Policies(runtime.store.link, runtime.tagger)
+    if policies.current() is None:
+        # A store without a policy yet: the web role brings it, and with it the tag key that holds.
+        threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
+    if runtime.config.webhooks:
+        beside.start()
+    made = dispatcher(runtime)
+    keep_what_is_built()
+    made.run(stop)
+    if beside.is_alive():
+        beside.join(2 * DRAIN_S)
+    if refused:
+        raise refused[0]
+
+
+def _watch_key(policies: Policies, stop: threading.Event, refused: list[ConfigError]) -> None:
+    """Looks for a policy until there is one; stops the role where another tag key sealed it."""
+    while not stop.wait(PAUSE_S):
+        try:
+            if policies.current() is not None:
+                return
+        except StoreUnavailable:
+            continue
+        except ConfigError as error:
+            refused.append(error)
+            stop.set()
+
+
+def dispatcher(runtime: Runtime) -> Dispatcher:
+    """What sends, with its providers. Raises ConfigError."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    providers: dict[str, Provider] = {}
+    consents = runtime.consents()
+    made = Dispatcher(runtime.store, runtime.config, runtime.keys, runtime.clock, providers, name)
+    for provider, (_, adapter, table) in runtime.config.providers.items():
+        context = AdapterContext(
+            name=provider,
+            secret=settings.secret,
+            clock=runtime.clock,
+            callbacks=runtime.config.callbacks(provider),
+            report=made.report(provider),
+            heard=acknowledging(partial(consents.heard, provider=provider)),
+            stray=straying(runtime.store.deliveries.strays, runtime.clock, provider),
+            inbox=runtime.inbox,
+        )
+        try:
+            sends = adapter.provider(table, context)
+        except ConfigError as error:
+            raise ConfigError(f"providers.{provider}: {error}") from None
+        providers[provider] = OptOutRecorder(sends, provider, consents, runtime.tagger)
+    return made
