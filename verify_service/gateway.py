@@ -36,6 +36,16 @@ SPARE_THREADS = len(AT_ONCE)
 BEGAN = "verify.began"
 """The key of the WSGI environment under which stands when the head came, in seconds of the monotonic clock."""
 
+_ALWAYS = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.input_terminated": True,
+    "wsgi.errors": None,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
 _TICK_S = 0.05
 _JUDGES = 2  # threads that let the app decide by the head, and answer 408: neither takes long
 _PIECE = 16_384  # what a body in chunks counts for until it has come to more
@@ -271,30 +281,22 @@ class Gateway:
 def _environ(scope: Any, body: Any, began: float) -> dict[str, Any]:
     """PEP 3333's environment. A header whose value is not ASCII is there, and empty: it must not pass for absent."""
     host, _, port = scope.server.rpartition(":")
-    environ = {
+    headers = scope.headers
+    environ = {_variable(name): value for name, value in headers.items()}
+    if len(environ) < len(names := headers.keys()):
+        environ = {_variable(name): "" for name in names} | environ
+    environ |= _ALWAYS
+    environ |= {
         "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string,
         "SERVER_NAME": host.strip("[]"),
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": "HTTP/1.0" if scope.http_version == "1" else f"HTTP/{scope.http_version}",
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.input": body,
-        "wsgi.input_terminated": True,
-        "wsgi.errors": None,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
         BEGAN: began,
     }
-    headers = scope.headers
-    for name in headers.keys():  # noqa: SIM118 - Granian's
-        environ[_variable(name)] = ""
-    for name, value in headers.items():
-        environ[_variable(name)] = value
     return environ
 
 
