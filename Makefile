@@ -68,10 +68,10 @@ bench-rooms: $(VENV)/test.stamp ## what thousands of messages for a dead provide
 bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, hangs, is slow or silent; ten minutes
 	@$(BIN)/python -m benchmarks.delivery 2> /dev/null
 
-bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can send; two minutes
+bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can send; five minutes
 	@$(BIN)/python -m benchmarks.overload
 
-bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
+bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; five minutes
 	@$(BIN)/python -m benchmarks.front
 
 bench-peers: $(VENV)/test.stamp ## starts, checks and cycles beside better-auth; installs it, and needs npm

@@ -1,16 +1,18 @@
-"""More messages than one dispatcher can send: `python -m benchmarks.overload`, or `make bench-overload`; two minutes.
+"""More messages than one dispatcher can send: `python -m benchmarks.overload`, or `make bench-overload`; five minutes.
 
 A dispatcher with a vendor at the end of real HTTP connections, in processes of their own. First it gets as much as it
-takes, then twice that for a time: how many does it send meanwhile, is any lost, and how soon is it as before?
+takes, then twice that for two minutes: how many does it send meanwhile, is any lost, and how soon is it as before?
 """
 
 import argparse
+import itertools
+import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -26,28 +28,36 @@ from verify_service.embedded import free_port
 from verify_service.telemetry import configure_logs
 
 OUTBOX = "vs:{0}:outbox"
-AT_ONCE = 100
+AT_ONCE = 400
 STEP_S = 0.02
+PARTS = 12
+# So many verifications, each of which gets its message again and again: to make as many as are offered would outlast
+# their codes.
+VERIFICATIONS = 5_000
 _CONFIG = '[providers.vendor]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/"\nsecret = "env:VENDOR_SECRET"\n'
 
 
 @dataclass
 class Phase:
-    """What was offered and what arrived. `seconds` until all was offered, `drain_s` until the last one had arrived;
-    `p50` and `longest` are how many messages took; `cpu_us` is the dispatcher's processor time for each."""
+    """What was offered and what arrived. `seconds` until all was offered, `queue` what waited then, `drain_s` until the
+    last one had arrived; `took` is how long each was on its way; `rates` those of arrivals a second in equal parts of
+    the time; `cpu_us` the dispatcher's processor time for each message."""
 
     what: str
     offered: int
     arrived: int
+    again: int
     seconds: float
+    queue: int
     drain_s: float
-    p50: float
-    longest: float
+    took: list[float]
+    rates: Sequence[float]
     cpu_us: float
 
     @property
     def per_second(self) -> float:
-        return self.arrived / (self.seconds + self.drain_s)
+        """While messages were offered."""
+        return sum(self.rates) / len(self.rates)
 
 
 class Offered:
@@ -56,62 +66,63 @@ class Offered:
 
     def __init__(self, client: Any, messages: Sequence[Any], vendor: int, dispatcher: int) -> None:
         self._client = client
-        self._messages = iter(messages)
+        self._messages = itertools.cycle(messages)
         self._vendor = vendor
         self._dispatcher = dispatcher
 
-    def idle(self, seconds: float) -> float:
-        """The share of a core that the dispatcher takes with nothing to do, in percent."""
-        began = cpu_seconds(self._dispatcher)
-        time.sleep(seconds)
-        return (cpu_seconds(self._dispatcher) - began) / seconds * 100
-
-    def load(self, what: str, count: int, per_second: float | None = None) -> Phase:
-        """So many messages at this rate; without one, as fast as it takes them."""
-        messages = list(islice(self._messages, count))
-        self._arrivals()
-        cpu, began, done = cpu_seconds(self._dispatcher), time.monotonic(), 0
-        offered: list[float] = []
-        while done < len(messages):
+    def load(self, what: str, most: int | None, seconds: float = 300.0, per_second: float | None = None) -> Phase:
+        """So many messages, or for so long, at this rate; without one, as fast as it takes them."""
+        self._sends()
+        cpu, began = cpu_seconds(self._dispatcher), time.monotonic()
+        offered: dict[str, float] = {}
+        while (most is None or len(offered) < most) and time.monotonic() < began + seconds:
             if per_second is None:
                 room = AT_ONCE - self._client.xlen(OUTBOX)
             else:
-                room = int((time.monotonic() - began) * per_second) + 1 - done
-            pipe = self._client.pipeline(transaction=False)
-            for fields in messages[done : done + max(0, room)]:
-                pipe.xadd(OUTBOX, fields)
-                offered.append(time.monotonic())
-            done = len(offered)
-            pipe.execute()
+                room = int((time.monotonic() - began) * per_second) + 1 - len(offered)
+            self._offer(offered, room if most is None else min(room, most - len(offered)))
             time.sleep(0.002 if per_second is None else STEP_S)
-        ended = time.monotonic()
+        ended, queue = time.monotonic(), self._client.xlen(OUTBOX)
         wait_until(lambda: self._client.xlen(OUTBOX) == 0, "the queue to be empty")
-        arrivals = self._arrivals()
-        order = sorted(arrivals.values())
-        took = [at - began for at, began in zip(order, offered, strict=False)]
+        used = cpu_seconds(self._dispatcher) - cpu
+        sends = self._sends()
+        came = dict(reversed(sends))  # When each came first.
+        part = (ended - began) / PARTS
+        parts = Counter(int((at - began) / part) for at in came.values())
         return Phase(
             what,
-            len(messages),
-            len(arrivals),
+            len(offered),
+            len(offered.keys() & came.keys()),
+            len(sends) - len(came),
             ended - began,
-            max(0.0, order[-1] - ended),
-            percentile(took, 0.5),
-            max(took),
-            (cpu_seconds(self._dispatcher) - cpu) / len(arrivals) * 1e6,
+            queue,
+            max(0.0, max(came.values()) - ended),
+            [came[each] - at for each, at in offered.items() if each in came],
+            [parts[n] / part for n in range(PARTS)],
+            used / len(sends) * 1e6,
         )
 
-    def _arrivals(self) -> dict[str, float]:
-        with urlopen(f"http://127.0.0.1:{self._vendor}/", timeout=10) as answer:
-            return msgspec.json.decode(answer.read(), type=dict[str, float])
+    def _offer(self, offered: dict[str, float], count: int) -> None:
+        messages = list(itertools.islice(self._messages, max(0, count)))
+        pipe = self._client.pipeline(transaction=False)
+        for fields in messages:
+            pipe.xadd(OUTBOX, fields)
+        at = time.monotonic()
+        for fields, place in zip(messages, pipe.execute(), strict=True):
+            offered[f"{fields[b'id'].decode()}.{place.decode()}"] = at
+
+    def _sends(self) -> list[tuple[str, float]]:
+        with urlopen(f"http://127.0.0.1:{self._vendor}/sends", timeout=30) as answer:
+            return msgspec.json.decode(answer.read(), type=list[tuple[str, float]])
 
 
 @contextmanager
-def offering(folder: Path, messages: int) -> Iterator[Offered]:
-    """With so many messages to offer, each of a live verification."""
+def offering(folder: Path, verifications: int) -> Iterator[Offered]:
+    """With the messages of so many live verifications to offer."""
     keys = f"k1:{codes.new_key()}"
     with inside(folder / "valkey", ("--appendonly", "no"), keys=keys) as place:
         client: Any = place.store.link.client()
-        place.fill(messages, settled=False)
+        place.fill(verifications, settled=False)
         prepared = [fields for _, fields in client.xrange(OUTBOX)]
         client.xtrim(OUTBOX, 0)
         vendor, file = free_port(), folder / "verify.toml"
@@ -131,34 +142,43 @@ def offering(folder: Path, messages: int) -> Iterator[Offered]:
             yield Offered(client, prepared, vendor, dispatcher)
 
 
-def overload(folder: Path, messages: int) -> list[Phase]:
-    """At its best, then twice that until all but a few of the messages are offered, and at its best again."""
-    few = messages // 10
-    with offering(folder, messages) as it:
+def overload(folder: Path, few: int, many: int | None, seconds: float = 300.0) -> list[Phase]:
+    """A few messages at its best, then twice that rate until so many are offered or the time is over, and a few at its
+    best again."""
+    with offering(folder, min(few, VERIFICATIONS)) as it:
         it.load("warm", few)
         best = it.load("as many as it takes", few)
-        return [best, it.load("twice as many", 7 * few, 2 * best.per_second), it.load("as many as it takes", few)]
+        twice = it.load("twice as many", many, seconds, 2 * best.per_second)
+        return [best, twice, it.load("as many as it takes", few)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--idle", type=float, default=0.0, help="only see for so many seconds what doing nothing takes")
-    parser.add_argument("--messages", type=int, default=60_000, help="in all")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of twice as many (%(default)s)")
+    parser.add_argument("--few", type=int, default=10_000, help="messages at its best (%(default)s)")
     asked = parser.parse_args(argv)
     configure_logs()
-    columns = ("phase", "offered", "arrived", "per second", "÷ best", "p50 s", "longest s", "drained in s", "CPU µs")
-    table = Table("More than it can send", columns, "CPU is the dispatcher's, for a message.")
     with tempfile.TemporaryDirectory() as folder:
-        if asked.idle:
-            with offering(Path(folder), 1) as it:
-                print(f"A dispatcher with nothing to do takes {it.idle(asked.idle):.2f} % of a core.")
-            return
-        phases = overload(Path(folder), asked.messages)
+        phases = overload(Path(folder), asked.few, None, asked.seconds)
+    best = phases[0]
+    columns = (
+        "phase", "offered", "lost", "sent twice", "s", "per second", "÷ best", "lowest part", "highest", "p50 s",
+        "longest s", "queue", "drained in s", "÷ queue at best", "CPU µs", "÷ best",
+    )  # fmt: skip
+    table = Table(
+        "More than it can send",
+        columns,
+        f"Per second while messages were offered, and in {PARTS} equal parts of that; CPU is the dispatcher's, for a "
+        "message. Drained against what the queue would take at its best.",
+    )
     for each in phases:
-        of_best = each.per_second / phases[0].per_second
-        row = (each.what, each.offered, each.arrived, each.per_second, of_best, each.p50, each.longest)
-        table.rows.append((*row, each.drain_s, each.cpu_us))
+        rates = (each.per_second, each.per_second / best.per_second, min(each.rates), max(each.rates))
+        own = each.drain_s * best.per_second / each.queue if each.queue else 0.0
+        waits = (percentile(each.took, 0.5), max(each.took), each.queue, each.drain_s, own)
+        counts = (each.offered, each.offered - each.arrived, each.again, each.seconds)
+        table.rows.append((each.what, *counts, *rates, *waits, each.cpu_us, each.cpu_us / best.cpu_us))
     print(table.markdown())
+    print("load average at the end: " + ", ".join(f"{figure:.1f}" for figure in os.getloadavg()))
 
 
 if __name__ == "__main__":

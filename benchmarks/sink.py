@@ -1,7 +1,8 @@
 """The vendor's side: accepts every message at once and remembers when it came. One thread; run with the port.
 
 `GET /arrivals` answers {number: monotonic seconds} of all that came since the last such call; Linux' monotonic clock is
-the same for every process. `GET /messages` answers a list of what came since the last such call, as it was sent.
+the same for every process. `GET /messages` answers a list of what came since the last such call, as it was sent, and
+`GET /sends` a list of [the message's id, monotonic seconds].
 """
 
 import asyncio
@@ -15,11 +16,13 @@ from verify_service.process import die_with_parent
 
 class _Message(msgspec.Struct):
     to: str
+    id: str = ""
 
 
 class _Vendor(asyncio.Protocol):
     arrivals: dict[str, float] = {}  # noqa: RUF012 - shared by all connections
     messages: list[bytes] = []  # noqa: RUF012
+    sends: list[tuple[str, float]] = []  # noqa: RUF012
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -35,6 +38,10 @@ class _Vendor(asyncio.Protocol):
             self._answer(b"[%s]" % b",".join(self.messages))
             self.messages.clear()
             return
+        if head.startswith(b"GET /sends"):
+            self._answer(msgspec.json.encode(self.sends))
+            self.sends.clear()
+            return
         if head.startswith(b"GET"):
             self._answer(msgspec.json.encode(self.arrivals))
             self.arrivals.clear()
@@ -42,7 +49,9 @@ class _Vendor(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
         if len(body) >= length:
             self.messages.append(body)
-            self.arrivals[msgspec.json.decode(body, type=_Message).to] = now
+            message = msgspec.json.decode(body, type=_Message)
+            self.arrivals[message.to] = now
+            self.sends.append((message.id, now))
             self._answer(b"{}")
 
     def _answer(self, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """What a dispatcher holds of the outbox: messages on their way, as many as there is room for, and those put aside."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from verify_service.dispatch.backlog import Backlog, Parked
 from verify_service.dispatch.job import Job
@@ -20,28 +20,31 @@ class InFlight:
         self.called = threading.Event()
         """Set where some of those put aside may go now."""
         self._lock = threading.Lock()
-        self._jobs: dict[tuple[int, str], Job | None] = {}
+        self._jobs: dict[tuple[int, str], Job] = {}
+        self._aside: set[tuple[int, str]] = set()
         self._left: list[Entry] = []
 
     def on_its_way(self, partition: int) -> list[str]:
         """The entries that there is a job for."""
         with self._lock:
-            return [position for (part, position), job in self._jobs.items() if job and part == partition]
+            return [position for part, position in self._jobs if part == partition]
 
     @property
     def on_their_way(self) -> int:
         """How many jobs there are."""
-        with self._lock:
-            return sum(job is not None for job in self._jobs.values())
+        return len(self._jobs)
 
-    def is_known(self, partition: int, position: str) -> bool:
-        return (partition, position) in self._jobs
+    def unknown(self, partition: int, positions: Iterable[str]) -> list[str]:
+        """Those of them that are not here."""
+        jobs, aside = self._jobs, self._aside
+        places = [(partition, position) for position in positions]
+        return [where[1] for where in places if where not in aside and where not in jobs]
 
     def begin(self, job: Job) -> bool:
         """Holds a new entry; False where it is held already."""
         where = job.entry.partition, job.entry.entry
         with self._lock:
-            if where in self._jobs:
+            if where in self._jobs or where in self._aside:
                 return False
             self._jobs[where] = job
             return True
@@ -62,10 +65,9 @@ class InFlight:
         where = job.entry.partition, job.entry.entry
         parked = self.backlog.put_aside(job, paths)
         with self._lock:
+            self._jobs.pop(where, None)
             if parked:
-                self._jobs[where] = None
-            else:
-                self._jobs.pop(where, None)
+                self._aside.add(where)
         self._leave_room(job.room)
         job.room = ""
         return parked
@@ -77,11 +79,11 @@ class InFlight:
 
     def resume(self, parked: Parked, job: Job | None) -> None:
         """What was put aside is a job again, or gone from the outbox."""
+        where = parked.partition, parked.position
         with self._lock:
+            self._aside.discard(where)
             if job:
-                self._jobs[parked.partition, parked.position] = job
-            else:
-                self._jobs.pop((parked.partition, parked.position), None)
+                self._jobs[where] = job
 
     def settled(self, settled: Sequence[Settlement]) -> None:
         with self._lock:

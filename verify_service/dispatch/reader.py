@@ -24,7 +24,7 @@ BLOCK_MS = 1_000
 # How long a lease lasts; and how many entries of the dead are taken over in one step, and of our own looked up.
 IDLE_MS = 3_000
 CLAIM_MOST = 500
-LOOKED_THROUGH_A_SECOND = 10_000
+LOOKED_THROUGH_A_SECOND = 5_000
 SWEEP_S = 60.0
 FORGET_MS = 3_600_000
 EXPIRE_MOST = 500
@@ -114,7 +114,7 @@ class QueueReader:
             after = ""
             while len(self._in_flight.backlog) < MOST and not self._is_over():
                 page = self._outbox.pending(part, self._name, IDLE_MS, after, CLAIM_MOST)
-                unknown = [position for position in page if not self._in_flight.is_known(part, position)]
+                unknown = self._in_flight.unknown(part, page)
                 for entry in self._outbox.reread(part, self._name, unknown) if unknown else ():
                     self._begin(entry, fresh=False)
                 if len(page) < CLAIM_MOST:
