@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, settings
 from tests.support.bench import Bench, make_bench
 from tests.support.cluster import Cluster
 from tests.support.dispatching import Post
-from tests.support.live import patient
+from tests.support.live import PATIENCE_S, patient
 from tests.support.vendor import Vendor, vendor_at_work
 from tests.support.webhook_bench import WebhookBench
 from verify_service.embedded import EmbeddedValkey
 from verify_service.store import Store
+from verify_service.store.url import COMMON
 
 # These need what `make test-peers` installs, and run there.
 collect_ignore = ["peers"]
@@ -81,8 +82,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def spread(cluster: Cluster) -> Store:
-    """A store on the cluster. Each test has its own time, so how far approvals were carried before says nothing."""
+def spread(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on the cluster, which waits for its answers however busy the machine is. Each test has its own time, so
+    how far approvals were carried before says nothing."""
+    monkeypatch.setitem(COMMON, "socket_timeout", PATIENCE_S)
+    monkeypatch.setattr("verify_service.store.pipeline.OPTIONAL_PATIENCE", PATIENCE_S)
     made = Store(cluster.url)
     made.prepare()
     for part in range(made.outbox.partitions):

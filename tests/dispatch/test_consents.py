@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.dispatching import Scripted, raising
-from tests.support.live import everything
+from tests.support.live import everything, patient
 from verify_service import config
 from verify_service.consents import Consents, TrailEntry, shown
 from verify_service.data_subjects import DataSubjects
@@ -97,7 +97,7 @@ def _sealed_for(entry: dict[str, bytes]) -> str:
 def person(tmp_path: Path) -> Iterator[Phone]:
     """A phone, on a store of its own."""
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        store = Store(server.url)
+        store = Store(patient(server.url))
         store.prepare()
         yield Phone(make_bench(store), tmp_path)
 

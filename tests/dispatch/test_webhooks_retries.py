@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.concurrency import numbers
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.live import PATIENCE_S, clean, patient, until
 from tests.support.vendor import Vendor
 from tests.support.webhook_bench import ALL, SECRETS, TO, WebhookBench, answering, to, told, tries
 from verify_service import codes
@@ -244,7 +244,7 @@ def test_what_was_trimmed_before_anybody_looked_is_counted(tmp_path: Path) -> No
     """An events stream that was not read for too long has lost events: exactly how many is known."""
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
         webhook_bench = WebhookBench(server)
-        short = make_bench(Store(server.url, keep_events=200))
+        short = make_bench(Store(patient(server.url), keep_events=200))
         for number, _ in zip(numbers(415), range(600), strict=False):
             short.service.start("default", a_start(number))
         stream: Any = webhook_bench.bench.store.link.client().xinfo_stream("vs:{0}:events")

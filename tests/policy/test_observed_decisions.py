@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.concurrency import numbers
+from tests.support.live import patient
 from verify_service.errors import NotFound
 from verify_service.store import Store
 
@@ -90,7 +91,7 @@ def test_a_country_that_is_only_watched_has_one_too(store: Store) -> None:
 
 def test_an_attack_that_is_only_observed_does_not_fill_the_store(valkey: Any) -> None:
     """Some a minute are kept, in proportion to the events that are; the others are in the events alone."""
-    store = Store(valkey.url, keep_events=18_000)
+    store = Store(patient(valkey.url), keep_events=18_000)
     bench = a_bench(store, POLICY.format(watched="1/hour").replace("10/day", "100/day"))
     events = begun(bench, 12)
     assert ["decision" in event for event in events] == [False] + 3 * [True] + 8 * [False]

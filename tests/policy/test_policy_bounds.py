@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.bench import ManualClock, a_start
 from tests.support.contract import LocalClient, a_number
-from tests.support.live import BASE, changed, contents
+from tests.support.live import BASE, changed, contents, patient
 from tests.support.policy_page import PAGE, judge
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
@@ -114,7 +114,7 @@ NASTY = {
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A server of the module's own: its policies are many."""
     with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), append_fsync="no") as server:
-        made = Store(server.url)
+        made = Store(patient(server.url))
         made.prepare()
         yield made
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
-from tests.support.live import BASE
+from tests.support.live import BASE, patient
 from verify_service import app, codes, dispatching, settings
 from verify_service.cli import commands
 from verify_service.duration import rfc3339
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 @pytest.fixture
 def store(server: EmbeddedValkey) -> Store:
     """A store without a policy."""
-    made = Store(server.url)
+    made = Store(patient(server.url))
     made.prepare()
     return made
 

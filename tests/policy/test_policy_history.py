@@ -12,7 +12,7 @@ import structlog
 from tests.support.bench import ManualClock, a_start
 from tests.support.concurrency import at_once, outcome
 from tests.support.contract import LocalClient, a_number
-from tests.support.live import BASE, everything
+from tests.support.live import BASE, everything, patient
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RevisionConflict, StoreUnavailable
@@ -33,7 +33,7 @@ def digits(count: int) -> str:
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store without a policy."""
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        made = Store(server.url)
+        made = Store(patient(server.url))
         made.prepare()
         yield made
 

@@ -21,7 +21,7 @@ import urllib3
 from benchmarks.processes import of_folder, roles
 from benchmarks.soak import soak
 from tests.support.concurrency import at_once
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.live import PATIENCE_S, clean, patient, until
 from verify_service import config, phone
 from verify_service.codes import KeyRing, Tagger, new_key
 from verify_service.embedded import EmbeddedValkey
@@ -74,7 +74,7 @@ def test_what_a_dead_dispatcher_held_is_taken_over(tmp_path: Path) -> None:
     keys, tag_key = f"k1:{new_key()}", new_key()
     ring, tagger = KeyRing(keys), Tagger(tag_key)
     with EmbeddedValkey(tmp_path / "valkey") as server:
-        store = Store(server.url)
+        store = Store(patient(server.url))
         store.prepare()
         policy = policy_file.parse(policy_file.default_text(), "default policy")
         rules = config.load(None, secrets.token_hex(16))

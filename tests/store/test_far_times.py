@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.bench import a_start, make_bench
 from tests.support.contract import LocalClient, a_number
+from tests.support.live import patient
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import RateLimited
 from verify_service.store import Store
@@ -31,7 +32,7 @@ def test_a_virtual_clock_ends_before_its_numbers_do(tmp_path: Path) -> None:
     """Moving it past 2100 is a 400 that names the field and moves nothing; up to there all is answered, and a window of
     a second counts."""
     with EmbeddedValkey(tmp_path, append_fsync="no") as server:
-        store = Store(server.url)
+        store = Store(patient(server.url))
         store.prepare()
         left = 40 * DAY_S
         store.link.command(0, ["SET", OFFSET_KEY, LATEST_MS - time.time_ns() // 1_000_000 - left * 1000])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.contract import Contract, LocalClient, a_number, contract
-from tests.support.live import PATIENCE_S, clean, everything, until
+from tests.support.live import PATIENCE_S, clean, everything, patient, until
 from tests.support.vendor import vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.data_subjects import DataSubjects
@@ -152,7 +152,7 @@ def test_an_erasure_leaves_nothing_but_counts_and_pseudonymous_events(tmp_path: 
     """Verifications, timelines, pointers, decisions, idempotent answers, unsent messages and the trail are gone; who
     erased and why is an event; another tenant's and another person's are as they were."""
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        store = Store(server.url)
+        store = Store(patient(server.url))
         store.prepare()
         bench = make_bench(store)
         ids = a_past(bench)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.bench import Bench, a_start, make_bench, wrong
+from tests.support.live import patient
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Problem, StoreUnavailable
 from verify_service.model import TimelineEvent
@@ -98,7 +99,7 @@ class Watched:
     """A service on a server of its own, whose functions tell of each command."""
 
     def __init__(self, url: str) -> None:
-        self.store = Store(url)
+        self.store = Store(patient(url))
         self.store.prepare()
         self.client: Any = self.store.link.client()
         library = re.sub(r"redis\.(p?)call\(", r"\1spied(", LIBRARY)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.bench import Bench, make_bench, wrong
 from tests.support.concurrency import numbers
-from tests.support.live import until
+from tests.support.live import patient, until
 from verify_service import phone
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Start, TimelineEvent
@@ -76,7 +76,7 @@ def test_memory_and_keys_are_back_when_verifications_have_expired(
     monkeypatch.setattr(verifications, "START_REPLAY_MS", 100)
     monkeypatch.setattr(verifications, "CHECK_REPLAY_MS", 100)
     with EmbeddedValkey(tmp_path, append_fsync="no") as server:
-        store = Store(server.url, keep_events=200)
+        store = Store(patient(server.url), keep_events=200)
         store.prepare()
         client = store.link.client()
         before = set(client.keys())
