@@ -9,9 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import schemathesis
 
 from verify_service.testing import start_server
 
@@ -19,27 +16,6 @@ TOP = Path(__file__).parents[2]
 LONG = ("--max-examples", "1000")
 # Not for us: a fitting text need not be a phone number; a canceled verification can still be looked at, by contract.
 NOT_CHECKED = "positive_data_acceptance,use_after_free,ensure_resource_availability"
-LONGEST_WAIT_S = 0.05
-
-
-@schemathesis.hook
-def before_call(_context: object, case: Any, _kwargs: object) -> None:
-    """Keeps runs short and deep: long polls end soon, the inbox is asked for JSON, and half of the fitting starts and
-    checks are for numbers that exist and have not opted out."""
-    if (case.method, case.path) == ("GET", "/fake/inbox"):
-        case.headers["Accept"] = "application/json"
-    try:
-        if LONGEST_WAIT_S < float(case.query["wait"]) <= 30:
-            case.query["wait"] = LONGEST_WAIT_S
-    except (KeyError, TypeError, ValueError):
-        pass
-    body = case.body
-    if case.path in {"/start", "/check"} and isinstance(body, dict) and isinstance(body.get("to"), str):
-        dice = sum(map(ord, repr(body)))
-        if 1 <= len(body["to"]) <= 32 and dice % 2:
-            body["to"] = f"+1415556{dice % 10_000:04d}"
-            if body.get("region"):
-                body["region"] = "US"
 
 
 def fuzz(*options: str) -> tuple[int, str]:
@@ -57,7 +33,7 @@ def fuzz(*options: str) -> tuple[int, str]:
                     *("--warnings", "off", "--no-color", *options),
                 ],
                 cwd=folder,
-                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.fuzz", "PYTHONPATH": str(TOP)},
+                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.fuzz_hooks", "PYTHONPATH": str(TOP)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
