@@ -20,7 +20,7 @@ from tests.support.peers.contract import CODE, PUBLIC_URL, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.adapters import Callbacks
 from verify_service.errors import DeliveryError, Rejected, Unavailable, Uncertain
-from verify_service.model import Callback, InboundText, Receipt
+from verify_service.model import Callback, InboundText
 from verify_service.providers.aws import AwsCallbacks
 from verify_service.providers.sns import Topics
 
@@ -50,6 +50,8 @@ _EVENT: Mapping[Outcome, tuple[str, bool]] = {
 
 class AwsPeer(HttpPeer):
     kind = "aws"
+    reasons = {"failed": "phone cannot be reached", "failed for good": "invalid number"}  # noqa: RUF012
+    known = {"segments": 1, "price": 0.07 + 0.01, "carrier": "26201"}  # noqa: RUF012
     channels = ("sms", "voice")
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
@@ -134,18 +136,6 @@ class AwsPeer(HttpPeer):
             "totalCarrierFee": 0.01,
         }
         return self.notification("receipts", json.dumps(told))
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        price = 0.07 + 0.01
-        match outcome:
-            case "on its way":
-                return Receipt(provider_id, "accepted", None, False, 1, price, "26201")
-            case "delivered":
-                return Receipt(provider_id, "delivered", None, False, 1, price, "26201")
-            case "failed":
-                return Receipt(provider_id, "failed", "phone cannot be reached", False, 1, price, "26201")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "invalid number", True, 1, price, "26201")
 
     def text(self, text: InboundText) -> Callback:
         told = {

@@ -71,6 +71,8 @@ class Peer(AbstractContextManager["Peer"], ABC):
     secrets: ClassVar[Mapping[str, str]] = {}
     calls_back: ClassVar[bool] = True
     outcomes: ClassVar[Sequence[Outcome]] = OUTCOMES
+    reasons: ClassVar[Mapping[str, str | None]] = {"failed": None, "failed for good": None}
+    known: ClassVar[Mapping[str, Any]] = {}  # what each of its receipts tells beside
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
@@ -140,7 +142,14 @@ class Peer(AbstractContextManager["Peer"], ABC):
 
     def told(self, provider_id: str, outcome: Outcome) -> Receipt:
         """What an adapter makes of `receipt`."""
-        raise NotImplementedError
+        match outcome:
+            case "on its way":
+                return Receipt(provider_id, **self.known)
+            case "delivered":
+                return Receipt(provider_id, "delivered", **self.known)
+            case _:
+                reason = self.reasons[outcome]
+                return Receipt(provider_id, "failed", reason, outcome == "failed for good", **self.known)
 
     def text(self, text: InboundText) -> Callback:
         """A text from a phone, signed."""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.peers.contract import CODE, PUBLIC_URL, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.errors import DeliveryError, Rejected, Unavailable
-from verify_service.model import Callback, InboundText, Message, Receipt
+from verify_service.model import Callback, InboundText, Message
 
 # `how` → group, id and name of the one message's status.
 _ERRORS = {
@@ -31,6 +31,8 @@ _STATUS: Mapping[Outcome, tuple[int, int, str, int, str, bool]] = {
 
 class InfobipPeer(HttpPeer):
     kind = "infobip"
+    reasons = {"failed": "EC_ABSENT_SUBSCRIBER", "failed for good": "EC_UNKNOWN_SUBSCRIBER"}  # noqa: RUF012
+    known = {"segments": 2, "price": 0.1, "carrier": "26201"}  # noqa: RUF012
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
         "finds the prefix missing": Rejected,
@@ -111,18 +113,6 @@ class InfobipPeer(HttpPeer):
 
     def receipt(self, provider_id: str, outcome: Outcome) -> Callback:
         return self.call("receipts", [self.report(provider_id, outcome)])
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        made = Receipt(provider_id, segments=2, price=0.1, carrier="26201")
-        match outcome:
-            case "on its way":
-                return made
-            case "delivered":
-                return Receipt(provider_id, "delivered", None, False, 2, 0.1, "26201")
-            case "failed":
-                return Receipt(provider_id, "failed", "EC_ABSENT_SUBSCRIBER", False, 2, 0.1, "26201")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "EC_UNKNOWN_SUBSCRIBER", True, 2, 0.1, "26201")
 
     def text(self, text: InboundText) -> Callback:
         return self.call(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from tests.support.peers.contract import PUBLIC_URL, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.errors import DeliveryError, Unavailable
-from verify_service.model import Callback, InboundText, Message, Receipt
+from verify_service.model import Callback, InboundText, Message
 
 PASSWORD, KEY = "kannel-pass-word", "callback-key-of-kannel"
 _STATUS: Mapping[Outcome, str] = {"on its way": "4", "delivered": "1", "failed": "34", "failed for good": "2"}
@@ -23,6 +23,7 @@ _REPLY: Mapping[Outcome, str] = {
 
 class KannelPeer(HttpPeer):
     kind = "kannel"
+    reasons = {"failed": "EXPIRED 027", "failed for good": "11"}  # noqa: RUF012
     secrets: ClassVar[Mapping[str, str]] = {"KANNEL": PASSWORD, "KEY": KEY}
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
@@ -80,17 +81,6 @@ class KannelPeer(HttpPeer):
     def receipt(self, provider_id: str, outcome: Outcome) -> Callback:
         fields = {"id": provider_id, "mac": mac(provider_id), "status": _STATUS[outcome], "reply": _REPLY[outcome]}
         return _call("receipts", urlencode(fields))
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        match outcome:
-            case "on its way":
-                return Receipt(provider_id)
-            case "delivered":
-                return Receipt(provider_id, "delivered")
-            case "failed":
-                return Receipt(provider_id, "failed", "EXPIRED 027")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "11", permanent=True)
 
     def text(self, text: InboundText) -> Callback:
         # Kannel writes an unlikely text as UTF-16, octet by octet.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from tests.support.peers.contract import CODE, PUBLIC_URL, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.errors import DeliveryError
-from verify_service.model import Callback, InboundText, Receipt
+from verify_service.model import Callback, InboundText
 
 PAGE = Path(__file__).parents[3] / "docs" / "providers" / "own.md"
 _ERRORS = {"denies": (401, ""), "throttles": (429, ""), "rejects": (422, "unknown_number")}
@@ -47,6 +47,7 @@ def _installed() -> "TemporaryDirectory[str]":
 
 class OwnPeer(HttpPeer):
     kind = "acme-sms"
+    reasons = {"failed": None, "failed for good": "landline"}  # noqa: RUF012
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = HttpPeer.refusals
     secrets = {"ACME_TOKEN": "the-token-of-acme"}  # noqa: RUF012
 
@@ -90,17 +91,6 @@ class OwnPeer(HttpPeer):
             "failed for good": ("failed", "landline"),
         }[outcome]
         return self.call("receipts", {"id": provider_id, "status": status, "error": error})
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        match outcome:
-            case "on its way":
-                return Receipt(provider_id)
-            case "delivered":
-                return Receipt(provider_id, "delivered")
-            case "failed":
-                return Receipt(provider_id, "failed")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "landline", permanent=True)
 
     def text(self, text: InboundText) -> Callback:
         return self.call("inbound", {"id": text.id, "from": text.from_, "to": text.to, "body": text.body})

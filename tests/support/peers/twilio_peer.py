@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from tests.support.peers.contract import CODE, PUBLIC_URL, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.errors import DeliveryError, Rejected, Unavailable
-from verify_service.model import Callback, InboundText, Message, Receipt
+from verify_service.model import Callback, InboundText, Message
 
 ACCOUNT = "AC" + "0a" * 16
 KEY = "SK" + "1b" * 16
@@ -40,6 +40,7 @@ _STATUS: Mapping[Outcome, tuple[str, int | None]] = {
 
 class TwilioPeer(HttpPeer):
     kind = "twilio"
+    reasons = {"failed": "undelivered (30003)", "failed for good": "unknown number (30005)"}  # noqa: RUF012
     channels = ("sms", "rcs", "voice", "whatsapp")
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
@@ -125,17 +126,6 @@ class TwilioPeer(HttpPeer):
             "To": "+4915112345678",
         }
         return self.call("receipts", told | ({"ErrorCode": str(error)} if error else {}))
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        match outcome:
-            case "on its way":
-                return Receipt(provider_id)
-            case "delivered":
-                return Receipt(provider_id, "delivered")
-            case "failed":
-                return Receipt(provider_id, "failed", "undelivered (30003)")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "unknown number (30005)", permanent=True)
 
     def text(self, text: InboundText) -> Callback:
         told = {"AccountSid": ACCOUNT, "MessageSid": text.id, "From": text.from_, "To": text.to, "Body": text.body}

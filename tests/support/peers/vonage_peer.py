@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from tests.support.peers.contract import CODE, PUBLIC_URL, UCS_2, Outcome, Taken
 from tests.support.peers.http_peer import Asked, HttpPeer, Reply
 from verify_service.errors import DeliveryError, Rejected, Unavailable, Uncertain
-from verify_service.model import Callback, InboundText, Message, Receipt
+from verify_service.model import Callback, InboundText, Message
 
 # `how` → `status` of the answer's one message.
 _ERRORS = {
@@ -35,6 +35,8 @@ _STATUS: Mapping[Outcome, tuple[str, str]] = {
 
 class VonagePeer(HttpPeer):
     kind = "vonage"
+    reasons = {"failed": "absent for now (2)", "failed for good": "number no longer active (3)"}  # noqa: RUF012
+    known = {"carrier": "26201"}  # noqa: RUF012
     refusals: ClassVar[Mapping[str, type[DeliveryError]]] = {
         **HttpPeer.refusals,
         "has deactivated the number": Rejected,
@@ -107,17 +109,6 @@ class VonagePeer(HttpPeer):
                 "message-timestamp": "2026-11-21 23:59:00",
             },
         )
-
-    def told(self, provider_id: str, outcome: Outcome) -> Receipt:
-        match outcome:
-            case "on its way":
-                return Receipt(provider_id, carrier="26201")
-            case "delivered":
-                return Receipt(provider_id, "delivered", carrier="26201")
-            case "failed":
-                return Receipt(provider_id, "failed", "absent for now (2)", carrier="26201")
-            case "failed for good":
-                return Receipt(provider_id, "failed", "number no longer active (3)", permanent=True, carrier="26201")
 
     def text(self, text: InboundText) -> Callback:
         told = {
