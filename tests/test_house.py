@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 ROOMS = [
     ["model", "errors"],
     [
-        *("adapters", "addresses", "codes", "duration", "hints", "mailbox", "messages", "numbering", "packing"),
+        *("adapters", "addresses", "codes", "duration", "hints", "idle", "mailbox", "messages", "numbering", "packing"),
         *("phone", "recipient", "signing", "typed"),
     ],
     ["routing"],

@@ -17,6 +17,7 @@ import urllib3
 
 from verify_service.adapters import Straying
 from verify_service.errors import ConfigError, DeliveryError, Unavailable, Uncertain
+from verify_service.idle import Idle
 from verify_service.model import Callback
 from verify_service.providers.exchange import BROKEN, Answer, Connection, request
 
@@ -49,7 +50,7 @@ class Endpoint:
         port = "" if self._pool.port == self._pool.ConnectionCls.default_port else f":{self._pool.port}"
         self._headers = {"host": host + port, "accept-encoding": "identity", "user-agent": "verify_service"}
         self._headers |= {name.lower(): value for name, value in (headers or {}).items()}
-        self._idle: list[Connection] = []
+        self._idle = Idle[Connection]()
         self._is_closed = False
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str | None = None) -> Answer:
@@ -66,8 +67,7 @@ class Endpoint:
 
     def close(self) -> None:
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._idle.close()
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         try:
@@ -83,20 +83,14 @@ class Endpoint:
             raise Uncertain(f"connection broke ({type(error).__name__})") from None
         finally:
             if connection.is_reusable and not self._is_closed and len(self._idle) < _MOST_IDLE:
-                self._idle.append(connection)
+                self._idle.keep(connection)
             else:
                 connection.close()
 
     def _connection(self) -> Connection:
         """One that is kept, the last used first, or a new one. Raises Unavailable: nothing has been sent."""
-        try:
-            while True:
-                found = self._idle.pop()  # Taking and giving back are one step each, for any number of threads.
-                if found.is_clean():
-                    return found
-                found.close()
-        except IndexError:
-            pass
+        if found := self._idle.take():
+            return found
         pool = self._pool
         opened = pool.ConnectionCls(host=pool.host, port=pool.port, timeout=self._timeout)
         try:

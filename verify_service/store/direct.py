@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import hiredis
 import redis
 
+from verify_service.idle import Idle
+
 _READ_BYTES = 16_384
 _MISSING = object()
 
@@ -21,26 +23,19 @@ class DirectPool:
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
-        self._idle: list[DirectConnection] = []
+        self._idle = Idle[DirectConnection]()
         self._pid = os.getpid()
 
     def get_connection(self) -> "DirectConnection":
         """A connection on which nothing waits to be read. Raises what redis raises."""
         if self._pid != os.getpid():  # After a fork these are the parent's.
-            self._idle, self._pid = [], os.getpid()
-        while True:
-            try:
-                found = self._idle.pop()  # Taking and giving back are one step each, for any number of threads.
-            except IndexError:
-                return DirectConnection(self.pool.connection_class(**self.pool.connection_kwargs))
-            if found.is_clean():
-                return found
-            found.disconnect()
+            self._idle, self._pid = Idle(), os.getpid()
+        return self._idle.take() or DirectConnection(self.pool.connection_class(**self.pool.connection_kwargs))
 
     def release(self, connection: "DirectConnection") -> None:
         """Takes a connection back; one that was disconnected is forgotten."""
         if connection.is_open:
-            self._idle.append(connection)
+            self._idle.keep(connection)
 
 
 class DirectConnection:
@@ -89,6 +84,8 @@ class DirectConnection:
     def disconnect(self) -> None:
         self.is_open = False
         self._opened.disconnect()
+
+    close = disconnect
 
     def _receive(self, timeout: float | None) -> Any:
         if timeout is not None:
