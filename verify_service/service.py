@@ -11,6 +11,7 @@ from verify_service import codes, recipient
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
+from verify_service.packing import text
 from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import AS_SAID, facts_of
@@ -18,14 +19,9 @@ from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
 from verify_service.routing import CHANNELS
 from verify_service.store.decisions import refusal_of
-from verify_service.store.layouts import Content, Context, Facts
-from verify_service.store.shapes import (
-    Checked,
-    Idempotency,
-    Proposal,
-    Refused,
-    Started,
-)
+from verify_service.store.entries import of_start
+from verify_service.store.layouts import Content, Context, Facts, StartAsk
+from verify_service.store.shapes import Checked, Idempotency, Refused, Started
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
 
@@ -105,7 +101,7 @@ class Service:
         nonce = secrets.token_hex(16)
         kid = self._keys.newest
         code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
-        proposal = Proposal(
+        asked = StartAsk(
             id=self._verifications.new_id(tag),
             request=secrets.token_hex(8),
             tenant=tenant,
@@ -116,21 +112,21 @@ class Service:
             kid=kid,
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
             binding=self._binding_tag(ask.binding),
-            sealed_to=self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}"),
-            content=self._content(book, ask, tag),
-            facts=self._facts(book, tenant, ask, tag, facts),
+            message=of_start(tenant, ask.channel, self._content(book, ask, tag), ask.purpose),
+            facts=text(self._facts(book, tenant, ask, tag, facts).pack()),
             test=test_code is not None,
             decision=self._verifications.new_decision(tag),
             ring=self._keys.kids,
             context=context,
             former=self._tagger.former(number.e164),
         )
+        sealed_to = self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")
         idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
-        outcome = self._verifications.start(now, book.code, proposal, [] if test_code else hits, idempotency)
+        outcome = self._verifications.start(now, book.code, asked, sealed_to, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
             raise _refusal(book, outcome)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
-        return _verification(outcome, number.e164, ask.purpose, proposal.test)
+        return _verification(outcome, number.e164, ask.purpose, asked.test)
 
     @counting_problems(CHECKS)
     def check(

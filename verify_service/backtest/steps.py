@@ -11,16 +11,18 @@ from verify_service.backtest.record import Event
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import InvalidNumber
 from verify_service.model import Number, StartOptions
+from verify_service.packing import text
 from verify_service.policy.limits import AS_SAID, facts_of
 from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
-from verify_service.store.layouts import Content, Context, Facts
+from verify_service.store.entries import of_start
+from verify_service.store.layouts import Content, Context, Facts, StartAsk
 from verify_service.store.scratch import Step
-from verify_service.store.shapes import Proposal
 from verify_service.store.verifications import Verifications
 
 _KID, _NONCE, _RIGHT, _WRONG = "k", "n", "right", "wrong"
 _PLACE = "vs:{0}:verification:"
+_FACTS = text(Facts().pack())
 
 
 _NOBODY = Number("", "ZZ", "", "unknown")
@@ -59,7 +61,7 @@ class Steps:
         if judged.refused:
             return Asked(None, judged.refused.name, judged.observed, number)
         serial = f"{next(self._serial):028x}"
-        proposal = Proposal(
+        asked = StartAsk(
             id=f"ve_0000{serial}",
             request=serial[-16:],
             tenant=event.tenant,
@@ -70,15 +72,14 @@ class Steps:
             kid=_KID,
             digest=_digest(event.tenant, event.purpose),
             binding="",
-            sealed_to=b"",
-            content=Content(),
-            facts=Facts(),
+            message=of_start(event.tenant, event.channel, Content(), event.purpose),
+            facts=_FACTS,
             test=False,
             decision=f"de_0000{serial}",
             ring=(_KID,),
             context=Context(observed=judged.observed),
         )
-        call = self._verifications.start_call(event.ms, self._book.code, proposal, hits, "", None)
+        call = self._verifications.start_call(event.ms, self._book.code, asked, b"", hits, None)
         return Asked(Step("start", event.id, call.keys, call.args), None, judged.observed, number)
 
     def check(self, event: Event) -> Step:

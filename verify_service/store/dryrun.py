@@ -20,9 +20,9 @@ from verify_service.policy.rulebook import Rulebook
 from verify_service.policy.sections import Policy
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import explaining, unpack
+from verify_service.store.entries import of_start
 from verify_service.store.functions import placed
-from verify_service.store.layouts import Content, Facts
-from verify_service.store.shapes import Proposal
+from verify_service.store.layouts import Content, Facts, StartAsk
 from verify_service.store.verifications import Verifications
 
 # A fictional number, and an address that cannot exist (RFC 2606): no names, no neighbours, no country.
@@ -61,28 +61,28 @@ def _steps(link: Link, now: int, book: Rulebook, who: str) -> tuple[int, list[_S
 
     def steps() -> Iterator[Call]:
         for nth in range(_STARTS):
-            proposal = _proposal(verifications.new_id(tag), tag, nth)
-            yield verifications.start_call(now, book.code, proposal, hits, "", None)
+            asked = _asked(verifications.new_id(tag), tag, nth)
+            yield verifications.start_call(now, book.code, asked, b"-", hits, None)
             for proof in (_WRONG, _RIGHT):
                 yield verifications.check_call(
                     now,
                     _TENANT,
-                    f"{prefix(home)}verification:{proposal.id}",
+                    f"{prefix(home)}verification:{asked.id}",
                     {_KID: proof},
-                    proposal.request,
+                    asked.request,
                     book.limits.of_check(facts),
                     book.limits.of_check_by_number(facts),
                     None,
-                    proposal.decision,
+                    asked.decision,
                 )
         yield from explaining(now, {home: hits})
 
     return home, [(call.function, call.keys, [*map(_raw, call.args)]) for call in steps()]
 
 
-def _proposal(id: str, tag: str, nth: int) -> Proposal:
+def _asked(id: str, tag: str, nth: int) -> StartAsk:
     digest = hashlib.sha1(f"{_RIGHT}{_NONCE}{_TENANT}|{_PURPOSE}".encode(), usedforsecurity=False).hexdigest()
-    return Proposal(
+    return StartAsk(
         id=id,
         request=f"{nth:016x}",
         tenant=_TENANT,
@@ -93,9 +93,8 @@ def _proposal(id: str, tag: str, nth: int) -> Proposal:
         kid=_KID,
         digest=digest,
         binding="",
-        sealed_to=b"-",
-        content=Content(),
-        facts=Facts(),
+        message=of_start(_TENANT, "sms", Content(), _PURPOSE),
+        facts=text(Facts().pack()),
         test=False,
         decision=f"de_{nth:032x}",
         ring=(_KID,),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service.model import TimelineEvent
+from verify_service.packing import text
 from verify_service.store.layouts import Content
 
 
@@ -96,6 +97,12 @@ def queued(tenant: str, channel: str, content: Content, **more: str) -> list[str
     return ["message", content.pack(), *(part for pair in said.items() for part in pair)]
 
 
+def of_start(tenant: str, channel: str, content: Content, purpose: str) -> list[msgspec.Raw | str]:
+    """The same of a start, as its layout takes it."""
+    parts = queued(tenant, channel, content, purpose=purpose)
+    return [part if isinstance(part, str) else text(part) for part in parts]
+
+
 _ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")
 
 
@@ -118,31 +125,31 @@ def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
     not what it should be."""
     fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
 
-    def text(name: str) -> str:
+    def said(name: str) -> str:
         return fields.get(name, b"").decode()
 
     if "message" in fields:
         content = Content.open(fields["message"])
     else:
         # An answer that an earlier version queued has each in a field of its own.
-        content = Content(**{name: text(name) for name in Content.__struct_fields__})
+        content = Content(**{name: said(name) for name in Content.__struct_fields__})
     int(content.digits or 0)
-    for name in ("id", "tenant", "channel", "to", *(() if text("kind") else ("kid", "nonce"))):
+    for name in ("id", "tenant", "channel", "to", *(() if said("kind") else ("kid", "nonce"))):
         fields[name]
     return Entry(
         partition=partition,
         entry=entry.decode(),
-        id=text("id"),
-        tenant=text("tenant"),
-        purpose=text("purpose"),
-        channel=text("channel"),
-        kid=text("kid"),
-        nonce=text("nonce"),
+        id=said("id"),
+        tenant=said("tenant"),
+        purpose=said("purpose"),
+        channel=said("channel"),
+        kid=said("kid"),
+        nonce=said("nonce"),
         to=fields["to"],
         expires_at=int(fields.get("expires_at", 0)),
         content=content,
-        tried=tuple(way for way in text("tried").split(",") if way),
-        kind=text("kind"),
-        text=text("text"),
-        via=text("via"),
+        tried=tuple(way for way in said("tried").split(",") if way),
+        kind=said("kind"),
+        text=said("text"),
+        via=said("via"),
     )

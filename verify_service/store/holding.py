@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
+from verify_service.packing import text
 from verify_service.policy.hits import Hit, specs
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
-from verify_service.store.layouts import HeldAnswer
+from verify_service.store.layouts import HeldAnswer, StartAsk
 from verify_service.store.shapes import Idempotency, Refused
 from verify_service.telemetry import UNJUDGED
 
@@ -23,6 +26,15 @@ class Held(NamedTuple):
     unjudged: Sequence[str] = ()
     near: str = ""
     refused: Refused | None = None
+
+    def told(self, ask: StartAsk) -> StartAsk:
+        """The start with what other partitions said of it, or could not say."""
+        known = ask.context
+        judged, unjudged = [text(each) for each in self.judged], self.unjudged
+        context = replace(known, observed=(*known.observed, *self.observed), judged=judged, unjudged=unjudged)
+        said = {"unjudged": ",".join(unjudged), "near": self.near}
+        words = [part for pair in said.items() if pair[1] for part in pair]
+        return replace(ask, context=context, said=words, refunds=self.refunds)
 
 
 class Holding:

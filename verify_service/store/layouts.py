@@ -116,9 +116,11 @@ class Settings(Array, frozen=True):
     replay_ms: int
 
 
-class Ask(Array, frozen=True):
+class StartAsk(Array, frozen=True):
     """A start as its script takes it; a verification that is pending keeps its own id and nonce. `message` is what its
-    outbox entry says beside these and `said` its event beside the facts: names and values in turns."""
+    outbox entry says beside these and `said` its event beside the facts: names and values in turns. `ring` are the kids
+    of all keys that can make its code again, `refunds` what an approval gives back of other partitions; `former` are
+    tags that the number had in earlier versions, whose opt-outs are in force."""
 
     id: str
     request: str
@@ -132,13 +134,13 @@ class Ask(Array, frozen=True):
     binding: str
     message: Sequence[msgspec.Raw | str]
     facts: msgspec.Raw
-    said: Sequence[str]
-    refunds: str
     test: bool
     decision: str
     ring: Sequence[str]
-    context: Context
+    context: Context = Context()
     former: Sequence[str] = ()
+    said: Sequence[str] = ()
+    refunds: str = ""
 
 
 class Full(Array, frozen=True):
@@ -342,8 +344,8 @@ class HeldAnswer(Answer, frozen=True):
 
 
 ALL: tuple[type[Layout], ...] = (
-    *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, Ask, Full, CheckAsk, Delivery, Waiting, Due),
-    *(Happened, Outcome, Refusal, Answered, Item, Wanted, StartedAnswer, LimitedAnswer, CooldownAnswer),
+    *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, StartAsk, Full, CheckAsk, Delivery, Waiting),
+    *(Due, Happened, Outcome, Refusal, Answered, Item, Wanted, StartedAnswer, LimitedAnswer, CooldownAnswer),
     *(SentOutAnswer, OptedOutAnswer, CheckedAnswer, WaitAnswer, HeldAnswer),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )

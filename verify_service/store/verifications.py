@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from verify_service.model import TimelineEvent
-from verify_service.packing import text
 from verify_service.policy.hits import Hit, specs
 from verify_service.policy.rulebook import CodeRules
 from verify_service.policy.specs import NumberLimits
 from verify_service.store import partitions
 from verify_service.store.answers import check_answer, start_answer, timeline_event
 from verify_service.store.connection import Argument, Call, Link, prefix
-from verify_service.store.decisions import Decisions, refusal_of
-from verify_service.store.entries import queued
+from verify_service.store.decisions import Decisions
 from verify_service.store.holding import Holding
-from verify_service.store.layouts import Ask, CheckAsk, Full, Settings, TimelineLine
+from verify_service.store.layouts import CheckAsk, Full, Refusal, Settings, StartAsk, TimelineLine
 from verify_service.store.records import readable_record
-from verify_service.store.shapes import Checked, Idempotency, Proposal, Refused, Started, StoredVerification
+from verify_service.store.shapes import Checked, Idempotency, Refused, Started, StoredVerification
 from verify_service.telemetry import OBSERVED
 
 KEEP_MS = 3_600_000
@@ -49,83 +49,63 @@ class Verifications:
         return partitions.new_id("de", self.partition(number), self._link.partitions)
 
     def start(
-        self, now: int, rules: CodeRules, proposal: Proposal, hits: Sequence[Hit], idempotency: Idempotency | None
+        self,
+        now: int,
+        rules: CodeRules,
+        ask: StartAsk,
+        sealed_to: bytes,
+        hits: Sequence[Hit],
+        idempotency: Idempotency | None,
     ) -> Started | Refused:
-        """Admits or refuses one start; a refused one has spent nothing when this returns.
+        """Admits or refuses one start; a refused one has spent nothing when this returns. `sealed_to` is its recipient.
 
         One round trip where every limit lies in the number's partition, two where some do not; there a refusal may add
         three, to give back what was held and to record what each limit said. Raises StoreUnavailable.
         """
-        home = self.partition(proposal.number)
+        home = self.partition(ask.number)
         here, elsewhere = self._split(hits, home)
-        p = proposal
-        if self.decisions.opted_out([tag for tag in p.former if self.partition(tag) != home], p.tenant):
-            gone = refusal_of(p.id, "opted-out", "opted-out", 0, p.context, p.facts)
-            return Refused("opted-out", decision=self.decisions.refuse(now, p.decision, gone))
-        held = self._holding.take(now, proposal.request, elsewhere, home, idempotency, START_REPLAY_MS)
-        if held.observed or held.unjudged or held.near:
-            proposal = proposal.knowing(held.observed, held.judged, held.unjudged, held.near)
+        if away := [tag for tag in ask.former if self.partition(tag) != home]:
+            if self.decisions.opted_out(away, ask.tenant):
+                gone = _refused_early(ask, "opted-out", "opted-out", 0)
+                return Refused("opted-out", decision=self.decisions.refuse(now, ask.decision, gone))
+            ask = replace(ask, former=[tag for tag in ask.former if tag not in away])
+        held = self._holding.take(now, ask.request, elsewhere, home, idempotency, START_REPLAY_MS)
+        if held.observed or held.unjudged or held.near or held.refunds:
+            ask = held.told(ask)
         if refused := held.refused:
             if refused.kind != "mismatch":
-                said = proposal.said
-                gone = refusal_of(p.id, refused.kind, refused.limit, refused.wait, p.context, p.facts, said)
-                refused = refused._replace(decision=self.decisions.refuse(now, p.decision, gone, hits))
+                gone = _refused_early(ask, refused.kind, refused.limit, refused.wait)
+                refused = refused._replace(decision=self.decisions.refuse(now, ask.decision, gone, hits))
             return refused
-        call = self.start_call(now, rules, proposal, here, held.refunds, idempotency)
+        call = self.start_call(now, rules, ask, sealed_to, here, idempotency)
         outcome, observed = start_answer(self._link.call(call))
         for name in observed:
             OBSERVED.labels(name).inc()
         if isinstance(outcome, Refused) or outcome.replayed:
-            self._holding.give_back(now, proposal.request, held.hits)
-        if isinstance(outcome, Refused) and outcome.decision == proposal.decision and elsewhere:
-            self.decisions.add(proposal.decision, *self.decisions.judged(now, elsewhere))
+            self._holding.give_back(now, ask.request, held.hits)
+        if isinstance(outcome, Refused) and outcome.decision == ask.decision and elsewhere:
+            self.decisions.add(ask.decision, *self.decisions.judged(now, elsewhere))
         return outcome
 
     def start_call(
         self,
         now: int,
         rules: CodeRules,
-        proposal: Proposal,
+        ask: StartAsk,
+        sealed_to: bytes,
         here: Sequence[Hit],
-        refunds: str,
         idempotency: Idempotency | None,
     ) -> Call:
-        """The start script's call. `here` are the hits in the number's partition, `refunds` what an approval gives back
-        of those that were held elsewhere."""
-        home = self.partition(proposal.number)
+        """The start script's call. `here` are the hits in the number's partition."""
+        home = self.partition(ask.number)
         base = prefix(home)
-        keys = [f"{base}live:{proposal.number}:{proposal.tenant}:{proposal.purpose}"]
+        keys = [f"{base}live:{ask.number}:{ask.tenant}:{ask.purpose}"]
         if idempotency:
             keys.append(f"{base}idempotency:{idempotency.tag}")
         keys += [base + hit.key for hit in here]
-        p = proposal
-        ask = Ask(
-            id=p.id,
-            request=p.request,
-            tenant=p.tenant,
-            number=p.number,
-            purpose=p.purpose,
-            channel=p.channel,
-            nonce=p.nonce,
-            kid=p.kid,
-            digest=p.digest,
-            binding=p.binding,
-            message=[
-                part if isinstance(part, str) else text(part)
-                for part in queued(p.tenant, p.channel, p.content, purpose=p.purpose)
-            ],
-            facts=text(p.facts.pack()),
-            said=p.said,
-            refunds=refunds,
-            test=p.test,
-            decision=p.decision,
-            ring=p.ring,
-            context=p.context,
-            former=[tag for tag in p.former if self.partition(tag) == home],
-        )
         settings = Settings(*rules, KEEP_MS, self._keep_events, START_REPLAY_MS)
         fingerprint = idempotency.fingerprint if idempotency else ""
-        args: list[Argument] = [now, settings.pack(), ask.pack(), fingerprint, p.sealed_to]
+        args: list[Argument] = [now, settings.pack(), ask.pack(), fingerprint, sealed_to]
         return Call(home, "start", keys, [*args, *specs(here)])
 
     def check(
@@ -243,3 +223,8 @@ class Verifications:
             partition = self.partition(hit.owner)
             (here if partition == home else elsewhere.setdefault(partition, [])).append(hit)
         return here, elsewhere
+
+
+def _refused_early(ask: StartAsk, kind: str, by: str, wait: int) -> Refusal:
+    """A start that was refused before its script."""
+    return Refusal(ask.id, ask.tenant, kind, by, wait, ask.context, ask.facts, ask.said)

@@ -26,7 +26,7 @@ local settings_of = keeping_last(layouts.open_settings)
 --   KEYS[1]  live:<number>:<tenant>:<purpose>    the pointer; every other key of its partition shares its prefix
 --   KEYS[2]  idempotency:<tag>                   only where ARGV[4] is not ''
 --   KEYS[…]  limit:<name>:<tag>                  one per limit judged here
---   ARGV[1]  now          ARGV[2]  settings    ARGV[3]  ask
+--   ARGV[1]  now          ARGV[2]  settings    ARGV[3]  start_ask
 --   ARGV[4]  fingerprint of the body under its Idempotency-Key, or ''      ARGV[5]  the sealed number
 --   ARGV[6]  the kinds of the rules   ARGV[…]  a spec for each limit key
 -- Answers a started_answer, {'mismatch'}, {'replayed', <a started_answer>}, an opted_out_answer, cooldown_answer,
@@ -36,7 +36,7 @@ local settings_of = keeping_last(layouts.open_settings)
 
 -- What is asked, by name.
 local function asked(KEYS, ARGV)
-  local ask = layouts.open_ask(ARGV[3])
+  local ask = layouts.open_start_ask(ARGV[3])
   ask.now, ask.fingerprint, ask.sealed, ask.settings = tonumber(ARGV[1]), ARGV[4], ARGV[5], settings_of(ARGV[2])
   ask.base = KEYS[1]:match('^(.-{%d+}:)')
   local said = ask.said
