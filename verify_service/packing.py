@@ -12,8 +12,8 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.structs import fields as fields_of
 
-_HEAD = """-- Made from store/layouts.py: see packing.py.
-local layouts = {}
+_HEAD = """-- Made from what is declared: see packing.py.
+local layouts = {event_fields = {}}
 
 -- The values of a stream's entry by their names.
 function layouts.by_name(flat)

@@ -92,7 +92,7 @@ class Service:
             kind = "invalid-number" if refused.kind == "line-types" else "blocked"
             what = self._facts(book, tenant, ask, tag, facts)
             context = msgspec.structs.replace(context, unjudged=[hit.name for hit in hits])
-            gone = refusal_of(self._verifications.new_id(tag), kind, refused.name, 0, context, what)
+            gone = refusal_of(self._verifications.new_id(tag), kind, refused.name, context, what)
             decision = self._verifications.decisions.refuse(now, decision, gone)
             REFUSED.labels(refused.name).inc()
             raise refused_by(refused, decision)

@@ -14,7 +14,8 @@ from msgspec.structs import fields as fields_of
 
 from verify_service.packing import Answer, Array, Line, Packed, text
 from verify_service.store import Store
-from verify_service.store.layouts import ALL, LUA
+from verify_service.store.functions import LAYOUTS as ALL
+from verify_service.store.functions import LUA
 
 ARRAYS = [layout for layout in ALL if issubclass(layout, Array) and not issubclass(layout, Answer)]
 ANSWERS = [layout for layout in ALL if issubclass(layout, Answer)]

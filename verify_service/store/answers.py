@@ -1,20 +1,101 @@
-"""What the scripts of a verification answer, as the shapes that the service works with."""
+"""What the scripts of a verification answer: its layouts, and what they are to the service."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from verify_service.model import TimelineEvent, TimelineName
-from verify_service.store.layouts import (
-    CheckedAnswer,
-    CooldownAnswer,
-    LimitedAnswer,
-    OptedOutAnswer,
-    SentOutAnswer,
-    StartedAnswer,
-    TimelineLine,
-    WaitAnswer,
-)
+from verify_service.packing import Answer, Layout
+from verify_service.store.layouts import TimelineLine
 from verify_service.store.shapes import Checked, Refused, Started
+
+
+class StartedAnswer(Answer, frozen=True):
+    """`start`: admitted, as `started` or `resent`; `observed` are the names of what only watches and would refuse."""
+
+    kind: str
+    id: str
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_left: int
+    sends_left: int
+    channel: str
+    observed: Sequence[str] = ()
+
+
+class LimitedAnswer(Answer, frozen=True):
+    """`start` and `check`: refused as `rate-limited`, or a start as `blocked`, by a limit or rule; `wait` is ms."""
+
+    kind: str
+    name: str
+    wait: int
+    observed: Sequence[str]
+    decision: str
+
+
+class CooldownAnswer(Answer, frozen=True):
+    """`start`: `cooldown`, until a resend may pass."""
+
+    kind: str
+    wait: int
+    id: str
+    resend_at: int
+    expires_at: int
+    decision: str
+
+
+class SentOutAnswer(Answer, frozen=True):
+    """`start`: `sends-exhausted`."""
+
+    kind: str
+    wait: int
+    id: str
+    expires_at: int
+    decision: str
+
+
+class OptedOutAnswer(Answer, frozen=True):
+    """`start`: `opted-out`."""
+
+    kind: str
+    decision: str
+
+
+class CheckedAnswer(Answer, frozen=True):
+    """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`."""
+
+    kind: str
+    id: str
+    checks_left: int
+    observed: Sequence[str] = ()
+
+
+class WaitAnswer(Answer, frozen=True):
+    """`check`: `checks-exhausted`, until a start for the number can pass."""
+
+    kind: str
+    wait: int
+
+
+class HeldAnswer(Answer, frozen=True):
+    """`hold` and `hold_check`: `name` is what refuses, '' where nothing does. `held` are the places of the keys that
+    can be given back, `refunds` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
+    an event."""
+
+    name: str = ""
+    wait: int = 0
+    observed: Sequence[str] = ()
+    held: Sequence[int] = ()
+    kind: str = ""
+    refunds: str = ""
+    judged: bytes = b""
+    near: str = ""
+
+
+ALL: tuple[type[Layout], ...] = (
+    *(StartedAnswer, LimitedAnswer, CooldownAnswer, SentOutAnswer, OptedOutAnswer, CheckedAnswer, WaitAnswer),
+    *(HeldAnswer,),
+)
 
 
 def start_answer(answer: list[Any]) -> tuple[Started | Refused, Sequence[str]]:

@@ -126,10 +126,9 @@ class Decisions:
             if cursor == b"0":
                 break
         keys += unreachable_keys(number, CHANNELS, self._link.partitions)
-        fields = ["number", number, "by", by, "reason", reason]
         # The partition's base goes along as a key too, so that a cluster finds the way where no count is left.
         forgotten = self._link.call(
-            Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], [now, self._keep_events, number, *fields])
+            Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], [now, self._keep_events, number, by, reason])
         )
         for owner, key in others:
             part = partitions.of_tag(owner, self._link.partitions)
@@ -137,11 +136,9 @@ class Decisions:
         return int(forgotten)
 
 
-def refusal_of(
-    id: str, refused: str, by: str, wait: int, context: Context, facts: Facts, said: Sequence[str] = ()
-) -> Refusal:
-    """A start that was refused before its script."""
-    return Refusal(id, facts.tenant, refused, by, wait, context, text(facts.pack()), said)
+def refusal_of(id: str, refused: str, by: str, context: Context, facts: Facts) -> Refusal:
+    """A start that was refused by a rule that needs no count."""
+    return Refusal(id, facts.tenant, refused, by, 0, context, text(facts.pack()))
 
 
 def split(hits: Sequence[Hit], count: int) -> Mapping[int, list[Hit]]:

@@ -8,18 +8,13 @@ from typing import Any
 import msgspec
 
 from verify_service.store.connection import Link, prefix
-from verify_service.store.layouts import Facts
+from verify_service.store.event_types import read
 from verify_service.store.unreadable import passed_over
 
 _PAGE = 1000
 # A dispatcher writes what it tried when it settles; by then later events may stand in the stream. It gives up well
 # before this.
 _LATE_S = 600.0
-_NUMERIC = {"at": 1000, "till": 1000, "price": 1_000_000}
-_WHOLE = frozenset({"revision", "repeats"})
-_LISTS = frozenset({"observed", "unjudged"})
-# The release before this one carried by its events what no reader is told.
-_HIDDEN = frozenset({"corrects", "credits", "undo"})
 
 
 class Events:
@@ -76,34 +71,9 @@ def _in_order(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield heapq.heappop(waiting)[2]
 
 
-def _named(flat: list[bytes]) -> Iterator[tuple[str, str]]:
-    for i in range(0, len(flat), 2):
-        if flat[i] == b"facts":
-            yield from msgspec.structs.asdict(Facts.open(flat[i + 1])).items()
-        else:
-            yield flat[i].decode(), flat[i + 1].decode()
-
-
 def _readable(position: bytes, flat: list[bytes]) -> dict[str, Any] | None:
     try:
-        return _event(flat)
+        return read(flat)
     except (ValueError, msgspec.DecodeError) as error:
         passed_over("event", type(error).__name__, position=position.decode())
         return None
-
-
-def _event(flat: list[bytes]) -> dict[str, Any]:
-    """One line of an export: empty fields left out, times in seconds. Raises ValueError or msgspec.DecodeError."""
-    event: dict[str, Any] = {}
-    for name, value in _named(flat):
-        if not value or name in _HIDDEN:
-            continue
-        if name in _NUMERIC:
-            event[name] = int(value) / _NUMERIC[name]
-        elif name in _WHOLE:
-            event[name] = int(value)
-        else:
-            event[name] = value.split(",") if name in _LISTS else value
-    if not event.keys() >= {"at", "event", "id"}:
-        raise ValueError("not an event")
-    return event

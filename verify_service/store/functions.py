@@ -6,7 +6,9 @@ from importlib.resources import files
 
 import redis
 
-from verify_service.store.layouts import LUA
+from verify_service.packing import Layout, lua_module
+from verify_service.policy import kinds, specs
+from verify_service.store import answers, event_types, layouts
 
 FUNCTIONS = {
     "blocks": ("blocks", "lift"),
@@ -32,6 +34,12 @@ _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehea
 """Those that the server itself keeps from writing."""
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
+LAYOUTS: tuple[type[Layout], ...] = (
+    *(*layouts.ALL, *answers.ALL, *event_types.ALL),
+    *(*specs.LAYOUTS, *kinds.LAYOUTS),
+)
+"""All that is declared."""
+LUA = lua_module(LAYOUTS)
 _GENERATED = {"layouts": LUA}
 """Sources that are made rather than written, by name."""
 # Lines before the first source's: the library's name, two of constants, and what opens the source.

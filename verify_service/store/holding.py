@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from verify_service.packing import text
 from verify_service.policy.hits import Hit, specs
 from verify_service.store import partitions
+from verify_service.store.answers import HeldAnswer
 from verify_service.store.connection import Call, Link, prefix
-from verify_service.store.layouts import HeldAnswer, StartAsk
+from verify_service.store.layouts import StartAsk
 from verify_service.store.shapes import Idempotency, Refused
 from verify_service.telemetry import UNJUDGED
 
@@ -32,9 +33,7 @@ class Held(NamedTuple):
         known = ask.context
         judged, unjudged = [text(each) for each in self.judged], self.unjudged
         context = replace(known, observed=(*known.observed, *self.observed), judged=judged, unjudged=unjudged)
-        said = {"unjudged": ",".join(unjudged), "near": self.near}
-        words = [part for pair in said.items() if pair[1] for part in pair]
-        return replace(ask, context=context, said=words, refunds=self.refunds)
+        return replace(ask, context=context, unjudged=",".join(unjudged), near=self.near, refunds=self.refunds)
 
 
 class Holding:

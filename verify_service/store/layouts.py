@@ -9,8 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from verify_service.packing import After, Answer, Array, Byte, Double, Late, Layout, Line, Packed, lua_module
-from verify_service.policy import kinds, specs
+from verify_service.packing import After, Array, Byte, Double, Late, Layout, Line, Packed
 
 
 class Record(Packed, frozen=True):
@@ -118,7 +117,7 @@ class Settings(Array, frozen=True):
 
 class StartAsk(Array, frozen=True):
     """A start as its script takes it; a verification that is pending keeps its own id and nonce. `message` is what its
-    outbox entry says beside these and `said` its event beside the facts: names and values in turns. `ring` are the kids
+    outbox entry says beside these, names and values in turns. `ring` are the kids
     of all keys that can make its code again, `refunds` what an approval gives back of other partitions; `former` are
     tags that the number had in earlier versions, whose opt-outs are in force."""
 
@@ -139,7 +138,8 @@ class StartAsk(Array, frozen=True):
     ring: Sequence[str]
     context: Context = Context()
     former: Sequence[str] = ()
-    said: Sequence[str] = ()
+    unjudged: str = ""
+    near: str = ""
     refunds: str = ""
 
 
@@ -230,7 +230,8 @@ class Refusal(Array, frozen=True):
     wait: int
     context: Context
     facts: msgspec.Raw
-    said: Sequence[str]
+    unjudged: str = ""
+    near: str = ""
 
 
 class Answered(Array, frozen=True):
@@ -260,93 +261,7 @@ class Wanted(Array, frozen=True):
     room: int
 
 
-class StartedAnswer(Answer, frozen=True):
-    """`start`: admitted, as `started` or `resent`; `observed` are the names of what only watches and would refuse."""
-
-    kind: str
-    id: str
-    created_at: int
-    expires_at: int
-    resend_at: int
-    checks_left: int
-    sends_left: int
-    channel: str
-    observed: Sequence[str] = ()
-
-
-class LimitedAnswer(Answer, frozen=True):
-    """`start` and `check`: refused as `rate-limited`, or a start as `blocked`, by a limit or rule; `wait` is ms."""
-
-    kind: str
-    name: str
-    wait: int
-    observed: Sequence[str]
-    decision: str
-
-
-class CooldownAnswer(Answer, frozen=True):
-    """`start`: `cooldown`, until a resend may pass."""
-
-    kind: str
-    wait: int
-    id: str
-    resend_at: int
-    expires_at: int
-    decision: str
-
-
-class SentOutAnswer(Answer, frozen=True):
-    """`start`: `sends-exhausted`."""
-
-    kind: str
-    wait: int
-    id: str
-    expires_at: int
-    decision: str
-
-
-class OptedOutAnswer(Answer, frozen=True):
-    """`start`: `opted-out`."""
-
-    kind: str
-    decision: str
-
-
-class CheckedAnswer(Answer, frozen=True):
-    """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`."""
-
-    kind: str
-    id: str
-    checks_left: int
-    observed: Sequence[str] = ()
-
-
-class WaitAnswer(Answer, frozen=True):
-    """`check`: `checks-exhausted`, until a start for the number can pass."""
-
-    kind: str
-    wait: int
-
-
-class HeldAnswer(Answer, frozen=True):
-    """`hold` and `hold_check`: `name` is what refuses, '' where nothing does. `held` are the places of the keys that
-    can be given back, `refunds` what an approval gives back, `judged` the verdicts, msgpack, or nothing; `near` as in
-    an event."""
-
-    name: str = ""
-    wait: int = 0
-    observed: Sequence[str] = ()
-    held: Sequence[int] = ()
-    kind: str = ""
-    refunds: str = ""
-    judged: bytes = b""
-    near: str = ""
-
-
 ALL: tuple[type[Layout], ...] = (
     *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, StartAsk, Full, CheckAsk, Delivery, Waiting),
-    *(Due, Happened, Outcome, Refusal, Answered, Item, Wanted, StartedAnswer, LimitedAnswer, CooldownAnswer),
-    *(SentOutAnswer, OptedOutAnswer, CheckedAnswer, WaitAnswer, HeldAnswer),
-    *(*specs.LAYOUTS, *kinds.LAYOUTS),
+    *(Due, Happened, Outcome, Refusal, Answered, Item, Wanted),
 )
-LUA = lua_module(ALL)

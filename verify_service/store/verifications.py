@@ -227,4 +227,4 @@ class Verifications:
 
 def _refused_early(ask: StartAsk, kind: str, by: str, wait: int) -> Refusal:
     """A start that was refused before its script."""
-    return Refusal(ask.id, ask.tenant, kind, by, wait, ask.context, ask.facts, ask.said)
+    return Refusal(ask.id, ask.tenant, kind, by, wait, ask.context, ask.facts, ask.unjudged, ask.near)

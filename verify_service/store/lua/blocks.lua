@@ -43,7 +43,7 @@ local function record_block(base, seen)
   write('PEXPIRE', base .. 'blocks', BLOCK_LIFE)
   -- The next start trims the stream.
   emit(base, '1000000000', seen.at, 'blocked', seen.id,
-    {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'till', digits(seen.till)})
+    {rule = seen.rule, mode = seen.mode, place = seen.place, till = digits(seen.till)})
 end
 
 -- Whether a blocked place lets this one through, to see whether it converts.
@@ -145,8 +145,8 @@ local function lift(KEYS, ARGV)
   local seen = watch_lift(base, id, now)
   if not seen then return false end
   seen.mode = cmsgpack.unpack(ARGV[5])[seen.rule] or 'off'
-  emit(base, ARGV[2], now, 'lifted', id, {'rule', seen.rule, 'mode', seen.mode, 'place', seen.place, 'by', ARGV[3],
-    'reason', ARGV[4]})
+  emit(base, ARGV[2], now, 'lifted', id, {rule = seen.rule, mode = seen.mode, place = seen.place, by = ARGV[3],
+    reason = ARGV[4]})
   return cmsgpack.pack(seen)
 end
 

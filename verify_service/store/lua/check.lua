@@ -134,7 +134,7 @@ local function approve(ask)
   local given = record.excused ~= '' and refunds.corrected(record.refunds) or record.refunds
   local carried = refunds.apply(base, given, now)
   if carried ~= '' then carry(base, ask.keep_events, 'approved', 'refunds', carried, 'at', digits(now)) end
-  emit(base, ask.keep_events, now, 'approved', id, {'tenant', record.tenant})
+  emit(base, ask.keep_events, now, 'approved', id, {tenant = record.tenant})
 end
 
 local function count_wrong(ask, open)
@@ -148,7 +148,7 @@ local function count_wrong(ask, open)
       local carried = refunds.apply(base, record.refunds, now, true)
       if carried ~= '' then carry(base, ask.keep_events, 'wrong', 'refunds', carried) end
     end
-    emit(base, ask.keep_events, now, 'wrong', id, {'tenant', record.tenant})
+    emit(base, ask.keep_events, now, 'wrong', id, {tenant = record.tenant})
   end
   if record.wrong >= record.checks_max then
     finish(base, id, record, 'exhausted', now, true)

@@ -150,11 +150,12 @@ local function note(record, at, event, provider, reason)
     .. layouts.line_timeline_line({after = after, event = event, provider = provider or '', reason = words})
 end
 
-local function emit(base, keep, at, event, id, fields)
+-- Tells what happened: `said` has the event's fields by their names, as store/event_types.py declares them.
+local function emit(base, keep, at, event, id, said)
   if SCRATCH then return end
   of_type('XLEN', base .. 'events')
   write('XADD', base .. 'events', 'MAXLEN', '~', keep, '*', 'at', digits(at), 'event', event, 'id', id,
-    unpack(fields))
+    unpack(layouts.event_fields[event](said)))
 end
 
 -- Leaves work for other partitions, or word for a dispatcher: carry.lua has the kinds, and what each needs.
@@ -166,14 +167,12 @@ local function carry(base, keep, kind, ...)
 end
 
 -- The event of a refused start, where its record says that it becomes one.
-local function emit_refused(base, keep, at, id, facts, by, decision, count, observed)
+local function emit_refused(base, keep, at, id, said, by, decision, count, observed)
   local stands_for = told_of(count)
   if not stands_for then return end
-  for _, part in ipairs({'refused', by, 'decision', decision, 'observed', table.concat(observed, ',')}) do
-    facts[#facts + 1] = part
-  end
-  if stands_for > 1 then facts[#facts + 1], facts[#facts + 2] = 'repeats', digits(stands_for) end
-  emit(base, keep, at, 'start', id, facts)
+  said.refused, said.decision, said.observed = by, decision, table.concat(observed, ',')
+  if stands_for > 1 then said.repeats = digits(stands_for) end
+  emit(base, keep, at, 'start', id, said)
 end
 
 -- Queues a message for the dispatcher. Answers what a record's `outbox` is until its entry has a name; '' in a

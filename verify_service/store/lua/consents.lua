@@ -19,7 +19,7 @@ local function write_consent(base, keep, now, number, tenant, state, source, sea
   of_type('LLEN', key .. ':trail')
   write('RPUSH', key .. ':trail', sealed)
   write('LTRIM', key .. ':trail', -TRAIL_MOST, -1)
-  emit(base, keep, now, 'consent', number, {'tenant', tenant, 'number', number, 'state', state, 'source', source})
+  emit(base, keep, now, 'consent', number, {tenant = tenant, number = number, state = state, source = source})
 end
 
 -- heard: a keyword that a person texted. It counts once, however often the vendor repeats it; it is answered once a day
@@ -107,8 +107,8 @@ local function erase(KEYS, ARGV)
   for i = 2, #KEYS do write('UNLINK', KEYS[i]) end
   write('UNLINK', KEYS[1] .. ':trail', KEYS[1] .. ':unclear')
   if get(KEYS[1]) ~= 'out' then remove(KEYS[1]) end
-  emit(base, ARGV[2], tonumber(ARGV[1]), 'erased', ARGV[3], {'tenant', ARGV[4], 'number', ARGV[3], 'by', ARGV[5],
-    'reason', ARGV[6]})
+  emit(base, ARGV[2], tonumber(ARGV[1]), 'erased', ARGV[3], {tenant = ARGV[4], number = ARGV[3], by = ARGV[5],
+    reason = ARGV[6]})
   return 1
 end
 

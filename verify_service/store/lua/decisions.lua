@@ -18,7 +18,7 @@ local function refuse(KEYS, ARGV)
   local base, decision = KEYS[1]:match('^(.-{%d+}:)decision:(.*)$')
   local now = tonumber(ARGV[1])
   local gone = layouts.open_refusal(ARGV[3])
-  local by, context, said, facts = gone.by, gone.context, gone.said, layouts.open_facts(gone.facts)
+  local by, context, facts = gone.by, gone.context, layouts.open_facts(gone.facts)
   local judged, observed, who = {}, {}, nil
   for i = 4, #ARGV do
     for _, verdict in ipairs(cmsgpack.unpack(ARGV[i])) do
@@ -31,7 +31,7 @@ local function refuse(KEYS, ARGV)
   who = who or (by ~= 'opted-out' and facts.ip ~= '' and facts.ip) or facts.number
   local kept, count = record_refusal(base, ARGV[2], decision, now, gone.tenant, gone.refused, by, gone.wait, context,
     who, function() return judged end)
-  said[#said + 1], said[#said + 2] = 'facts', gone.facts
+  local said = {facts = gone.facts, unjudged = gone.unjudged, near = gone.near}
   emit_refused(base, ARGV[2], now, gone.id, said, by, kept, count, observed)
   return kept
 end
@@ -65,18 +65,15 @@ end
 -- unlock: forgets what the limits of a number have counted, and that it cannot be reached. Called by the service, for
 -- an operator.
 --   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<number>…, unreachable:<number>:<channel>
---   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  what the event is about
---   ARGV[…]  the event's fields
+--   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the number   ARGV[4]  by whom   ARGV[5]  why
 -- Answers how many counts there were.
 local function unlock(KEYS, ARGV)
-  local fields = {}
-  for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
-  local forgotten = 0
+  local said, forgotten = {number = ARGV[3], by = ARGV[4], reason = ARGV[5]}, 0
   for i = 2, #KEYS do
     forgotten = forgotten + redis.call('EXISTS', KEYS[i])
     write('DEL', KEYS[i])
   end
-  emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'unlocked', ARGV[3], fields)
+  emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'unlocked', ARGV[3], said)
   return forgotten
 end
 

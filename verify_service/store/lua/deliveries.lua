@@ -48,7 +48,7 @@ local function words_of(asked, channel, reason)
 end
 
 -- One thing that happened to a send: a line of the timeline where there still is one, and an event.
---   about: the delivery   more: what only receipts say
+--   about: the delivery   more: what only receipts say, by name
 local function tell(base, keep, at, event, about, provider, reason, more)
   local id = about.id
   local record = record_of(base, id)
@@ -57,8 +57,10 @@ local function tell(base, keep, at, event, about, provider, reason, more)
     if event == 'failed' then take_back(base, keep, record, about.entry) end
     save_record(base, id, record)
   end
-  emit(base, keep, at, event, id, {'tenant', about.tenant, 'provider', provider, 'reason', reason,
-    'channel', about.channel, 'country', about.country, unpack(more or {})})
+  local said = more or {}
+  said.tenant, said.provider, said.reason, said.channel, said.country =
+    about.tenant, provider, reason, about.channel, about.country
+  emit(base, keep, at, event, id, said)
 end
 
 -- What receipts have said of an entry's message: delivered or failed, when, and '1' where with the price; '' of each
@@ -183,7 +185,7 @@ local function receipt(KEYS, ARGV)
     end
   end
   tell(base, keep, now, event, about, provider, reason,
-    {'way', about.way, 'permanent', ARGV[7], 'price', price, 'carrier', ARGV[8]})
+    {way = about.way, permanent = ARGV[7], price = price, carrier = ARGV[8]})
   carry(base, keep, 'receipt', 'way', about.way, 'event', event, 'permanent', ARGV[7], 'price', price,
     'corrects', corrects and '1' or '')
   return event

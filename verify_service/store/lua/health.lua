@@ -97,8 +97,8 @@ local function shift(base, keep_events, now, name, state, to, reason)
   -- the messages that had been let through before.
   if to == 0 or from == 0 then state.tries, state.errors, state.came, state.missing = 0, 0, 0, 0 end
   local provider, channel = name:match('^(.*)/(.*)$')
-  emit(base, keep_events, now, 'shifted', name, {'provider', provider, 'channel', channel, 'from', digits(from),
-    'to', digits(to), 'reason', reason})
+  emit(base, keep_events, now, 'shifted', name, {provider = provider, channel = channel, from = digits(from),
+    to = digits(to), reason = reason})
   return {name, from, to, reason}
 end
 

@@ -39,8 +39,7 @@ local function asked(KEYS, ARGV)
   local ask = layouts.open_start_ask(ARGV[3])
   ask.now, ask.fingerprint, ask.sealed, ask.settings = tonumber(ARGV[1]), ARGV[4], ARGV[5], settings_of(ARGV[2])
   ask.base = KEYS[1]:match('^(.-{%d+}:)')
-  local said = ask.said
-  said[#said + 1], said[#said + 2] = 'facts', ask.facts
+  ask.event = {facts = ask.facts, unjudged = ask.unjudged, near = ask.near}
   return ask
 end
 
@@ -90,8 +89,8 @@ local function judge(ask, state)
   end
   local refusing, observed = judge_all(states, now)
   -- Of a refused start, too: a backtest of the export may admit it.
-  local near, said = near_of(states), ask.said
-  if near ~= '' then said[#said + 1], said[#said + 2] = 'near', near end
+  local near = near_of(states)
+  if near ~= '' then ask.event.near = near end
   if not refusing then return nil, observed end
   refusing.kind.refuse(refusing)
   return {kind = refusing.kind.refusal, by = refusing.rule.name, wait = refusing.wait, rule = refusing}, observed
@@ -113,7 +112,7 @@ local function refuse(ask, state, refusal, observed)
     by, refusal.wait, ask.context, who, judged)
   if not (ask.test or state.out) then
     local about = state.old and state.old_id or ask.id
-    emit_refused(ask.base, ask.settings.keep_events, ask.now, about, ask.said, by, decision, count, observed)
+    emit_refused(ask.base, ask.settings.keep_events, ask.now, about, ask.event, by, decision, count, observed)
   end
   local answer = refusal.answer or {name = by, observed = observed}
   answer.kind, answer.wait, answer.decision = kind, refusal.wait, decision
@@ -148,7 +147,7 @@ local function begun(ask, state)
     finish(ask.base, state.old_id, old, 'canceled', now, true)
     note(old, now, 'canceled', nil, 'started again with another binding')
     save_record(ask.base, state.old_id, old)
-    emit(ask.base, settings.keep_events, now, 'canceled', state.old_id, {'tenant', ask.tenant})
+    emit(ask.base, settings.keep_events, now, 'canceled', state.old_id, {tenant = ask.tenant})
   end
   return record
 end
@@ -171,11 +170,11 @@ end
 
 -- Tells of an admitted start, and queues its message.
 local function send(ask, id, record, observed, judged, instead)
-  local base, now, keep_events, said = ask.base, ask.now, ask.settings.keep_events, ask.said
-  said[#said + 1], said[#said + 2] = 'observed', table.concat(observed, ',')
+  local base, now, keep_events, said = ask.base, ask.now, ask.settings.keep_events, ask.event
+  said.observed = table.concat(observed, ',')
   if judged then
     record_decision(base, ask.decision, now, ask.tenant, '', '', 0, ask.context, judged)
-    said[#said + 1], said[#said + 2] = 'decision', ask.decision
+    said.decision = ask.decision
   end
   emit(base, keep_events, now, 'start', id, said)
   note(record, now, 'queued', nil, instead)

@@ -155,7 +155,7 @@ end
 local function hooks_off(KEYS, ARGV)
   if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', DEAD_MS) then return 0 end
   if ARGV[3] ~= '' then
-    emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'webhook-off', ARGV[3], {'tenant', ARGV[3]})
+    emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'webhook-off', ARGV[3], {tenant = ARGV[3]})
   end
   return 1
 end
