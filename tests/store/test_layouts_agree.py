@@ -2,7 +2,7 @@
 parts are missing at the end or unknown behind it."""
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
@@ -13,9 +13,10 @@ from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
 from verify_service.packing import Answer, Array, Line, Packed, text
-from verify_service.store import Store
+from verify_service.store import Store, event_types
 from verify_service.store.functions import LAYOUTS as ALL
 from verify_service.store.functions import LUA
+from verify_service.store.layouts import Facts
 
 ARRAYS = [layout for layout in ALL if issubclass(layout, Array) and not issubclass(layout, Answer)]
 ANSWERS = [layout for layout in ALL if issubclass(layout, Answer)]
@@ -171,3 +172,29 @@ def test_lines_are_the_same_on_both_sides(store: Store, layout: type[Line], data
     seen, again = said(store, body, written)
     assert (msgspec.msgpack.decode(seen) or []) == [asdict(line) | {"tail": more} for line in lines]
     assert again.decode() == written
+
+
+@pytest.mark.parametrize("kind", event_types.ALL, ids=lambda kind: kind.__name__)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_an_event_is_read_as_it_was_written(store: Store, kind: type[event_types.Event], data: st.DataObject) -> None:
+    """By its names, in the types of an export; what is empty is left out, and what a later version adds is a text."""
+    forms = {int: NUMBERS.map(str), Sequence[str]: st.lists(PLAIN, min_size=1).map(",".join)}
+    forms |= dict.fromkeys((event_types.Time, event_types.Money), st.integers(1, 2**52).map(str))
+    drawn = {
+        part.encode_name: data.draw(forms.get(part.type, PLAIN)) for part in fields_of(kind)[3:] if part.name != "facts"
+    }
+    facts = {"revision": "7", "price": "1500000", "country": "FR"} if "facts" in kind.__struct_fields__ else {}
+    event = data.draw(st.sampled_from(kind.events))
+    body = "return layouts.event_fields[ARGV[1]](cmsgpack.unpack(ARGV[2]))"
+    packed = {"facts": text(Facts(**facts).pack())} if facts else {}
+    written = said(store, body, event, msgspec.msgpack.encode(drawn | packed))
+    stream = [b"at", b"1500", b"event", event.encode(), b"id", b"it", *written, b"more", b"1"]
+    expected: dict[str, Any] = {"at": 1.5, "event": event, "id": "it", "more": "1"}
+    expected |= {"revision": 7, "price": 1.5, "country": "FR"} if facts else {}
+    exported: dict[Any, Callable[[str], Any]] = {int: int, Sequence[str]: lambda value: value.split(",")}
+    exported |= {event_types.Time: lambda value: int(value) / 1000, event_types.Money: lambda value: int(value) / 1e6}
+    for part in fields_of(kind)[3:]:
+        if value := drawn.get(part.encode_name):
+            expected[part.encode_name] = exported.get(part.type, str)(value)
+    assert event_types.read(stream) == expected
