@@ -223,7 +223,7 @@ def server_time(folder: Path, calls: int) -> Table:
                 bench.settle()
                 for found in ids:
                     assert bench.service.check("default", found, bench.code(found)).approved
-                while bench.store.outbox.credit(0, 1000):  # The detector hears of approvals so, from the dispatcher.
+                while bench.store.outbox.carry(0, 1000):  # The detector hears of approvals so, from the dispatcher.
                     pass
         table.rows.append((name, min(batches), sum(batches) / len(batches)))
     return table

@@ -1,4 +1,4 @@
-"""Limits, Idempotency-Keys and credits across the partitions of a cluster of three primaries."""
+"""Limits, Idempotency-Keys and refunds across the partitions of a cluster of three primaries."""
 
 import itertools
 import threading
@@ -185,7 +185,7 @@ def test_one_idempotency_key_belongs_to_one_body_across_partitions(spread: Store
 
 
 def test_an_approval_gives_its_start_back_to_another_partition(spread: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dispatcher carries the credit to the address's partition with its next look, four a second; what is not
+    """The dispatcher carries the refund to the address's partition with its next look, four a second; what is not
     approved stays counted."""
     bench = make_bench(
         spread,

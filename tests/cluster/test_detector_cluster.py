@@ -57,10 +57,10 @@ def test_an_approval_reaches_the_charts_of_its_country_once(spread: Store) -> No
     place = field(spread)
     verification = place.start(outside(place)[0])
     place.bench.service.check("default", verification.id, wrong(place.bench.code(verification.id)))
-    place.credit()
+    place.carry()
     assert place.chart("cTN")[CONVERSIONS] == 0
     place.approve(verification)
-    place.credit()
+    place.carry()
     assert place.chart("cTN")[CONVERSIONS] == 1
 
 
@@ -71,7 +71,7 @@ def test_a_resend_and_a_refused_start_give_their_trials_back(spread: Store) -> N
     verification = place.start(number)
     place.bench.clock.advance(31)
     assert place.start(number).id == verification.id
-    place.credit()
+    place.carry()
     assert place.chart("cTN")[TRIALS] == pytest.approx(1, abs=0.01)
     with pytest.raises(Exception, match="A message went out"):
         place.start(number)
@@ -86,9 +86,9 @@ def test_no_place_is_blocked_while_approvals_are_late(spread: Store) -> None:
     five seconds ago, what looks like nobody's entering a code may be on its way."""
     place = field(spread)
     *attacked, last = numbers(61, step=137)
-    spread.outbox.credited(place.bench.clock.now() - 5_001)
+    spread.outbox.refunded(place.bench.clock.now() - 5_001)
     assert not any(place.refused(attacked, every=30))
-    spread.outbox.credited(place.bench.clock.now())
+    spread.outbox.refunded(place.bench.clock.now())
     assert place.refused([last], every=30) == [True]
 
 

@@ -301,7 +301,7 @@ def test_a_message_that_does_not_arrive_is_no_evidence_of_fraud(post: Post) -> N
     received(post, Receipt(provider_id="m1", status="failed"))
     assert ":t," not in _record(post.bench, verification).refunds
     for _ in range(2):
-        post.bench.store.outbox.credit(0, 1000)
+        post.bench.store.outbox.carry(0, 1000)
     assert _trials(post.bench) == 0
     assert post.bench.service.check("default", verification, post.bench.code(verification)).approved
 

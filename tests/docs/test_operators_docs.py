@@ -10,6 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from verify_service import config, telemetry
 from verify_service.cli import commands
+from verify_service.store import event_types
 from verify_service.web.catalogue import PROBLEM_TYPES
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +124,11 @@ def test_the_drill_can_be_started() -> None:
     found = config.load(ROOT / "docs" / "example" / "drill.toml", None)
     assert set(re.findall(r'"provider": "(\w+)"', RUNBOOK)) <= set(found.providers)
     assert found.fake
+
+
+def test_the_reference_has_each_event_with_its_fields() -> None:
+    """As they are declared, and no others."""
+    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    rows = [row.split(" | ") for row in page.split("| event | when |")[1].splitlines()[2:] if row.startswith("| `")]
+    told = {tuple(re.findall(r"`([\w-]+)`", row[0])): re.findall(r"`(\w+)`", row[2]) for row in rows}
+    assert told == {tuple(kind.events): kind.names() for kind in event_types.ALL}

@@ -29,7 +29,7 @@ def guess(place: Field, number: str) -> bool:
         return True
     place.bench.clock.advance(3)
     place.bench.service.check("default", verification.id, wrong(place.bench.code(verification.id)))
-    place.credit()
+    place.carry()
     return False
 
 
@@ -56,7 +56,7 @@ def test_a_pumper_who_enters_wrong_codes_is_blocked_nonetheless(store: Store) ->
     assert all(answers[answers.index(True) : 40])
 
 
-def test_an_excused_start_is_no_trial(store: Store) -> None:
+def test_a_start_with_a_usual_slip_is_no_trial(store: Store) -> None:
     """Its message arrived, or somebody guesses: it says nothing about pumping. It happened, all the same."""
     place = field(store)
     settled(place)
@@ -75,7 +75,7 @@ def test_who_mistypes_and_then_enters_the_right_code_is_one_trial_that_converted
     place.bench.clock.advance(3)
     code = place.bench.code(verification.id)
     place.bench.service.check("default", verification.id, wrong(code))
-    place.credit()
+    place.carry()
     assert place.chart("cTN")[SENT] == 0
     place.approve(verification)
     chart = place.chart("cTN")
@@ -83,7 +83,7 @@ def test_who_mistypes_and_then_enters_the_right_code_is_one_trial_that_converted
 
 
 def test_wrong_codes_count_for_charts_in_other_partitions(spread: Store) -> None:
-    """On a cluster, by way of the dispatcher: excused once, and a trial again once the right code follows."""
+    """On a cluster, by way of the dispatcher: not counted once, and a trial again once the right code follows."""
     place = field(spread)
     for number in numbers(6, step=137):
         verification = place.start(number)
@@ -91,7 +91,7 @@ def test_wrong_codes_count_for_charts_in_other_partitions(spread: Store) -> None
         code = place.bench.code(verification.id)
         for _ in range(2):
             place.bench.service.check("default", verification.id, wrong(code))
-        place.credit()
+        place.carry()
         assert round(place.chart("cTN")[SENT], 2) == 0
         place.approve(verification)
         chart = place.chart("cTN")

@@ -223,5 +223,5 @@ def test_an_approval_gives_back_what_its_start_had_taken_and_nothing_else(
     assert bench.service.check("default", last, bench.code(last)).approved
     for _ in range(2):  # The check has done it; the dispatcher only carries to other partitions.
         assert hits() == [33 if mode == "observe" else 32]
-        while store.outbox.credit(0, 1000):
+        while store.outbox.carry(0, 1000):
             pass

@@ -27,7 +27,7 @@ def bench(alone: Store) -> Bench:
 def carried(bench: Bench) -> list[Came]:
     """What the dispatcher is told by one look, which leaves nothing behind."""
     came: list[Came] = []
-    assert bench.store.outbox.credit(0, 1000, came.append) is False
+    assert bench.store.outbox.carry(0, 1000, came.append) is False
     return came
 
 

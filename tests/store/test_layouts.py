@@ -89,7 +89,7 @@ def test_events_with_more_are_exported_and_told(webhook_bench: WebhookBench, ven
     bench = webhook_bench.bench
     found = bench.service.start("default", a_start(TO)).id
     grown(bench, "events", b"facts")
-    while bench.store.outbox.credit(0, 100):
+    while bench.store.outbox.carry(0, 100):
         pass
     [event] = [each for each in bench.store.events.read(0) if each["id"] == found]
     assert (event["country"], event["more"]) == ("US", MORE)

@@ -102,7 +102,7 @@ def _load(bench: Bench, count: int) -> None:
         elif n % 3 == 1:
             bench.service.check(TENANT, found, wrong(bench.code(found)))
         if n % 50 == 49:
-            while bench.store.outbox.credit(0, 100):
+            while bench.store.outbox.carry(0, 100):
                 pass
     sent = TimelineEvent(at=bench.clock.now(), event="sent", provider="fake-a")
     while taken := bench.store.outbox.take(0, "tests", 100, 0):
@@ -110,9 +110,9 @@ def _load(bench: Bench, count: int) -> None:
 
 
 def _wait_until_gone(store: Store, before: set[bytes | str]) -> None:
-    """Until only what was there at first is there, and the events with the position of the credits in them.
+    """Until only what was there at first is there, and the events with the position up to which they were read.
 
-    What says that a credit was given lives ten minutes, too long to wait for here: it is looked at and removed.
+    What says that a hit was given back lives ten minutes, too long to wait for here: it is looked at and removed.
     """
     client = store.link.client()
     given = client.keys("vs:{0}:given:*")

@@ -150,7 +150,7 @@ def test_an_event_that_waits_and_cannot_be_read_holds_up_no_other(webhook_bench:
 def test_credits_and_exports_pass_over_events_that_they_cannot_read(alone: Store) -> None:
     """The dispatcher reads on behind them, and an export has all that can be read."""
     bench = make_bench(alone)
-    while bench.store.outbox.credit(0, 1000):
+    while bench.store.outbox.carry(0, 1000):
         pass
     before = counted("event")
     noise(bench)
@@ -178,7 +178,7 @@ def test_credits_and_exports_pass_over_events_that_they_cannot_read(alone: Store
     found = bench.service.start("default", a_start("+14155550183"))
     bench.store.link.command(0, ["XADD", f"{BASE}events", "*", *receipt, *more])
     came: list[Any] = []
-    while bench.store.outbox.credit(0, 3, came.append):
+    while bench.store.outbox.carry(0, 3, came.append):
         pass
     assert [(each.way, each.price) for each in came] == [("p//sms", 7)]
     assert counted("event") == before + 4

@@ -28,11 +28,11 @@ class Field:
 
     def approve(self, verification: Verification) -> None:
         assert self.bench.service.check("default", verification.id, self.bench.code(verification.id)).approved
-        self.credit()
+        self.carry()
 
-    def credit(self) -> None:
+    def carry(self) -> None:
         for part in range(self.bench.store.link.partitions):
-            while self.bench.store.outbox.credit(part, 100):
+            while self.bench.store.outbox.carry(part, 100):
                 pass
 
     def refused(self, numbers: Iterable[str], every: float, *, converting: bool = False) -> list[bool]:

@@ -29,7 +29,7 @@ from verify_service.telemetry import log
 BEAT_S = 1.0
 # While nothing is sent and all providers do well, the store is asked so seldom how others find them.
 CALM_S = 5.0
-CREDIT_S = 0.25
+CARRY_S = 0.25
 AGAIN_S = 0.2
 OVERDUE_S = 0.25
 OVERDUE_MOST = 200
@@ -66,7 +66,7 @@ class Dispatcher:
         self._stop = threading.Event()
         self._reader = QueueReader(store.outbox, clock, name, self._attempts, lambda: self._stop.is_set())
         self._drained = threading.Event()
-        self._next_credited = 0.0
+        self._next_refunded = 0.0
         self._next_report = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -84,7 +84,7 @@ class Dispatcher:
             self._thread(f"take-{part}", partial(self._reader.take, part), stop, part)
             for part in range(self._outbox.partitions)
         ]
-        takers.append(self._thread("credit", self._credit, stop, pause=self._until_credit))
+        takers.append(self._thread("carry", self._carry, stop, pause=self._until_carry))
         takers.append(self._thread("fill", self._reader.go_on, stop))
         takers.append(self._thread("look-up", self._reader.look_up, stop, pause=_until_beat))
         takers.append(self._thread("health", self._report_health, stop, pause=lambda: BEAT_S))
@@ -157,21 +157,21 @@ class Dispatcher:
                 _log.exception("unexpected error", thread=name)
                 until.wait(AGAIN_S)
 
-    def _credit(self) -> None:
-        def credit(part: int) -> None:
-            while self._outbox.credit(part, 1000, self._health.came):
+    def _carry(self) -> None:
+        def carry(part: int) -> None:
+            while self._outbox.carry(part, 1000, self._health.came):
                 pass
 
         began = self._clock.now()
-        everywhere(self._outbox.partitions, credit)
+        everywhere(self._outbox.partitions, carry)
         # Not reached while a partition is silent: its approvals are late everywhere.
-        if time.monotonic() > self._next_credited:
-            self._outbox.credited(began)
-            self._next_credited = time.monotonic() + BEAT_S
+        if time.monotonic() > self._next_refunded:
+            self._outbox.refunded(began)
+            self._next_refunded = time.monotonic() + BEAT_S
 
-    def _until_credit(self) -> float:
-        """Who approves has got a message: where none lives that was taken here, there is little to credit."""
-        return CREDIT_S if self._clock.now() <= self._reader.lives_until else _until_beat()
+    def _until_carry(self) -> float:
+        """Who approves has got a message: where none lives that was taken here, there is little to carry."""
+        return CARRY_S if self._clock.now() <= self._reader.lives_until else _until_beat()
 
     def _report_health(self) -> None:
         if self._in_flight.on_their_way or not self._health.is_calm or time.monotonic() >= self._next_report:

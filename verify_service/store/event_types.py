@@ -33,6 +33,12 @@ class Event(Layout, frozen=True, kw_only=True):
     id: str
 
     @classmethod
+    def names(cls) -> list[str]:
+        """What an export has of it beside `at`, `event` and `id`."""
+        parts = [part.encode_name for part in fields_of(cls)[3:]]
+        return [*Facts.__struct_fields__, *parts[1:]] if cls.packed else parts
+
+    @classmethod
     def kinds(cls) -> dict[str, Any]:
         """The type of each field."""
         return get_type_hints(cls, include_extras=True) | dict(cls.packed)

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "decisions": ("refuse", "explain", "explain_pending", "unlock"),
     "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
     "health": ("pulse",),
-    "hold": ("hold", "hold_check", "release", "claim_key", "credited", "won", "mistyped"),
+    "hold": ("hold", "hold_check", "release", "claim_key", "refunded", "won", "mistyped"),
     "inbox": ("put", "take"),
     "leases": ("inherit", "reread", "wanted"),
     "policy": ("push_policy",),

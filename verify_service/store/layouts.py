@@ -13,7 +13,7 @@ from verify_service.packing import After, Array, Byte, Double, Late, Layout, Lin
 
 
 class Record(Packed, frozen=True):
-    """A verification, with its timeline. `refunds` is what an approval gives back, `excused` is '1' where its first
+    """A verification, with its timeline. `refunds` is what an approval gives back, `mistyped` is '1' where its first
     wrong code was taken for a slip, `outbox` names the entry of its newest message."""
 
     created_at: Double
@@ -34,7 +34,7 @@ class Record(Packed, frozen=True):
     digest: str
     outbox: Late = ""
     refunds: str = ""
-    excused: str = ""
+    mistyped: str = ""
     test: str = ""
     timeline: str = ""
 

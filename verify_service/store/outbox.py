@@ -168,7 +168,7 @@ class Outbox:
                 unwanted |= {(part, own[place - 1].entry) for place in answer or ()}
         return [(entry.partition, entry.entry) not in unwanted for entry in entries]
 
-    def credit(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
+    def carry(self, partition: int, most: int, came: Callable[[Came], None] = lambda _: None) -> bool:
         """Carries what is owed to other partitions, and tells of the receipts that came, each once to one dispatcher;
         True where more is waiting."""
         base = prefix(partition)
@@ -200,11 +200,12 @@ class Outbox:
                     raise ValueError("no such partition")
                 yield Call(int(owner), what, [f"{prefix(int(owner))}limit:{hit}"], [int(at), more])
 
-    def credited(self, at: int) -> None:
-        """Says in every partition that all approvals up to `at` have been credited there; needless where one is all."""
+    def refunded(self, at: int) -> None:
+        """Says in every partition that the refunds of all approvals up to `at` are given there; needless where one
+        is all."""
         if self.partitions > 1:
             parts = range(self.partitions)
-            self._link.pipeline([Call(part, "credited", [f"{prefix(part)}credited"], [at]) for part in parts])
+            self._link.pipeline([Call(part, "refunded", [f"{prefix(part)}credited"], [at]) for part in parts])
 
     def alive(self) -> bool:
         """Whether any dispatcher has said that it lives (`claim`)."""

@@ -131,7 +131,7 @@ local function approve(ask)
   if record.test == '1' then return end
   refunds.usual_slip(base, record.refunds, now, false)
   -- Once: the record is approved now. The dispatcher carries the rest.
-  local given = record.excused ~= '' and refunds.corrected(record.refunds) or record.refunds
+  local given = record.mistyped ~= '' and refunds.corrected(record.refunds) or record.refunds
   local carried = refunds.apply(base, given, now)
   if carried ~= '' then carry(base, ask.keep_events, 'approved', 'refunds', carried, 'at', digits(now)) end
   emit(base, ask.keep_events, now, 'approved', id, {tenant = record.tenant})
@@ -144,7 +144,7 @@ local function count_wrong(ask, open)
   note(record, now, 'wrong')
   if record.test ~= '1' then
     if record.wrong == 1 and refunds.usual_slip(base, record.refunds, now, true) then
-      record.excused = '1'
+      record.mistyped = '1'
       local carried = refunds.apply(base, record.refunds, now, true)
       if carried ~= '' then carry(base, ask.keep_events, 'wrong', 'refunds', carried) end
     end

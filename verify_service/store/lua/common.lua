@@ -35,7 +35,7 @@ local digits = keeping_last(function(ms) return string.format('%.0f', ms) end)
 
 -- Whether approvals of other partitions are known to be late here: what looks like a code that nobody entered may be on
 -- its way. Where there is one partition, and in a scratch store, none come from elsewhere and nobody writes the key.
-local function credits_late(base, now)
+local function refunds_late(base, now)
   local at = get(base .. 'credited')
   return at and now - tonumber(at) > 5000 or false
 end
@@ -223,7 +223,7 @@ local function remember(key, fingerprint, now, ms, answer)
 end
 
 return {digits = digits, emit = emit, carry = carry, keeping = keeping, keeping_last = keeping_last, DAY_MS = DAY_MS,
-  HOUR_MS = HOUR_MS, credits_late = credits_late, opened = opened, record_of = record_of, save_record = save_record,
+  HOUR_MS = HOUR_MS, refunds_late = refunds_late, opened = opened, record_of = record_of, save_record = save_record,
   sealed_of = sealed_of, note = note, queue = queue, record_decision = record_decision,
   record_refusal = record_refusal, may_record = may_record, ID = ID, emit_refused = emit_refused, withdraw = withdraw,
   finish = finish, replay_of = replay_of, remember = remember, pointer_of = pointer_of, pointed_at = pointed_at}

@@ -70,9 +70,10 @@ local function claim_key(KEYS, ARGV)
   return 1
 end
 
--- credited: approvals of all partitions up to a time have been credited in this one. Called by the dispatcher.
+-- refunded: what approvals of all partitions up to a time give back has been given back in this one. Called by the
+-- dispatcher.
 --   KEYS[1]  credited     ARGV[1]  the time
-local function credited(KEYS, ARGV)
+local function refunded(KEYS, ARGV)
   put(KEYS[1], ARGV[1], 3600000)
   return 1
 end
@@ -91,5 +92,5 @@ local function mistyped(KEYS, ARGV)
   return 1
 end
 
-return {hold = hold, hold_check = hold_check, release = release, claim_key = claim_key, credited = credited, won = won,
+return {hold = hold, hold_check = hold_check, release = release, claim_key = claim_key, refunded = refunded, won = won,
   mistyped = mistyped}

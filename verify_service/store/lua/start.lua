@@ -139,7 +139,7 @@ local function begun(ask, state)
     tenant = ask.tenant, number = ask.number, purpose = ask.purpose, status = 'pending', binding = ask.binding,
     nonce = ask.nonce, kid = ask.kid, digest = ask.digest, created_at = now, expires_at = now + settings.life,
     sends = 0, wrong = 0, checks_max = settings.checks, sends_max = settings.sends, outbox = '', refunds = '',
-    excused = '', test = ask.test and '1' or '', timeline = '',
+    mistyped = '', test = ask.test and '1' or '', timeline = '',
   }
   note(record, now, 'started')
   if old then

@@ -19,7 +19,7 @@
 local max, min, floor, exp = math.max, math.min, math.floor, math.exp
 local put = import('writing').put
 local common = import 'common'
-local keeping_last, digits, credits_late = common.keeping_last, common.digits, common.credits_late
+local keeping_last, digits, refunds_late = common.keeping_last, common.digits, common.refunds_late
 local refund_of = import('windows').refund_of
 local statistics = import 'statistics'
 local SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, TRUST, TRUST_LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR, HOT, FAST,
@@ -103,7 +103,7 @@ local function judge_place(state, level, price, waiting)
   local needed, part = needs_of(state, level)
   if (level == 2 and state.of_prefix or state.of_block) >= needed and not is_blocked(chart, now) and not state.outage
     and excessive(chart, rule, level == 2 and rule.prefix_messages or rule.block_messages, part, now)
-    and worth_it(chart, rule, state.p0, price, waiting, state.hot) and not credits_late(state.base, now) then
+    and worth_it(chart, rule, state.p0, price, waiting, state.hot) and not refunds_late(state.base, now) then
     local seen, again = make_block(state.base, rule, chart, seen_at(state, level), now)
     state.made = state.made or {}
     state.made[#state.made + 1] = seen
@@ -153,7 +153,7 @@ end
 -- The evidence of a carrier prefix, what conversion is usual there, and how many trials are too young to say anything.
 local function judge_prefix(state, prefix, drop, conversion, slow, now)
   local hot = state.hot
-  -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that credit.
+  -- A carrier may be worse than its country, which is no fraud; under an attack it does not get that benefit.
   local p0 = usual((prefix[K] + 40 * conversion * (hot and 1 or 0.87)) / (prefix[N] + 40))
   local evidence, waiting =
     settle_chart(prefix, drop, p0, now, not state.outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
