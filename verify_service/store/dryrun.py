@@ -22,7 +22,7 @@ from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.decisions import explaining, unpack
 from verify_service.store.entries import of_start
 from verify_service.store.functions import placed
-from verify_service.store.layouts import Content, Facts, StartAsk
+from verify_service.store.layouts import Content, Context, Facts, StartAsk
 from verify_service.store.verifications import Verifications
 
 # A fictional number, and an address that cannot exist (RFC 2606): no names, no neighbours, no country.
@@ -98,6 +98,7 @@ def _asked(id: str, tag: str, nth: int) -> StartAsk:
         test=False,
         decision=f"de_{nth:032x}",
         ring=(_KID,),
+        context=Context(),
     )
 
 

@@ -136,7 +136,7 @@ class StartAsk(Array, frozen=True):
     test: bool
     decision: str
     ring: Sequence[str]
-    context: Context = Context()
+    context: Context
     former: Sequence[str] = ()
     unjudged: str = ""
     near: str = ""
