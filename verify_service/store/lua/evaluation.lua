@@ -1,6 +1,6 @@
 -- evaluation: the rules that a call names, judged together. A kind of rule is a source under kinds/; what follows from
 -- a kind is said there alone. It returns
---   refusal             what a refusal by it is called
+--   refusal             what a refusal by it is called: of a limit `rate-limited`, of any other kind `blocked`
 --   counts              whether its key says who was refused
 --   first               whether it is judged before the others, and refuses without asking them
 --   once                whether it counts a verification, of which a resend is none
