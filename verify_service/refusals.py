@@ -1,7 +1,5 @@
 """What a caller is told where the store refused: one problem a kind, with the seconds until a retry can pass."""
 
-from collections.abc import Mapping
-
 from verify_service.errors import (
     Blocked,
     ChecksExhausted,
@@ -13,13 +11,17 @@ from verify_service.errors import (
     SendsExhausted,
     VerificationNotFound,
 )
+from verify_service.policy.file import Policy
 from verify_service.policy.static_rules import StaticVerdict
 from verify_service.store.shapes import Refused
+from verify_service.telemetry import REFUSED
 
 
-def refusal(refused: Refused, allows: Mapping[str, str]) -> Problem:
-    """The problem of a refusal; `allows` is what each limit allows, in the policy's own words. Seconds are rounded
+def refusal(refused: Refused, policy: Policy) -> Problem:
+    """The problem of a refusal, counted under what decided; each limit in the policy's own words. Seconds are rounded
     up."""
+    if refused.kind != "mismatch":  # An Idempotency-Key that is used wrongly is no decision of the policy.
+        REFUSED.labels(refused.limit or refused.kind).inc()
     decision = refused.decision
     seconds = max(1, -(-refused.wait // 1000))
     match refused.kind:
@@ -34,8 +36,9 @@ def refusal(refused: Refused, allows: Mapping[str, str]) -> Problem:
                 expires_at=refused.expires_at,
             )
         case "rate-limited":
+            allows = next(limit.allow for limit in policy.limit if limit.name == refused.limit)
             return RateLimited(
-                f"The limit `{refused.limit}` ({allows[refused.limit]}) has no room; a retry can pass in {seconds} s.",
+                f"The limit `{refused.limit}` ({allows}) has no room; a retry can pass in {seconds} s.",
                 limit=refused.limit,
                 retry_after=seconds,
                 decision=decision,
@@ -71,7 +74,8 @@ def blocked(rule: str, decision: str) -> Blocked:
 
 
 def refused_by(static: StaticVerdict, decision: str) -> Problem:
-    """The problem of a refusal by a static rule."""
+    """The problem of a refusal by a static rule, counted."""
+    REFUSED.labels(static.name).inc()
     if static.kind == "line-types":
         problem = InvalidNumber("line-type", f"Codes are not sent to {static.evidence['line_type']} numbers.")
         problem.members["decision"] = decision

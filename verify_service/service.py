@@ -9,7 +9,7 @@ import msgspec
 
 from verify_service import codes, recipient
 from verify_service.config import Config
-from verify_service.errors import InvalidRequest, Problem, VerificationNotFound
+from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
 from verify_service.packing import text
 from verify_service.policy.base import micro
@@ -23,7 +23,7 @@ from verify_service.store.entries import of_start
 from verify_service.store.layouts import Content, Context, Facts, StartAsk
 from verify_service.store.shapes import Checked, Idempotency, Refused, Started
 from verify_service.store.verifications import Verifications
-from verify_service.telemetry import CHECKS, REFUSED, STARTS, counting_problems
+from verify_service.telemetry import CHECKS, STARTS, counting_problems
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 # What of a start goes with its message.
@@ -94,7 +94,6 @@ class Service:
             context = msgspec.structs.replace(context, unjudged=[hit.name for hit in hits])
             gone = refusal_of(self._verifications.new_id(tag), kind, refused.name, context, what)
             decision = self._verifications.decisions.refuse(now, decision, gone)
-            REFUSED.labels(refused.name).inc()
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}".removesuffix(" to "))
@@ -124,7 +123,7 @@ class Service:
         idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
         outcome = self._verifications.start(now, book.code, asked, sealed_to, [] if test_code else hits, idempotency)
         if isinstance(outcome, Refused):
-            raise _refusal(book, outcome)
+            raise refusal(outcome, book.policy)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, asked.test)
 
@@ -173,7 +172,7 @@ class Service:
             return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise VerificationNotFound
-        raise _refusal(book, outcome)
+        raise refusal(outcome, book.policy)
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
@@ -295,10 +294,3 @@ def _verification(started: Started, to: str, purpose: str, test: bool) -> Verifi
         sends_left=started.sends_left,
         test=test,
     )
-
-
-def _refusal(book: Rulebook, refused: Refused) -> Problem:
-    """The problem of a refusal by the store, counted under what decided; each limit in the policy's own words."""
-    if refused.kind != "mismatch":  # An Idempotency-Key that is used wrongly is no decision of the policy.
-        REFUSED.labels(refused.limit or refused.kind).inc()
-    return refusal(refused, {limit.name: limit.allow for limit in book.policy.limit})
