@@ -201,25 +201,25 @@ def test_an_approval_gives_its_start_back_to_another_partition(spread: Store, mo
     to, other = itertools.islice(numbers(415), 2)
     ip = ip_outside(bench, home_of(bench, to))
     before = counts(spread)
-    given, credit, looks = threading.Event(), Outbox.credit, list[bool]()
+    given, carry, looks = threading.Event(), Outbox.carry, list[bool]()
 
     def counted() -> list[list[float]]:
         return [count.hits for key, count in counts(spread).items() if key not in before]
 
     def looking(outbox: Outbox, part: int, *args: Any) -> bool:
         begun = given.is_set()
-        more = credit(outbox, part, *args)
+        more = carry(outbox, part, *args)
         if begun and part == home_of(bench, to):
             looks.append(counted() == [[1, 1]])
         return more
 
-    monkeypatch.setattr(Outbox, "credit", looking)
-    assert dispatcher.CREDIT_S == 0.25
+    monkeypatch.setattr(Outbox, "carry", looking)
+    assert dispatcher.CARRY_S == 0.25
     with dispatching(bench):
         approved, left = begin(bench, to, ip=ip), begin(bench, other, ip=ip)
         assert bench.service.check(TENANT, approved.id, bench.code(approved.id)).approved
         given.set()
-        until(lambda: True in looks, "the credit")
+        until(lambda: True in looks, "the refund")
         assert looks.index(True) <= 1
         # And every partition learns how far the dispatcher has come, by the clock of the starts.
         bench.clock.advance(60)
