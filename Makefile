@@ -71,7 +71,7 @@ bench-delivery: $(VENV)/test.stamp ## how codes arrive while a provider errs, ha
 bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can send; five minutes
 	@$(BIN)/python -m benchmarks.overload
 
-bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; five minutes
+bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
 	@$(BIN)/python -m benchmarks.front
 
 bench-peers: $(VENV)/test.stamp ## starts, checks and cycles beside better-auth; installs it, and needs npm
