@@ -105,7 +105,7 @@ class Steps:
 class _Plain(Tagger):
     """A tagger without a secret, and as quick as that: what it names never leaves the scratch store."""
 
-    def tag(self, kind: str, *values: str) -> str:
+    def fingerprint(self, kind: str, *values: str) -> str:
         return hashlib.blake2b("\n".join((kind, *values)).encode(), digest_size=10).hexdigest()
 
 
