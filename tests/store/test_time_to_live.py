@@ -10,7 +10,9 @@ from tests.support.live import patient, until
 from verify_service import phone
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Start, TimelineEvent
+from verify_service.policy.specs import LimitSpec, Window
 from verify_service.store import Store, verifications
+from verify_service.store.connection import Call
 from verify_service.store.entries import Settlement
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
 
@@ -93,7 +95,8 @@ def test_memory_and_keys_are_back_when_verifications_have_expired(
 
 
 def _load(bench: Bench, count: int) -> None:
-    """Starts, sends, and wrong, right and no checks, a third of each."""
+    """Starts, sends, and wrong, right and no checks, a third of each; and a hold that is given back, as where another
+    partition refuses."""
     for n, to in zip(range(count), numbers(718), strict=False):
         ask = Start(number=phone.parse(to, None), channel="sms", purpose="login", ip=f"192.0.2.{n % 200}")
         found = bench.service.start(TENANT, ask, f"key-{n}").id
@@ -104,7 +107,11 @@ def _load(bench: Bench, count: int) -> None:
         if n % 50 == 49:
             while bench.store.outbox.carry(0, 100):
                 pass
-    sent = TimelineEvent(at=bench.clock.now(), event="sent", provider="fake-a")
+    key, now = "vs:{0}:limit:counter:elsewhere", bench.clock.now()
+    spec = LimitSpec("counter", True, [Window(1_000, 1_000)]).pack()
+    held = Call(0, "hold", [key], [now, "refused", "limit", spec])
+    bench.store.link.pipeline([held, Call(0, "release", [key], [now, "refused"])])
+    sent = TimelineEvent(at=now, event="sent", provider="fake-a")
     while taken := bench.store.outbox.take(0, "tests", 100, 0):
         bench.store.outbox.settle([Settlement(entry, [sent]) for entry in taken])
 

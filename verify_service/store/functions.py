@@ -42,6 +42,8 @@ LAYOUTS: tuple[type[Layout], ...] = (
 LUA = lua_module(LAYOUTS)
 _GENERATED = {"layouts": LUA}
 """Sources that are made rather than written, by name."""
+# What a source uses of the server's, kept as its own: a global is looked for in two tables.
+_KEPT = "redis, struct, cmsgpack, ipairs, tonumber, unpack"
 # Lines before the first source's: the library's name, two of constants, and what opens the source.
 _HEAD = 4
 _LINE = re.compile(r"user_function:(\d+)")
@@ -70,7 +72,7 @@ def library(*, scratch: bool = False) -> tuple[str, str]:
     body = f"local FUNCTIONS, KINDS, SOURCES = {{{', '.join(listed)}}}, {{{', '.join(kinds)}}}, {{}}\n"
     for name, text in _SOURCES.items():
         if scratch or name not in _SCRATCH:
-            begin = "do" if name == "loader" else f"SOURCES['{name}'] = function(import)"
+            begin = "do" if name == "loader" else f"SOURCES['{name}'] = function(import) local {_KEPT} = {_KEPT}"
             body += f"{begin}\n{text}end\n"
     version = hashlib.sha256(body.encode()).hexdigest()[:12]
     constants = f"local VERSION, SCRATCH = '{version}', {str(scratch).lower()}"

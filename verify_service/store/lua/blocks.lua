@@ -6,19 +6,19 @@ local write, get, put, remove, of_type = writing.write, writing.get, writing.put
 local common = import 'common'
 local digits, emit = common.digits, common.emit
 local statistics = import 'statistics'
-local WEIGHT, SENT, WON, NEAR, LATE, EXCUSED, HOT, SPREAD, TILL, MADE, PROBED, RAISED, TIER, TRIED, FAILED, PROBES,
-  PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED, chart_of, save_chart, age_chart =
-  statistics.WEIGHT, statistics.SENT, statistics.WON, statistics.NEAR, statistics.LATE, statistics.EXCUSED,
-  statistics.HOT, statistics.SPREAD, statistics.TILL, statistics.MADE, statistics.PROBED, statistics.RAISED,
-  statistics.TIER, statistics.TRIED, statistics.FAILED, statistics.PROBES, statistics.PROBES_WON, statistics.REFUSED,
-  statistics.OBSERVED, statistics.LOST, statistics.NEEDED, statistics.chart_of, statistics.save_chart,
-  statistics.age_chart
+local OPEN, BLOCK, WEIGHT, SENT, WON, NEAR, LATE, EXCUSED, HOT, SPREAD, TILL, MADE, PROBED, RAISED, TIER, TRIED, FAILED,
+  PROBES, PROBES_WON, REFUSED, OBSERVED, LOST, NEEDED, chart_of, save_chart, age_chart =
+  statistics.OPEN, statistics.BLOCK, statistics.WEIGHT, statistics.SENT, statistics.WON, statistics.NEAR,
+  statistics.LATE, statistics.EXCUSED, statistics.HOT, statistics.SPREAD, statistics.TILL, statistics.MADE,
+  statistics.PROBED, statistics.RAISED, statistics.TIER, statistics.TRIED, statistics.FAILED, statistics.PROBES,
+  statistics.PROBES_WON, statistics.REFUSED, statistics.OBSERVED, statistics.LOST, statistics.NEEDED,
+  statistics.chart_of, statistics.save_chart, statistics.age_chart
 
 local BLOCK_LIFE = 172800000
 
-local function block_of(chart) return chart.block or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
+local function block_of(chart) return chart[BLOCK] or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
 
-local function is_blocked(chart, now) return chart.block ~= nil and chart.block[TILL] > now end
+local function is_blocked(chart, now) return chart[BLOCK] and chart[BLOCK][TILL] > now end
 
 local function make_block(base, rule, chart, seen, now)
   local block = block_of(chart)
@@ -27,7 +27,7 @@ local function make_block(base, rule, chart, seen, now)
   block[MADE], block[TILL] = now, now + min(rule.block_most, rule.block_for * 2 ^ block[TIER])
   for field = TRIED, LOST do block[field] = 0 end
   block[PROBED], block[NEEDED] = 0, seen.needed
-  chart.block = block
+  chart[BLOCK] = block
   seen.id = string.format('bl_%04x', tonumber(base:match('{(%d+)}')))
     .. redis.sha1hex(seen.key .. digits(now)):sub(1, 28)
   seen.rule, seen.mode, seen.at, seen.till = rule.name, rule.enforced and 'enforce' or 'observe', now, block[TILL]
@@ -58,7 +58,7 @@ end
 
 -- A probe that converted. Once probes are likelier to be of the usual people than of the attacker the block ends.
 local function probe_won(chart, now)
-  local block = chart.block
+  local block = chart[BLOCK]
   block[FAILED], block[PROBES_WON] = 0, block[PROBES_WON] + 1
   chart[WEIGHT] = chart[WEIGHT] - 1
   if chart[WEIGHT] < block[NEEDED] / 2 then block[TILL] = now end
@@ -72,7 +72,7 @@ local function live_block(base, id, now)
   local found = get(seen.key)
   if not found then return nil end
   local chart = chart_of(found)
-  local block = chart.block
+  local block = chart[BLOCK]
   if not is_blocked(chart, now) or block[MADE] ~= seen.at then return nil end
   seen.refused, seen.observed, seen.observed_converted = block[REFUSED], block[OBSERVED], block[LOST]
   seen.probes, seen.probes_converted = block[PROBES], block[PROBES_WON]
@@ -91,10 +91,10 @@ end
 -- Leaves a place without evidence; where it is to need half as much again for a while, until when.
 local function forget_evidence(chart, raised)
   chart[WEIGHT], chart[NEAR], chart[LATE], chart[EXCUSED], chart[SENT], chart[WON] = 0, 0, 0, 0, 0, 0
-  chart.open = {}
+  chart[OPEN] = {}
   if raised then
-    chart.block = block_of(chart)
-    chart.block[RAISED] = raised
+    chart[BLOCK] = block_of(chart)
+    chart[BLOCK][RAISED] = raised
   end
 end
 
@@ -105,7 +105,7 @@ local function watch_lift(base, id, now)
   if not seen then return nil end
   local till = now + seen.forgive
   forget_evidence(chart, till)
-  local block = chart.block
+  local block = chart[BLOCK]
   block[TILL], block[MADE], block[TIER] = 0, 0, 0
   save_chart(seen.key, seen.key:match(':(%a)[^:]*$'), chart)
   for level, key in ipairs(seen.within or {}) do

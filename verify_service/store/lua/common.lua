@@ -145,7 +145,7 @@ end
 local function note(record, at, event, provider, reason)
   if SCRATCH then return end
   local after = at == record.created_at and '0' or digits(at - record.created_at)
-  local words = (reason or ''):gsub('%c', ' ')
+  local words = reason and reason:gsub('%c', ' ') or ''
   record.timeline = record.timeline
     .. layouts.line_timeline_line({after = after, event = event, provider = provider or '', reason = words})
 end

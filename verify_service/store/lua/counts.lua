@@ -12,8 +12,11 @@ local get, put, remove = writing.get, writing.put, writing.remove
 
 local HIT, MARK = 16, 8
 local PAST = '<dddd'
-local COUNTED = {}
-for windows = 0, 255 do COUNTED[windows] = '<' .. ('IIdd'):rep(windows) end
+local COUNTED, HEADED = {}, {}
+for windows = 0, 255 do
+  COUNTED[windows] = '<' .. ('IIdd'):rep(windows)
+  HEADED[windows] = '<BB' .. ('IIdd'):rep(windows)
+end
 
 -- Unpacks into `limit.counters`, `limit.past` and `limit.log` what was read of its key; leaves them out where it is
 -- empty.
@@ -38,16 +41,17 @@ local function open_counts(limit, found)
   if from <= #found then limit.log = found:sub(from) end
 end
 
--- `life` is in milliseconds, nil where the key keeps the one it has.
-local function save_counts(limit, life)
+local function packed_counts(limit)
   local counters, past = limit.counters, limit.past
   local windows = counters and #counters / 4 or 0
-  local packed = string.char(windows, (past and 1 or 0) + (limit.more and 2 or 0))
-    .. (windows > 0 and struct.pack(COUNTED[windows], unpack(counters)) or '')
+  local follows = (past and 1 or 0) + (limit.more and 2 or 0)
+  return (counters and struct.pack(HEADED[windows], windows, follows, unpack(counters)) or string.char(0, follows))
     .. (past and struct.pack(PAST, unpack(past)) or '')
     .. (limit.more and struct.pack('<Hc0', #limit.more, limit.more) or '') .. (limit.log or '')
-  put(limit.key, packed, life)
 end
+
+-- `life` is in milliseconds, nil where the key keeps the one it has.
+local function save_counts(limit, life) put(limit.key, packed_counts(limit), life) end
 
 -- When the hit at a place of the log was, 1 being the newest; nil where there are fewer.
 local function logged_at(log, place)
@@ -61,13 +65,13 @@ end
 
 -- The log with a hit more, of which it keeps the newest `most`. A start may be judged after one that came later.
 local function log_with(log, at, nonce, most)
+  if not log then return struct.pack('<d', at) .. mark_of(nonce) end
   local place, later = 1, logged_at(log, 1)
   while later and later > at do
     place = place + 1
     later = logged_at(log, place)
   end
   local hit, cut = struct.pack('<d', at) .. mark_of(nonce), (place - 1) * HIT
-  if not log then return hit end
   return (log:sub(1, cut) .. hit .. log:sub(cut + 1)):sub(1, most * HIT)
 end
 
@@ -112,8 +116,9 @@ local function count_in(counters, seconds, bucket, cost)
   counters[last + 1], counters[last + 2], counters[last + 3], counters[last + 4] = seconds, bucket, cost, 0
 end
 
--- Gives one hit back, however often it is asked to: the hit made at `at` under `nonce`.
-local function give_back(base, key, nonce, at, cost)
+-- Gives one hit back, however often it is asked to, but where the caller asks only `once`: the hit made at `at` under
+-- `nonce`.
+local function give_back(base, key, nonce, at, cost, once)
   local found = get(key)
   if not found then return end
   local limit = {key = key}
@@ -121,9 +126,9 @@ local function give_back(base, key, nonce, at, cost)
   local counters = limit.counters or {}
   limit.log = log_without(limit.log or '', nonce)
   -- A counter cannot tell one hit from another; the marker does, for as long as a repetition could come.
-  local given = base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce
-  if #counters > 0 and not get(given) then
-    put(given, '', 600000)
+  local given = not once and base .. 'given:' .. key:match('limit:(.*)$') .. ':' .. nonce
+  if #counters > 0 and not (given and get(given)) then
+    if given then put(given, '', 600000) end
     for i = 1, #counters, 4 do
       local back = counters[i + 1] - floor(at / (counters[i] * 1000))
       local field = back == 0 and i + 2 or i + 3
@@ -137,5 +142,5 @@ local function give_back(base, key, nonce, at, cost)
   end
 end
 
-return {open_counts = open_counts, save_counts = save_counts, logged_at = logged_at, log_with = log_with,
-  counted_in = counted_in, count_in = count_in, give_back = give_back}
+return {open_counts = open_counts, packed_counts = packed_counts, save_counts = save_counts, logged_at = logged_at,
+  log_with = log_with, counted_in = counted_in, count_in = count_in, give_back = give_back}

@@ -5,21 +5,24 @@
 --   first               whether it is judged before the others, and refuses without asking them
 --   once                whether it counts a verification, of which a resend is none
 --   prefix              what the names of its keys begin with, behind `limit:`, where others' do not
---   open(key, spec, keys)            a rule's state for this call, {rule = {name, enforced, …}, …}; adds what is to be
---                                    read to `keys`
---   read(state, found, place)        takes what was read, which stands in `found` from that place on
+--   open(kind, key, place, looked_at, spec, keys)   a rule's state for this call, with these four and its `rule`,
+--                                    {name, enforced, …}, made with room for what comes; adds what is to be read to
+--                                    `keys`
+--   read(state, found, place)        takes what was read, which stands in `found` from that place on; answers the place
+--                                    behind it
 --   judge(state, now)                milliseconds until it lets a start pass, 0 where that is now; writes nothing
 --   hold(state, nonce, now)          counts an admitted start. Answers its refund, or '', and whether `undo` is for it
 --   exceed(state, nonce, now)        the same where it only observes, and would have refused
 --   refuse(state, now)               of a start that it refuses
 --   verdict(state, now)              what it says, as a decision's record shows it; or nil
 --   undo(base, key, nonce, at, cost)    takes a hit back, once, whose start was refused elsewhere or is none of its own
---   approved(base, key, nonce, at, now) the start of `at` was approved
+--   approved(base, key, nonce, at, now, once)  the start of `at` was approved; `once` where nobody can say so again
 --   mistyped(key, at)                   its first code was wrong, as is usual at its place
 --   usual_slip(base, hit, now, wrong)   an approval or a wrong code; whether wrong ones are usual at its place
 --   undelivered(hit)                    whether a message that did not arrive takes the hit back
 --   corrected(hit)                      how the hit stands where a wrong code was followed by the right one
--- A state has also its `kind`, its `place` among the keys of the call, and, once judged, its `wait`.
+-- A state has also its `kind`, its `key` and the `place` of that among the keys of the call, whether the rule is only
+-- `looked_at`, and, once judged, its `wait`.
 
 local max = math.max
 local mget = import('writing').mget
@@ -62,14 +65,12 @@ end
 local function open_rules(keys, KEYS, first, ARGV, at)
   local named, looked = unpack(kinds_of(ARGV[at]))
   local states = {}
+  local place = #keys + 1
   for i = 1, #KEYS - first + 1 do
-    local kind, from = named[i], #keys + 1
-    local state = kind.open(KEYS[first + i - 1], ARGV[at + i], keys)
-    state.kind, state.place, state.from, state.looked_at = kind, first + i - 1, from, looked[i]
-    states[i] = state
+    states[i] = named[i].open(named[i], KEYS[first + i - 1], first + i - 1, looked[i], ARGV[at + i], keys)
   end
   local found = #keys > 0 and mget(keys) or {}
-  for i = 1, #states do states[i].kind.read(states[i], found, states[i].from) end
+  for i = 1, #states do place = named[i].read(states[i], found, place) end
   return states, found
 end
 

@@ -4,12 +4,13 @@ local max, min, floor, ln = math.max, math.min, math.floor, math.log
 local writing = import 'writing'
 local get, mget, put = writing.get, writing.mget, writing.put
 local statistics = import 'statistics'
-local SLOT, HOUR_MS, LIFE, TRUST, TRUST_LIFE, AT, THIS, SIX, SENT, WON, LATE, EXCUSED, FAST, SLOW, DELAY, MADE, LOST,
-  chart_of, save_chart, age_chart, place_of, base_of, chart_keys =
-  statistics.SLOT, statistics.HOUR_MS, statistics.LIFE, statistics.TRUST, statistics.TRUST_LIFE, statistics.AT,
-  statistics.THIS, statistics.SIX, statistics.SENT, statistics.WON, statistics.LATE, statistics.EXCUSED,
-  statistics.FAST, statistics.SLOW, statistics.DELAY, statistics.MADE, statistics.LOST, statistics.chart_of,
-  statistics.save_chart, statistics.age_chart, statistics.place_of, statistics.base_of, statistics.chart_keys
+local OPEN, BLOCK, SLOT, HOUR_MS, LIFE, TRUST, TRUST_LIFE, AT, THIS, SIX, SENT, WON, LATE, EXCUSED, FAST, SLOW, DELAY,
+  MADE, LOST, chart_of, save_chart, age_chart, place_of, base_of, chart_keys =
+  statistics.OPEN, statistics.BLOCK, statistics.SLOT, statistics.HOUR_MS, statistics.LIFE, statistics.TRUST,
+  statistics.TRUST_LIFE, statistics.AT, statistics.THIS, statistics.SIX, statistics.SENT, statistics.WON,
+  statistics.LATE, statistics.EXCUSED, statistics.FAST, statistics.SLOW, statistics.DELAY, statistics.MADE,
+  statistics.LOST, statistics.chart_of, statistics.save_chart, statistics.age_chart, statistics.place_of,
+  statistics.base_of, statistics.chart_keys
 local blocks = import 'blocks'
 local is_blocked, probe_won = blocks.is_blocked, blocks.probe_won
 
@@ -35,8 +36,8 @@ local function undo(base, key, nonce, at)
     if packed then
       local chart = chart_of(packed)
       local place = place_of(chart, floor(at / SLOT))
-      if place and chart.open[place + 1] > 0 then
-        chart.open[place + 1] = chart.open[place + 1] - 1
+      if place and chart[OPEN][place + 1] > 0 then
+        chart[OPEN][place + 1] = chart[OPEN][place + 1] - 1
         for _, field in ipairs({SENT, SIX}) do chart[field] = max(0, chart[field] - 1) end
         if floor(at / HOUR_MS) == floor(chart[AT] / HOUR_MS) then
           chart[THIS] = max(0, chart[THIS] - 1)
@@ -51,7 +52,7 @@ end
 local function recount(chart, at, step)
   local place = place_of(chart, floor(at / SLOT))
   if place then
-    chart.open[place + 1] = max(0, chart.open[place + 1] + step)
+    chart[OPEN][place + 1] = max(0, chart[OPEN][place + 1] + step)
   else
     chart[EXCUSED] = chart[EXCUSED] - step
   end
@@ -101,7 +102,7 @@ local function approved(_, key, _, at, now)
         chart[FAST], chart[SLOW] = chart[FAST] + 1, chart[SLOW] + 1
         chart[DELAY] = chart[DELAY] + (ln(min(300, max(2, (now - at) / 1000))) - chart[DELAY]) / 100
       end
-      local block = chart.block
+      local block = chart[BLOCK]
       if flag == 'l' then
         if block then block[LOST] = block[LOST] + 1 end
       else
@@ -109,7 +110,7 @@ local function approved(_, key, _, at, now)
         chart[WON] = chart[WON] + 1
         local place = place_of(chart, floor(at / SLOT))
         if place then
-          chart.open[place + 2] = chart.open[place + 2] + 1
+          chart[OPEN][place + 2] = chart[OPEN][place + 2] + 1
         else
           chart[LATE] = chart[LATE] + 1
         end

@@ -2,13 +2,24 @@
 
 local layouts = import 'layouts'
 local each_refund, line_refund = layouts.each_refund, layouts.line_refund
+local keeping_last = import('common').keeping_last
 local kind_of = import('evaluation').kind_of
+
+-- The refunds of a text, each with its kind. A call asks several times of the same.
+local lines_of = keeping_last(function(refunds)
+  local lines = {}
+  for refund in each_refund(refunds) do
+    refund.kind = kind_of(refund.hit)
+    lines[#lines + 1] = refund
+  end
+  return lines
+end)
 
 -- Parts refunds: those whose hit is as `wanted` says of the kind and the hit, and the others.
 local function parted(refunds, wanted)
   local taken, left = '', ''
-  for refund in each_refund(refunds) do
-    if wanted(kind_of(refund.hit), refund.hit) then
+  for _, refund in ipairs(lines_of(refunds)) do
+    if wanted(refund.kind, refund.hit) then
       taken = taken .. line_refund(refund)
     else
       left = left .. line_refund(refund)
@@ -37,8 +48,8 @@ end
 
 -- Whether a wrong code is as usual where the verification was sent as it is elsewhere; counts it, or the right one.
 local function usual_slip(base, refunds, now, wrong)
-  for refund in each_refund(refunds) do
-    local usual = kind_of(refund.hit).usual_slip(base, refund.hit, now, wrong)
+  for _, refund in ipairs(lines_of(refunds)) do
+    local usual = refund.kind.usual_slip(base, refund.hit, now, wrong)
     if usual ~= nil then return usual end
   end
 end
@@ -46,9 +57,9 @@ end
 -- Does `here(kind, key, refund)` for those of this partition; returns the others.
 local function apart(base, refunds, here)
   local partition, others = base:match('{(%d+)}'), ''
-  for refund in each_refund(refunds) do
+  for _, refund in ipairs(lines_of(refunds)) do
     if refund.partition == partition then
-      here(kind_of(refund.hit), base .. 'limit:' .. refund.hit, refund)
+      here(refund.kind, base .. 'limit:' .. refund.hit, refund)
     else
       others = others .. line_refund(refund)
     end
@@ -64,7 +75,7 @@ local function apply(base, refunds, now, wrong)
     return apart(base, refunds, function(kind, key, refund) kind.mistyped(key, tonumber(refund.at)) end)
   end
   return apart(base, refunds, function(kind, key, refund)
-    kind.approved(base, key, refund.nonce, tonumber(refund.at), now)
+    kind.approved(base, key, refund.nonce, tonumber(refund.at), now, true)
   end)
 end
 

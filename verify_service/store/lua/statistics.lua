@@ -5,7 +5,8 @@
 -- place was ever blocked (1) and whether more follows that a later version put there (2); the block's fields; the open
 -- trials,
 -- {slot, sent, converted} each, oldest first; that more, with its length in two bytes before it, which is kept as it
--- is; of a prefix, the tags of the last numbers that were used.
+-- is; of a prefix, the tags of the last numbers that were used. Unpacked, it is a list without a field by name, which
+-- costs half as much: what is no number stands at the places of what says how long it is.
 
 local max, min, floor, exp, ln = math.max, math.min, math.floor, math.exp, math.log
 local put = import('writing').put
@@ -22,12 +23,13 @@ local HOUR_MS = 3600000
 local HALF_BASELINE, SHARE_RATE = 120 * HOUR_MS, 1 - 0.5 ^ (1 / 48)
 local LIFE = {c = 1209600000, p = 1209600000, b = 172800000}
 
--- The fields of a chart.
-local OPEN, BLOCKED = 1, 2
+-- The fields of a chart: the open trials, the block or false, …, the last numbers that were used or nil, …
+local OPEN, BLOCK = 1, 2
 local AT, WEIGHT, N, K, RATE, SEEN = 3, 4, 5, 6, 7, 8
 local THIS, LAST, SIX, SENT, WON, NEAR = 9, 10, 11, 12, 13, 14
 local TOKENS, LATE, EXCUSED, HOT, FAST, SLOW = 15, 16, 17, 18, 19, 20
-local DELAY, SPREAD, FIELDS = 21, 22, 22
+local DELAY, SPREAD, USED, MORE = 21, 22, 23, 24
+local FIELDS = SPREAD
 local LAYOUT = '<BBdffffffffffffffdffff'
 -- The fields of its block.
 local TILL, MADE, PROBED, RAISED, TIER, TRIED = 1, 2, 3, 4, 5, 6
@@ -38,35 +40,31 @@ for slots = 0, 255 do OPEN_LAYOUT[slots] = '<' .. ('IHH'):rep(slots) end
 
 local function chart_of(packed, now)
   if not packed then
-    return {0, 0, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, open = {}}
+    return {{}, false, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, USUAL_DELAY, 0, nil, nil}
   end
   local chart = {struct.unpack(LAYOUT, packed)}
-  local slots, follows, from = chart[OPEN], chart[BLOCKED], chart[FIELDS + 1]
+  local slots, follows, from = chart[OPEN], chart[BLOCK], chart[FIELDS + 1]
+  local block = false
   if follows % 2 == 1 then
-    chart.block = {struct.unpack(BLOCK_LAYOUT, packed, from)}
-    from = chart.block[BLOCK_FIELDS + 1]
+    block = {struct.unpack(BLOCK_LAYOUT, packed, from)}
+    from = block[BLOCK_FIELDS + 1]
   end
-  if slots == 0 then
-    chart.open = {}
-  else
-    chart.open = {struct.unpack(OPEN_LAYOUT[slots], packed, from)}
-    from = table.remove(chart.open)
-  end
+  local open = {struct.unpack(OPEN_LAYOUT[slots], packed, from)}
+  from, open[3 * slots + 1] = open[3 * slots + 1], nil
   if follows >= 2 then
-    chart.more, from = struct.unpack('<Hc0', packed, from)
+    chart[MORE], from = struct.unpack('<Hc0', packed, from)
   end
-  if from <= #packed then chart.used = packed:sub(from) end
+  chart[OPEN], chart[BLOCK], chart[USED] = open, block, from <= #packed and packed:sub(from) or nil
   return chart
 end
 
 local function save_chart(key, kind, chart)
-  local open, block, more = chart.open, chart.block, chart.more
+  local open, block, more = chart[OPEN], chart[BLOCK], chart[MORE]
   local slots = #open / 3
-  chart[OPEN], chart[BLOCKED] = slots, (block and 1 or 0) + (more and 2 or 0)
-  local packed = struct.pack(LAYOUT, unpack(chart, 1, FIELDS))
+  local packed = struct.pack(LAYOUT, slots, (block and 1 or 0) + (more and 2 or 0), unpack(chart, 3, FIELDS))
     .. (block and struct.pack(BLOCK_LAYOUT, unpack(block, 1, BLOCK_FIELDS)) or '')
     .. (slots > 0 and struct.pack(OPEN_LAYOUT[slots], unpack(open)) or '')
-    .. (more and struct.pack('<Hc0', #more, more) or '') .. (chart.used or '')
+    .. (more and struct.pack('<Hc0', #more, more) or '') .. (chart[USED] or '')
   put(key, packed, LIFE[kind])
 end
 
@@ -86,7 +84,7 @@ local function age_chart(chart, now)
   end
   local rate = chart[RATE]
   chart[TOKENS] = min(max(5, 1.5 * rate), chart[TOKENS] + hours * max(0.5, 1.5 * rate))
-  if hours > 1 then chart.used = nil end
+  if hours > 1 then chart[USED] = nil end
   if gone > 0 then
     -- The usual volume learns no more from an hour than four times itself, and no excess while there is suspicion.
     local suspect = chart[WEIGHT] >= SUSPECT or chart[HOT] > now - passed
@@ -106,7 +104,7 @@ local function slowness(country) return min(4, max(0.7, exp(country[DELAY] - USU
 -- evidence counts below `lowest`.
 local function settle_chart(chart, drop, p0, now, learn, slow, lowest)
   chart[WEIGHT] = max(lowest, chart[WEIGHT])
-  local p1, open = drop * p0, chart.open
+  local p1, open = drop * p0, chart[OPEN]
   local win, fail = ln(drop), ln((1 - p1) / (1 - p0))
   if chart[LATE] ~= 0 or chart[EXCUSED] ~= 0 then
     chart[WEIGHT] = max(lowest, chart[WEIGHT] + chart[LATE] * (win - fail) - chart[EXCUSED] * fail)
@@ -128,7 +126,7 @@ local function settle_chart(chart, drop, p0, now, learn, slow, lowest)
   end
   if first > 1 then
     open = {unpack(open, first)}
-    chart.open, size = open, size - first + 1
+    chart[OPEN], size = open, size - first + 1
   end
   local evidence, waiting = chart[WEIGHT], 0
   for i = 1, size, 3 do
@@ -143,7 +141,7 @@ end
 
 -- Counts a trial as open.
 local function open_trial(chart, slot)
-  local open = chart.open
+  local open = chart[OPEN]
   local last = #open - 2
   if last > 0 and open[last] == slot then
     open[last + 1] = open[last + 1] + 1
@@ -155,7 +153,7 @@ end
 
 -- Where a chart keeps the trials of a slot; nil where these are settled.
 local function place_of(chart, slot)
-  local open = chart.open
+  local open = chart[OPEN]
   for i = #open - 2, 1, -3 do
     if open[i] == slot then return i end
   end
@@ -190,12 +188,11 @@ local function chart_keys(base, name, country, prefix, block, number, ip)
     ip ~= '' and base .. 'known:' .. ip or nil}
 end
 
-return {WEIGHT = WEIGHT, SENT = SENT, WON = WON, NEAR = NEAR, LATE = LATE, EXCUSED = EXCUSED, HOT = HOT,
-  SPREAD = SPREAD, TILL = TILL, MADE = MADE, PROBED = PROBED, RAISED = RAISED, TIER = TIER, TRIED = TRIED,
-  FAILED = FAILED, PROBES = PROBES, PROBES_WON = PROBES_WON, REFUSED = REFUSED, OBSERVED = OBSERVED, LOST = LOST,
-  NEEDED = NEEDED, chart_of = chart_of, save_chart = save_chart, age_chart = age_chart, SLOT = SLOT, FLOOR = FLOOR,
-  HOT_FLOOR = HOT_FLOOR, HOUR_MS = HOUR_MS, LIFE = LIFE, N = N, K = K, RATE = RATE, THIS = THIS, SIX = SIX,
-  FAST = FAST, SLOW = SLOW, slowness = slowness, settle_chart = settle_chart, open_trial = open_trial,
-  hourly = hourly, needed_hourly = needed_hourly, excessive = excessive, is_quiet = is_quiet, usual = usual, AT = AT,
-  DELAY = DELAY, place_of = place_of, TRUST = TRUST, TRUST_LIFE = TRUST_LIFE, base_of = base_of,
-  chart_keys = chart_keys}
+return {OPEN = OPEN, BLOCK = BLOCK, USED = USED, WEIGHT = WEIGHT, SENT = SENT, WON = WON, NEAR = NEAR, LATE = LATE,
+  EXCUSED = EXCUSED, HOT = HOT, SPREAD = SPREAD, TILL = TILL, MADE = MADE, PROBED = PROBED, RAISED = RAISED, TIER =
+  TIER, TRIED = TRIED, FAILED = FAILED, PROBES = PROBES, PROBES_WON = PROBES_WON, REFUSED = REFUSED, OBSERVED =
+  OBSERVED, LOST = LOST, NEEDED = NEEDED, chart_of = chart_of, save_chart = save_chart, age_chart = age_chart, SLOT =
+  SLOT, FLOOR = FLOOR, HOT_FLOOR = HOT_FLOOR, HOUR_MS = HOUR_MS, LIFE = LIFE, N = N, K = K, RATE = RATE, THIS = THIS,
+  SIX = SIX, FAST = FAST, SLOW = SLOW, slowness = slowness, settle_chart = settle_chart, open_trial = open_trial, hourly
+  = hourly, needed_hourly = needed_hourly, excessive = excessive, is_quiet = is_quiet, usual = usual, AT = AT, DELAY =
+  DELAY, place_of = place_of, TRUST = TRUST, TRUST_LIFE = TRUST_LIFE, base_of = base_of, chart_keys = chart_keys}

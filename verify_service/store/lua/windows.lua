@@ -5,10 +5,11 @@
 -- up to 32 hits their log, of larger ones the hits in aligned buckets (sliding-window counter). Both are `limits`'
 -- strategies (MovingWindow, SlidingWindowCounter), several windows at once, all or nothing.
 
-local floor, ceil, max = math.floor, math.ceil, math.max
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local put = import('writing').put
 local counts = import 'counts'
-local counted_in, count_in, log_with, logged_at, save_counts =
-  counts.counted_in, counts.count_in, counts.log_with, counts.logged_at, counts.save_counts
+local counted_in, count_in, log_with, logged_at, packed_counts, save_counts =
+  counts.counted_in, counts.count_in, counts.log_with, counts.logged_at, counts.packed_counts, counts.save_counts
 local digits = import('common').digits
 local line_refund = import('layouts').line_refund
 
@@ -59,9 +60,28 @@ local function counter_wait(counters, window, amount, now, cost)
   return ms - elapsed + ms - ceil(room * ms / current) + 1
 end
 
+-- What a key holds after its first hit, where all windows are counted by bucket: the same for all keys of a rule until
+-- a bucket ends.
+local function first_hit(rule, now, cost)
+  local first = rule.first
+  if first and first.cost == cost and now >= first.from and now < first.till then return first.packed end
+  local counters, from, till = {}, 0, math.huge
+  for _, window in ipairs(rule.windows) do
+    local bucket = floor(now / window.ms)
+    count_in(counters, window.seconds, bucket, cost)
+    from, till = max(from, bucket * window.ms), min(till, (bucket + 1) * window.ms)
+  end
+  rule.first = {cost = cost, from = from, till = till, packed = packed_counts({counters = counters})}
+  return rule.first.packed
+end
+
 -- Counts a hit of `cost`.
 local function count(state, nonce, now, cost)
   local rule = state.rule
+  if rule.most == 0 and not (state.counters or state.past or state.log or state.more) then
+    put(state.key, first_hit(rule, now, cost), rule.life)
+    return
+  end
   if rule.most > 0 then state.log = log_with(state.log, now, nonce, rule.most) end
   for _, window in ipairs(rule.windows) do
     if not window.logged then

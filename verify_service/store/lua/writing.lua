@@ -3,30 +3,31 @@
 -- they see what waits. What is written by type rather than by SET or DEL has been read by type before, in the same
 -- call.
 
--- `writes` are commands, `queued` what goes into the outbox: {handle, stream, field, value, …}; `values` are strings as
--- they will stand, false where there will be none; `records` what the packed ones of them say; `places` says where a
--- string's SET waits.
-local writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+-- `writes` are commands, `queued` what goes into the outbox: {handle, stream, field, value, …}; `sets` has by key the
+-- SET of a string as it will stand, false where there will be none; `records` what the packed ones of them say; `named`
+-- has by SET those that name an entry of the outbox: {handle, tail}.
+local writes, queued, sets, records, named, known = {}, {}, {}, {}, {}, {}
 
 local function discard()
-  if next(writes) or next(records) or next(queued) or next(known) then
-    writes, queued, values, records, places, known = {}, {}, {}, {}, {}, {}
+  if writes[1] or queued[1] or next(records) or next(known) then
+    writes, queued, sets, records, named, known = {}, {}, {}, {}, {}, {}
   end
 end
 
 local function write(...) writes[#writes + 1] = {...} end
 
 local function get(key)
-  local value = values[key]
-  if value ~= nil then return value end
+  local set = sets[key]
+  if set ~= nil then return set and set[3] end
   return redis.call('GET', key)
 end
 
 local function mget(keys)
   local found = redis.call('MGET', unpack(keys))
-  if next(values) then
+  if next(sets) then
     for i, key in ipairs(keys) do
-      if values[key] ~= nil then found[i] = values[key] end
+      local set = sets[key]
+      if set ~= nil then found[i] = set and set[3] end
     end
   end
   return found
@@ -36,21 +37,19 @@ end
 local function put(key, value, life)
   -- Of what the server would refuse: it would be too late then.
   if life and not (life >= 1 and life < 1e15 and life % 1 == 0) then error('no life of a key: ' .. tostring(life)) end
-  values[key] = value
-  local place = places[key]
-  if not place then
-    place = #writes + 1
-    places[key] = place
-    writes[place] = life and {'SET', key, value, 'PX', life} or {'SET', key, value, 'KEEPTTL'}
-    return
+  local set = sets[key]
+  if set then
+    set[3] = value
+    if life then set[4], set[5] = 'PX', life end
+  else
+    set = life and {'SET', key, value, 'PX', life} or {'SET', key, value, 'KEEPTTL'}
+    sets[key], writes[#writes + 1] = set, set
   end
-  local waits = writes[place]
-  waits[3] = value
-  if life then waits[4], waits[5] = 'PX', life end
+  return set
 end
 
 local function remove(key)
-  values[key], places[key] = false, nil
+  sets[key] = false
   write('DEL', key)
 end
 
@@ -64,9 +63,8 @@ end
 -- The same for a string that says what `record` does. Where it is to name an entry that is only queued yet, `entry` is
 -- what `queue` answered: its name comes behind `packed`, and `tail` behind that.
 local function put_record(key, record, packed, life, entry, tail)
-  put(key, packed, life)
-  local waits = writes[places[key]]
-  waits.handle, waits.tail = entry, tail
+  local set = put(key, packed, life)
+  named[set] = entry and {entry, tail}
   records[key] = record
 end
 
@@ -84,10 +82,8 @@ end
 -- stands in the record behind it.
 local function flush()
   for _, entry in ipairs(queued) do entry[1].entry = redis.call('XADD', entry[2], '*', unpack(entry, 3)) end
-  for _, waits in ipairs(writes) do
-    if waits.handle then waits[3] = waits[3] .. waits.handle.entry .. waits.tail end
-    redis.call(unpack(waits))
-  end
+  for set, entry in pairs(named) do set[3] = set[3] .. entry[1].entry .. entry[2] end
+  for i = 1, #writes do redis.call(unpack(writes[i])) end
   discard()
 end
 

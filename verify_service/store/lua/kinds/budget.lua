@@ -34,12 +34,16 @@ end
 -- As many as countries, each of which has its cost.
 local rule_for = keeping(function(packed) return made(open_budget_spec(packed)) end)
 
-local function open(key, spec, keys)
+local function open(kind, key, place, looked_at, spec, keys)
   keys[#keys + 1] = key
-  return {rule = rule_for(spec), key = key}
+  return {kind = kind, key = key, place = place, looked_at = looked_at, rule = rule_for(spec), wait = nil,
+    counters = nil, past = nil, usual = nil, bound = nil}
 end
 
-local function read(budget, found, first) open_counts(budget, found[first]) end
+local function read(budget, found, place)
+  open_counts(budget, found[place])
+  return place + 1
+end
 
 local function all_of(budget)
   if not budget.all then

@@ -17,12 +17,16 @@ end
 
 local rule_for = keeping(function(packed) return made(open_limit_spec(packed)) end)
 
-local function open(key, spec, keys)
+local function open(kind, key, place, looked_at, spec, keys)
   keys[#keys + 1] = key
-  return {rule = rule_for(spec), key = key}
+  return {kind = kind, key = key, place = place, looked_at = looked_at, rule = rule_for(spec), wait = nil,
+    counters = nil, log = nil}
 end
 
-local function read(limit, found, first) open_counts(limit, found[first]) end
+local function read(limit, found, place)
+  open_counts(limit, found[place])
+  return place + 1
+end
 
 local function judge(limit, now)
   local log, counters, wait = limit.log, limit.counters, 0
@@ -48,7 +52,7 @@ local function verdict(limit, now)
   return verdict_of(limit, judge(limit, now), now, 1, function(window) return window.amount end)
 end
 
-local function approved(base, key, nonce, at) give_back(base, key, nonce, at) end
+local function approved(base, key, nonce, at, _, once) give_back(base, key, nonce, at, 1, once) end
 
 return {refusal = 'rate-limited', counts = true, made = made, open = open, read = read, judge = judge, hold = hold,
   verdict = verdict, undo = give_back, approved = approved}

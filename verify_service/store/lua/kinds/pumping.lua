@@ -22,30 +22,28 @@ local common = import 'common'
 local keeping_last, digits, refunds_late = common.keeping_last, common.digits, common.refunds_late
 local refund_of = import('windows').refund_of
 local statistics = import 'statistics'
-local SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, TRUST, TRUST_LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR, HOT, FAST,
-  SLOW, SPREAD, TILL, RAISED, PROBES, PROBES_WON, REFUSED, OBSERVED, base_of, chart_keys, chart_of, save_chart,
-  age_chart, slowness, settle_chart, open_trial, hourly, needed_hourly, excessive, is_quiet, usual =
-  statistics.SLOT, statistics.FLOOR, statistics.HOT_FLOOR, statistics.HOUR_MS, statistics.LIFE, statistics.TRUST,
-  statistics.TRUST_LIFE, statistics.N, statistics.K, statistics.RATE, statistics.THIS, statistics.SIX,
-  statistics.SENT, statistics.WON, statistics.NEAR, statistics.HOT, statistics.FAST, statistics.SLOW,
-  statistics.SPREAD, statistics.TILL, statistics.RAISED, statistics.PROBES, statistics.PROBES_WON, statistics.REFUSED,
-  statistics.OBSERVED, statistics.base_of, statistics.chart_keys, statistics.chart_of, statistics.save_chart,
-  statistics.age_chart, statistics.slowness, statistics.settle_chart, statistics.open_trial, statistics.hourly,
-  statistics.needed_hourly, statistics.excessive, statistics.is_quiet, statistics.usual
+local BLOCK, USED, SLOT, FLOOR, HOT_FLOOR, HOUR_MS, LIFE, TRUST, TRUST_LIFE, N, K, RATE, THIS, SIX, SENT, WON, NEAR,
+  HOT, FAST, SLOW, SPREAD, TILL, RAISED, PROBES, PROBES_WON, REFUSED, OBSERVED, base_of, chart_keys, chart_of,
+  save_chart, age_chart, slowness, settle_chart, open_trial, hourly, needed_hourly, excessive, is_quiet, usual =
+  statistics.BLOCK, statistics.USED, statistics.SLOT, statistics.FLOOR, statistics.HOT_FLOOR, statistics.HOUR_MS,
+  statistics.LIFE, statistics.TRUST, statistics.TRUST_LIFE, statistics.N, statistics.K, statistics.RATE,
+  statistics.THIS, statistics.SIX, statistics.SENT, statistics.WON, statistics.NEAR, statistics.HOT, statistics.FAST,
+  statistics.SLOW, statistics.SPREAD, statistics.TILL, statistics.RAISED, statistics.PROBES, statistics.PROBES_WON,
+  statistics.REFUSED, statistics.OBSERVED, statistics.base_of, statistics.chart_keys, statistics.chart_of,
+  statistics.save_chart, statistics.age_chart, statistics.slowness, statistics.settle_chart, statistics.open_trial,
+  statistics.hourly, statistics.needed_hourly, statistics.excessive, statistics.is_quiet, statistics.usual
 local outcomes = import 'outcomes'
 local blocks = import 'blocks'
 local is_blocked, make_block, record_block, probes =
   blocks.is_blocked, blocks.make_block, blocks.record_block, blocks.probes
 
-local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0IIhd'
+local FACTS = '<Hc0Bc0Bc0Bc0Bc0Bc0Bc0c4c4hd'
 local HOT_MS = 3 * HOUR_MS
--- Numbers in a row: whether one is of the same sixteen as another of the last USED of its prefix, as 2 in 100 of
+-- Numbers in a row: whether one is of the same sixteen as another of the last MOST_USED of its prefix, as 2 in 100 of
 -- people's are and 80 in 100 of those of who walks through a block; as evidence, of which NEAR_MOST counts, and a share
 -- more of it for each trial that is too young to say anything. Tags have no order: they say that two are near, not
 -- where.
-local USED, NEAR_MOST, NEAR_YES, NEAR_NO, NEAR_SPEED = 12, 9, 3.69, -1.59, 0.006
-local USED_LAYOUT = {}
-for count = 1, USED do USED_LAYOUT[count] = '<' .. ('II'):rep(count) end
+local MOST_USED, NEAR_MOST, NEAR_YES, NEAR_NO, NEAR_SPEED = 12, 9, 3.69, -1.59, 0.006
 
 local rule_of = keeping_last(function(packed) return cmsgpack.unpack(packed) end)
 
@@ -55,14 +53,14 @@ local function trusted(packed, rule, now)
   return now - first >= rule.trust_after and won >= 0.4 * starts
 end
 
--- Whether a number close to this one was among the last that were used.
+-- Whether a number close to this one was among the last that were used, each of which left its own tag and that of its
+-- sixteen, four bytes each.
 local function neighbours(prefix, own, sixteen)
-  local used = prefix.used
-  if not used then return false end
-  local count = #used / 8
-  local last = {struct.unpack(USED_LAYOUT[count], used)}
-  for i = 1, 2 * count, 2 do
-    if last[i + 1] == sixteen and last[i] ~= own then return true end
+  local used = prefix[USED]
+  local at = used and used:find(sixteen, 1, true)
+  while at do
+    if at % 8 == 5 and used:sub(at - 4, at - 1) ~= own then return true end
+    at = used:find(sixteen, at + 1, true)
   end
   return false
 end
@@ -78,7 +76,7 @@ end
 
 -- The evidence that a place needs, and what part of the volume; more of both where a block was lifted by hand.
 local function needs_of(state, level)
-  local rule, block = state.rule, state[level].block
+  local rule, block = state.rule, state[level][BLOCK]
   if block and block[RAISED] > state.now then return 1.5 * (level == 2 and rule.prefix or rule.block), 1 end
   return level == 3 and rule.block or state.hot and rule.hot or rule.prefix, state.part
 end
@@ -112,23 +110,29 @@ local function judge_place(state, level, price, waiting)
   if not is_blocked(chart, now) then return end
   -- A block outlasts its attack: then it rests, unless the attack goes on nearby.
   local quiet = is_quiet(chart, now)
-  if quiet and not state.hot or probes(chart.block, rule, now) then return end
-  state.blocked, state.level = chart.block[TILL] - now, level
+  if quiet and not state.hot or probes(chart[BLOCK], rule, now) then return end
+  state.blocked, state.level = chart[BLOCK][TILL] - now, level
   if state.hot and not quiet then country[HOT] = max(country[HOT], now + HOT_MS) end
 end
 
-local function open(key, spec, keys)
+local function open(kind, key, place, looked_at, spec, keys)
   local base = base_of(key)
   local packed, name, of_country, of_prefix, of_block, number, ip, own, sixteen, near, price =
     struct.unpack(FACTS, spec)
-  local since, own_keys = base .. 'since:' .. name, chart_keys(base, name, of_country, of_prefix, of_block, number, ip)
-  keys[#keys + 1] = since
-  for _, each in ipairs(own_keys) do keys[#keys + 1] = each end
-  return {base = base, rule = rule_of(packed), key = key, since = since, keys = own_keys, own = own, sixteen = sixteen,
-    told = near, price = price}
+  local own_keys, last = chart_keys(base, name, of_country, of_prefix, of_block, number, ip), #keys
+  local since = base .. 'since:' .. name
+  keys[last + 1], keys[last + 2], keys[last + 3], keys[last + 4], keys[last + 5], keys[last + 6] =
+    since, unpack(own_keys)
+  return {kind = kind, key = key, place = place, looked_at = looked_at, base = base, rule = rule_of(packed),
+    since = since, keys = own_keys, own = own, sixteen = sixteen, told = near, price = price, found = nil, first = nil,
+    now = nil, began = nil, hot = nil, outage = nil, near = nil, used = nil, of_prefix = nil, of_block = nil, p0 = nil,
+    part = nil, wait = nil}
 end
 
-local function read(state, found, place) state.found, state.first = found, place end
+local function read(state, found, place)
+  state.found, state.first = found, place
+  return place + 1 + #state.keys
+end
 
 -- What goes on in the country of a start: whether it is under attack, or its route seems dead. Returns what share of
 -- the usual conversion fraud has, what conversion is usual, and how slowly people enter their codes.
@@ -158,7 +162,7 @@ local function judge_prefix(state, prefix, drop, conversion, slow, now)
   local evidence, waiting =
     settle_chart(prefix, drop, p0, now, not state.outage and not hot, slow, hot and HOT_FLOOR or FLOOR)
   if state.told == 2 then
-    state.near, state.used = neighbours(prefix, state.own, state.sixteen), struct.pack('<II', state.own, state.sixteen)
+    state.near, state.used = neighbours(prefix, state.own, state.sixteen), state.own .. state.sixteen
   elseif state.told >= 0 then
     state.near = state.told == 1
   end
@@ -231,7 +235,7 @@ end
 -- either mode, and a rule that begins to enforce goes on with what it knows, its blocks included.
 local function refuse(state)
   count_volume(state)
-  local block, field = state[state.level].block, state.rule.enforced and REFUSED or OBSERVED
+  local block, field = state[state.level][BLOCK], state.rule.enforced and REFUSED or OBSERVED
   block[field] = block[field] + 1
   save_charts(state)
 end
@@ -252,7 +256,7 @@ local function hold(state, nonce, now)
     count_volume(state)
     local slot, prefix = floor(now / SLOT), state[2]
     for level = 1, #state do open_trial(state[level], slot) end
-    if state.used then prefix.used = (prefix.used or ''):sub(-8 * USED + 8) .. state.used end
+    if state.used then prefix[USED] = (prefix[USED] or ''):sub(-8 * MOST_USED + 8) .. state.used end
     save_charts(state)
   end
   return refund_of(state.key:sub(1, -2) .. flag, nonce, now), flag == 't'
@@ -282,7 +286,7 @@ local function verdict(state)
     said.evidence[name] = seen[name]
   end
   if state.blocked then
-    local block = state[level].block
+    local block = state[level][BLOCK]
     said.wait = state.wait
     said.evidence.refused, said.evidence.observed = block[REFUSED], block[OBSERVED]
     said.evidence.probes, said.evidence.probes_converted = block[PROBES], block[PROBES_WON]
