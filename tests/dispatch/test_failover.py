@@ -174,6 +174,9 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
     if what == "expired":
         post.renew(default_text().replace('life = "10 minutes"', 'life = "15 seconds"'))
         service, clock = post.bench.service, post.bench.clock
+    if what == "resent":
+        post.renew(default_text().replace('cooldown = ["30 seconds"', 'cooldown = ["15 seconds"'))
+        service, clock = post.bench.service, post.bench.clock
     a, b = taking("a"), taking("b")
     with post.dispatching({"a": a, "b": b, "c": taking("c")}, THREE):
         started = service.start("default", a_start(TO))
@@ -187,10 +190,13 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
             service.cancel("default", started.id)
         elif what == "stopped":
             Ledger(post.bench.store, post.bench.tagger, clock).record("default", TO, "out", "crm")
-        clock.advance(30)
         if what == "resent":  # The new message is waited for anew, and the old one forgotten.
+            clock.advance(15)
             assert service.start("default", a_start(TO)).id == started.id
             until(lambda: len(a.asked) == 2, "the resend")
+            clock.advance(15)
+        else:
+            clock.advance(30)
         time.sleep(0.6)  # two looks at what is overdue
         assert [line for line in went(post, started.id) if line[0] == "failed-over"] == []
     assert b.asked == []
