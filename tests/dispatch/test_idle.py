@@ -19,7 +19,7 @@ from verify_service.store.outbox import Outbox
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often a dispatcher has renewed its lease (`claim`), looked for what is carried (`credit`) and asked how the
+    """How often a dispatcher has renewed its lease (`claim`), looked for what is carried (`carry`) and asked how the
     providers do (`pulse`)."""
     counts: Counter[str] = Counter()
 
@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    for owner, name in ((Outbox, "claim"), (Outbox, "credit"), (Health, "pulse")):
+    for owner, name in ((Outbox, "claim"), (Outbox, "carry"), (Health, "pulse")):
         count(owner, name)
     return counts
 
@@ -43,14 +43,14 @@ def test_a_dispatcher_looks_seldom_until_a_message_comes(post: Post, asked: Coun
     began = time.monotonic()
     with post.dispatching({"a": Scripted()}):
         until(lambda: asked["claim"] >= 4, "four beats")
-        credits, pulses = asked["credit"], asked["pulse"]
+        carries, pulses = asked["carry"], asked["pulse"]
         took = time.monotonic() - began
-        assert credits <= took / BEAT_S + 2
+        assert carries <= took / BEAT_S + 2
         assert pulses <= took / CALM_S + 2
         started = post.bench.service.start("default", a_start("+14155550123"))
         assert post.settled(started.id) == [("sent", "a", None)]
         asked.clear()
-        until(lambda: asked["credit"] > 2 * asked["claim"] + 4, "it to look more often")
+        until(lambda: asked["carry"] > 2 * asked["claim"] + 4, "it to look more often")
 
 
 def test_who_watches_bodies_rests_while_there_is_none() -> None:
