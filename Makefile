@@ -6,6 +6,8 @@ PYTEST_ARGS ?=
 # Most tests wait for processes of their own, so more of them than there are cores run side by side.
 TEST_PROCESSES ?= 6
 UPGRADE ?=
+# Where a machine keeps no bytecode, each of the hundreds of processes that the tests start compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
