@@ -12,7 +12,7 @@ from tests.support.live import until
 from verify_service import codes, messages, recipient
 from verify_service.codes import KeyRing
 from verify_service.consents import Ledger
-from verify_service.dispatch.planner import DeliveryPath, order
+from verify_service.dispatch.planner import DeliveryPath, order, ordered
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
 from verify_service.model import Message, Receipt, Start
 from verify_service.policy.file import default_text
@@ -40,6 +40,34 @@ def test_the_first_try_is_drawn_by_weight_and_zero_is_the_last_resort() -> None:
     orders = Counter(tuple(way.provider for way in order(ways)) for _ in range(10_000))
     assert set(orders) == {("much", "little", "last", "very-last"), ("little", "much", "last", "very-last")}
     assert 8_800 < orders["much", "little", "last", "very-last"] < 9_200  # within six sigmas of 9,000
+
+
+def test_an_order_is_drawn_while_what_a_provider_deserves_changes() -> None:
+    """Each is asked for once: one that goes down meanwhile has the place that it had."""
+    ways = [DeliveryPath(name, None, "sms", 1) for name in "ab"]
+    answers = {way: iter([100, 0]) for way in ways}
+    assert set(order(ways, lambda way: next(answers[way], 0))) == set(ways)
+
+
+def test_a_message_over_which_the_dispatcher_stumbles_is_found_again(
+    post: Post, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw is said, and neither keeps the message nor those that came with it."""
+    monkeypatch.setattr("verify_service.dispatch.reader.IDLE_MS", 500)
+    draw, stumbles = ordered, iter([True])
+
+    def once(*args: Any) -> Any:
+        if next(stumbles, False):
+            raise ZeroDivisionError
+        return draw(*args)
+
+    monkeypatch.setattr("verify_service.dispatch.job.ordered", once)
+    provider = Scripted()
+    ids = [post.bench.service.start("default", a_start(to)).id for to in ("+14155550123", "+14155550124")]
+    with post.dispatching({"a": provider}):
+        until(lambda: len(provider.asked) == 2, "both to be sent")
+    assert {message.verification_id for message in provider.asked} == set(ids)
+    assert "ZeroDivisionError in once, test_dispatch.py" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(

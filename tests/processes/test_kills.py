@@ -50,7 +50,7 @@ def test_no_start_is_lost_and_no_code_approved_twice_while_processes_are_killed(
     for within in ("ANSWERED_WITHIN_S", "BACK_WITHIN_S"):
         monkeypatch.setattr(f"benchmarks.soak.{within}", 60.0)
     report = soak(tmp_path, seconds=12, seed=36)
-    print(report)
+    print(report, (tmp_path / "state" / "run.log").read_text())
     assert report.faults == []
     assert report.starts > 20
     assert report.approved > 10

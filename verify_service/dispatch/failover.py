@@ -15,7 +15,7 @@ from verify_service.config import Config
 from verify_service.dispatch.backlog import Parked
 from verify_service.dispatch.health import HealthReporter
 from verify_service.dispatch.in_flight import InFlight
-from verify_service.dispatch.job import FRESH_S, Attempt, Job, event, time_of
+from verify_service.dispatch.job import FRESH_S, Attempt, Job, event, site, time_of
 from verify_service.dispatch.outcomes import OutcomeWriter
 from verify_service.dispatch.planner import DeliveryPath, Planner, ordered
 from verify_service.dispatch.pools import Pools
@@ -24,13 +24,15 @@ from verify_service.dispatch.sending import Broken
 from verify_service.errors import DeliveryError, Rejected
 from verify_service.model import Clock, TimelineName
 from verify_service.store.entries import Entry, Sent, Settlement
-from verify_service.telemetry import SENDS
+from verify_service.telemetry import SENDS, log
 
 AGAIN_S = 0.2
 AT_ONCE_S = 0.005
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 NO_ROOM = "no room in its lane"
 EXPIRED = "expired before it was sent"
+
+_log = log("dispatch")
 
 
 class Failover(ABC):
@@ -55,17 +57,11 @@ class Failover(ABC):
         job = Job(entry, self._planner.of(entry), time.monotonic() + FRESH_S if fresh else 0.0)
         if not self.in_flight.begin(job):
             return False
-        with job.lock:
-            if job.plan:
-                job.set_out(self._health, job.round())
-                self._go_on(job)
-            else:
-                why = (
-                    "no other way is left"
-                    if entry.tried
-                    else f"no route carries {entry.channel} to {entry.content.country}"
-                )
-                self._end(job, None, why)
+        if job.plan:
+            self._set_out(job, job.round())
+        else:
+            where = f"no route carries {entry.channel} to {entry.content.country}"
+            self._give_up(job, "no other way is left" if entry.tried else where)
         return True
 
     def enter(self, parked: Parked) -> DeliveryPath | None:
@@ -76,13 +72,22 @@ class Failover(ABC):
         """Goes on with what was put aside, by the path that it has entered."""
         job = Job(entry, parked.plan, 0.0, rounds=parked.rounds, tries=parked.tries, room=path.room)
         self.in_flight.resume(parked, job)
-        with job.lock:
-            job.set_out(self._health, parked.paths, path)
-            self._go_on(job)
+        self._set_out(job, parked.paths, path)
 
     def expire(self, entry: Entry) -> None:
         """Ends what was put aside and has outlived its code."""
         self._give_up(Job(entry, [], 0.0), EXPIRED)
+
+    def _set_out(self, job: Job, paths: Sequence[DeliveryPath], entered: DeliveryPath | None = None) -> None:
+        """A round by these paths. A job that stumbles is let go, and found again as one that nothing here knows of."""
+        try:
+            with job.lock:
+                job.set_out(self._health, paths, entered)
+                self._go_on(job)
+        except Exception as error:
+            _log.error("unexpected error", verification=job.entry.id, error=site(error))
+            job.done = True
+            self.in_flight.forget(job)
 
     # Under the job's lock.
 

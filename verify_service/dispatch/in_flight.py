@@ -99,6 +99,12 @@ class InFlight:
             self._left.append(entry)
         self._leave_room(job.room if job else "")
 
+    def forget(self, job: Job) -> None:
+        """Lets go of a job whose entry this dispatcher is to find again."""
+        with self._lock:
+            self._jobs.pop((job.entry.partition, job.entry.entry), None)
+        self._leave_room(job.room)
+
     def take_left(self, partition: int) -> list[str]:
         """The entries that were let go since the last call."""
         with self._lock:

@@ -78,9 +78,11 @@ def order(paths: Sequence[DeliveryPath], factor: Callable[[DeliveryPath], int] =
     weight a path deserves now; then those of weight 0 as written; last, those that deserve nothing."""
     if len(paths) < 2:
         return list(paths)
-    up = [path for path in paths if factor(path)]
-    down = [path for path in paths if not factor(path)]
-    return [*_drawn(up, factor), *_drawn(down, lambda _: 100)]
+    # Each is asked for once: what a path deserves may change meanwhile, and nothing can be drawn from weights of 0.
+    deserved = [(path, factor(path)) for path in paths]
+    up = [(path, path.weight * percent) for path, percent in deserved if percent]
+    down = [(path, path.weight) for path, percent in deserved if not percent]
+    return [*_drawn(up), *_drawn(down)]
 
 
 def ordered(
@@ -90,11 +92,11 @@ def ordered(
     return [path for group in plan for path in order([path for path in group if path in paths], factor)]
 
 
-def _drawn(paths: Sequence[DeliveryPath], factor: Callable[[DeliveryPath], int]) -> list[DeliveryPath]:
-    left = [path for path in paths if path.weight]
+def _drawn(weighted: Sequence[tuple[DeliveryPath, int]]) -> list[DeliveryPath]:
+    left = [(path, weight) for path, weight in weighted if weight]
     drawn = []
     while left:
-        chosen = _dice.choices(left, [path.weight * factor(path) for path in left])[0]
+        chosen = _dice.choices(left, [weight for _, weight in left])[0]
         left.remove(chosen)
-        drawn.append(chosen)
-    return [*drawn, *(path for path in paths if not path.weight)]
+        drawn.append(chosen[0])
+    return [*drawn, *(path for path, weight in weighted if not weight)]
