@@ -255,7 +255,7 @@ def _binary() -> Path:
 def free_port() -> int:
     """A port of 127.0.0.1 that is free now, and so is the cluster bus's, 10,000 above it.
 
-    Taken from below the range that outgoing connections draw from, so that none of them takes it meanwhile.
+    Both are below the range that outgoing connections draw from, so that none of them takes one meanwhile.
     Processes that run side by side draw from different ones, and none draws one again soon: nobody is given what
     another was given and does not listen on yet. Raises EmbeddedStoreError.
     """
@@ -269,6 +269,6 @@ def free_port() -> int:
 
 @cache
 def _ports(pid: int) -> Iterator[int]:
-    """The ports that a process draws from, again and again; a port and its bus are drawn by the same ones."""
-    own = range(10_000 + pid % 80, 32_000, 80)
+    """The ports that a process draws from, again and again: none of them is the bus of another."""
+    own = range(10_000 + pid % 50, 20_000, 50)
     return cycle(random.SystemRandom().sample(own, len(own)))

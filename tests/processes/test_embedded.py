@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from tests.support.live import PATIENCE_S
-from verify_service.embedded import EmbeddedStoreError, EmbeddedValkey
+from verify_service.embedded import EmbeddedStoreError, EmbeddedValkey, free_port
 
 REPO = Path(__file__).parents[2]
 
@@ -182,3 +182,12 @@ def wait_for_end(pidfd: int, timeout: float = 60) -> None:
         assert select.select([pidfd], [], [], timeout)[0], "still running"
     finally:
         os.close(pidfd)
+
+
+def test_no_free_port_is_the_bus_of_another() -> None:
+    """A cluster's node listens 10,000 above its port as well; and from 32,768 on, Linux gives ports to connections."""
+    drawn = {free_port() for _ in range(300)}
+    buses = {port + 10_000 for port in drawn}
+    assert len(drawn) > 100
+    assert not drawn & buses
+    assert max(buses) < 32_768
