@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from verify_service import phone
+from verify_service import decoders, phone
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.duration import rfc3339
@@ -120,7 +120,7 @@ class Ledger:
     def unread(self) -> list[Unread]:
         """The keywords of the last 90 days whose senders could not be read, the oldest first: the newest thousand."""
         opened = (self._tagger.unseal(sealed, _UNREAD) for sealed in self._store.consents.unreads())
-        return [msgspec.json.decode(plain, type=Unread) for plain in opened]
+        return [decoders.json(Unread)(plain) for plain in opened]
 
     def _write(self, tenant: str, tag: str, state: State, entry: TrailEntry) -> None:
         sealed = self._seal(tenant, tag, entry)

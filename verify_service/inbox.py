@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from verify_service import phone
+from verify_service import decoders, phone
 from verify_service.codes import KeyRing, Tagger
 from verify_service.model import Frozen
 from verify_service.store import Store
@@ -116,11 +116,12 @@ class Inbox:
                 plain = self._keys.decrypt(sealed, f"inbox|{tenant}")
             except (KeyError, ValueError):
                 continue  # Sealed under a key that has left the ring: nobody can read it any more.
-            message = msgspec.json.decode(plain, type=InboxMessage)
+            message: InboxMessage = decoders.json(InboxMessage)(plain)
             if message.id == after:
                 break
             found.append(message)
         return found
 
     def _rules(self, sealed: bytes) -> tuple[Rule, ...]:
-        return msgspec.json.decode(self._keys.decrypt(sealed, "behaviour"), type=tuple[Rule, ...])
+        rules: tuple[Rule, ...] = decoders.json(tuple[Rule, ...])(self._keys.decrypt(sealed, "behaviour"))
+        return rules

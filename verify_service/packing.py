@@ -12,6 +12,8 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.structs import fields as fields_of
 
+from verify_service import decoders
+
 _HEAD = """-- Made from what is declared: see packing.py.
 local layouts = {event_fields = {}}
 
@@ -58,11 +60,6 @@ class Layout(msgspec.Struct, frozen=True):
         raise NotImplementedError
 
 
-@cache
-def _decoder(layout: type) -> Any:
-    return msgspec.msgpack.Decoder(layout).decode
-
-
 class Array(Layout, array_like=True, frozen=True):
     """A msgpack array, whose parts stand in the order of the fields. One that `keeps_tail` is packed anew in Lua with
     what a later version had put behind it. An empty list of Lua's is an empty map in msgpack."""
@@ -76,7 +73,7 @@ class Array(Layout, array_like=True, frozen=True):
     @classmethod
     def open(cls, packed: bytes) -> Self:
         """What was packed. Raises msgspec.DecodeError for what is not this layout."""
-        found: Self = _decoder(cls)(packed)
+        found: Self = decoders.msgpack(cls)(packed)
         return found
 
     @classmethod

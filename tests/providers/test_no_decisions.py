@@ -12,7 +12,7 @@ import verify_service
 ROOM = Path(verify_service.__file__).parent / "providers"
 ADAPTERS = sorted(path for path in ROOM.glob("*.py") if path.name != "__init__.py")
 # What an adapter may know of the rest of the house: it keeps idle connections; the fake provider's inbox is its vendor.
-MAY_KNOW = {"adapters", "duration", "errors", "idle", "inbox", "model", "providers", "signing"}
+MAY_KNOW = {"adapters", "decoders", "duration", "errors", "idle", "inbox", "model", "providers", "signing"}
 NO_BUSINESS = {"logging", "structlog", "random", "sched", "tenacity", "backoff", "stamina", "warnings"}
 # What hands a message over, in any of them.
 SENDING = {"send", "post", "urlopen", "submit", "sendmail", "send_message", "send_text_message", "send_voice_message"}

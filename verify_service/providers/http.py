@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import urllib3
 
+from verify_service import decoders
 from verify_service.adapters import Straying
 from verify_service.errors import ConfigError, DeliveryError, Unavailable, Uncertain
 from verify_service.idle import Idle
@@ -115,7 +116,8 @@ def failure(status: int, reason: str | None = None) -> DeliveryError:
 def json(data: bytes | msgspec.Raw, kind: type[Decoded]) -> Decoded:
     """A body as what it is expected to be. Raises ValueError, and nothing else, where it is something else."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        found: Decoded = decoders.json(kind)(data)
+        return found
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not the JSON that was expected ({type(error).__name__})") from None
 

@@ -1,0 +1,31 @@
+"""Decoders of JSON and MessagePack, made one at a time.
+
+msgspec looks at a type when it is asked for first. A thread that asks meanwhile gets what is half seen, and the process
+dies of a segmentation fault (msgspec 0.22). So whatever is not made while a module is imported is made here.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+
+_one_at_a_time = threading.Lock()
+
+
+def json(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What reads JSON as this type. It raises what msgspec raises."""
+    return _made(msgspec.json.Decoder, kind)
+
+
+def msgpack(kind: Any) -> Callable[[bytes], Any]:
+    """What reads MessagePack as this type. It raises what msgspec raises."""
+    return _made(msgspec.msgpack.Decoder, kind)
+
+
+@cache
+def _made(decoder: Any, kind: Any) -> Callable[[Any], Any]:
+    with _one_at_a_time:
+        decode: Callable[[Any], Any] = decoder(kind).decode
+        return decode
