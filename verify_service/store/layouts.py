@@ -1,4 +1,4 @@
-"""Every layout that crosses between Python, Lua and Redis, declared once. packing.py makes both sides of it.
+"""The layouts that cross between Python, Lua and Redis, each declared once. packing.py makes both sides of it.
 
 What only passes between the two sides of one version may change with it. What the store keeps grows at its end alone:
 other versions read it too. Times are milliseconds since the epoch.
