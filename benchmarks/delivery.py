@@ -27,6 +27,7 @@ from benchmarks.report import Table
 from verify_service import codes, config
 from verify_service.adapters import AdapterContext
 from verify_service.dispatch import Dispatcher
+from verify_service.errors import StoreUnavailable
 from verify_service.model import Receipt
 from verify_service.telemetry import configure_logs
 
@@ -35,6 +36,7 @@ MODES: tuple[Mode, ...] = ("well", "errs", "hangs", "is slow", "loses")
 TAKES_S = 0.02
 SLOW_S = 3.0
 RECEIPT_AFTER_S = 0.1
+TOLD_AGAIN_S = 0.1
 PER_SECOND = 100
 LEFT_S = 20.0
 WELL_S = 2.5
@@ -145,6 +147,14 @@ class Hour:
         phase.reasons.update(why for why in whys if "after another" not in why)
         phase.unexplained += len(ways) > len(whys) + 1 or not ways
 
+    def _takes(self, carrier: str, receipt: Receipt) -> bool:
+        """Whether the service has a receipt; else it is told again, as vendors do."""
+        try:
+            self.place.store.deliveries.received(self.place.clock.now(), carrier, receipt)
+        except StoreUnavailable:
+            return False
+        return True
+
     @contextmanager
     def _receipts(self, carrier: Carrier) -> Iterator[None]:
         def tell() -> None:
@@ -152,7 +162,8 @@ class Hour:
                 due, provider_id = told
                 time.sleep(max(0.0, due - time.monotonic()))
                 receipt = Receipt(provider_id=provider_id, status="delivered")
-                self.place.store.deliveries.received(self.place.clock.now(), carrier.name, receipt)
+                while not self._takes(carrier.name, receipt):
+                    time.sleep(TOLD_AGAIN_S)
 
         thread = threading.Thread(target=tell)
         thread.start()
