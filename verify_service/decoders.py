@@ -1,4 +1,4 @@
-"""Decoders of JSON and MessagePack, made one at a time.
+"""Decoders of JSON, MessagePack and TOML, made one at a time.
 
 msgspec looks at a type when it is asked for first. A thread that asks meanwhile gets what is half seen, and the process
 dies of a segmentation fault (msgspec 0.22). So whatever is not made while a module is imported is made here.
@@ -6,7 +6,7 @@ dies of a segmentation fault (msgspec 0.22). So whatever is not made while a mod
 
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -22,6 +22,12 @@ def json(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
 def msgpack(kind: Any) -> Callable[[bytes], Any]:
     """What reads MessagePack as this type. It raises what msgspec raises."""
     return _made(msgspec.msgpack.Decoder, kind)
+
+
+def toml(kind: Any) -> Callable[[bytes], Any]:
+    """What reads TOML as this type. It raises what msgspec raises."""
+    json(kind)
+    return partial(msgspec.toml.decode, type=kind)
 
 
 @cache

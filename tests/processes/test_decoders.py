@@ -45,3 +45,30 @@ def test_a_type_is_looked_at_by_one_thread_at_a_time() -> None:
     """With msgspec alone the process dies of a segmentation fault in one of the first rounds."""
     done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+LANGUAGES = """
+import sys, threading
+from verify_service.messages import locales
+
+sys.setswitchinterval(1e-6)
+together, found = threading.Barrier(8), []
+
+def read():
+    together.wait()
+    found.append(locales.language("de"))
+
+threads = [threading.Thread(target=read) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found), all(each == found[0] for each in found))
+"""
+
+
+def test_the_first_texts_of_a_language_may_be_read_by_many_threads() -> None:
+    """A dispatcher that begins with a full queue does so."""
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", LANGUAGES], capture_output=True, text=True, timeout=PATIENCE_S)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "8 True\n", "")

@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
+from verify_service import decoders
 from verify_service.messages.plural import RULES
 
 ENGLISH = "en"
@@ -90,7 +91,8 @@ def placeholders(text: str) -> list[str]:
 @cache
 def language(tag: str) -> Language:
     """A shipped language by its tag, as `tags()` has it."""
-    return msgspec.toml.decode(_folder().joinpath(f"{tag}.toml").read_bytes(), type=Language)
+    read: Language = decoders.toml(Language)(_folder().joinpath(f"{tag}.toml").read_bytes())
+    return read
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from verify_service import decoders
 from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint, nearest
@@ -65,6 +66,7 @@ def parse(text: str, source: str) -> Policy:
         for fault in too_much(plain):
             raise ConfigError(f"{source}: {fault}")
         _say_kinds(plain, source)
+        decoders.json(Policy)  # Looked at whole, whoever else parses one.
         policy = msgspec.convert(plain, Policy, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
         said = str(error)
