@@ -205,7 +205,9 @@ address = "43721"
 per_second = {PER_SECOND}
 [[routes]]
 via = [{{ provider = "a", sender = "short", weight = 1 }}, {{ provider = "b", weight = 0 }}]
+answer_within = "30 seconds"
 """
+"""Both do well: a busy machine is no reason to go another way."""
 
 
 def bad_hour(folder: Path, per_second: int, seconds: float, modes: Sequence[Mode] = MODES) -> list[Phase]:
