@@ -7,24 +7,26 @@ dies of a segmentation fault (msgspec 0.22). So whatever is not made while a mod
 import threading
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
+
+T = TypeVar("T")
 
 _one_at_a_time = threading.Lock()
 
 
-def json(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+def json(kind: type[T]) -> Callable[[bytes | msgspec.Raw], T]:
     """What reads JSON as this type. It raises what msgspec raises."""
-    return _made(msgspec.json.Decoder, kind)
+    return _made(msgspec.json.Decoder, cast(Any, kind))
 
 
-def msgpack(kind: Any) -> Callable[[bytes], Any]:
+def msgpack(kind: type[T]) -> Callable[[bytes], T]:
     """What reads MessagePack as this type. It raises what msgspec raises."""
-    return _made(msgspec.msgpack.Decoder, kind)
+    return _made(msgspec.msgpack.Decoder, cast(Any, kind))
 
 
-def toml(kind: Any) -> Callable[[bytes], Any]:
+def toml(kind: type[T]) -> Callable[[bytes], T]:
     """What reads TOML as this type. It raises what msgspec raises."""
     json(kind)
     return partial(msgspec.toml.decode, type=kind)

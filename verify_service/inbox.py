@@ -116,12 +116,11 @@ class Inbox:
                 plain = self._keys.decrypt(sealed, f"inbox|{tenant}")
             except (KeyError, ValueError):
                 continue  # Sealed under a key that has left the ring: nobody can read it any more.
-            message: InboxMessage = decoders.json(InboxMessage)(plain)
+            message = decoders.json(InboxMessage)(plain)
             if message.id == after:
                 break
             found.append(message)
         return found
 
     def _rules(self, sealed: bytes) -> tuple[Rule, ...]:
-        rules: tuple[Rule, ...] = decoders.json(tuple[Rule, ...])(self._keys.decrypt(sealed, "behaviour"))
-        return rules
+        return decoders.json(tuple[Rule, ...])(self._keys.decrypt(sealed, "behaviour"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from verify_service.messages.locales import ENGLISH, Language, fill, language, lookups, shipped
 from verify_service.messages.measure import Encoding, measure
@@ -49,21 +49,10 @@ def compose(
 
 
 @lru_cache(maxsize=1024)
-def _kept(
-    digits: int,
-    purpose: str,
-    channel: str,
-    locale: str | None,
-    country: str,
-    brand: str,
-    minutes: int,
-    app_hash: str | None,
-    origin: str | None,
-    own: Own,
-) -> tuple[Text, tuple[str, ...]] | None:
-    """A text, and what stands around its code: composed for two codes, and the same for both. None where it is not,
-    because the code is spelled out, or looks like something else in the text."""
-    what = (purpose, channel, locale, country, brand, minutes, app_hash, origin, own)
+def _kept(digits: int, *what: Any) -> tuple[Text, tuple[str, ...]] | None:
+    """A text by what `compose_anew` takes beside the code, and what stands around its code: composed for two codes, and
+    the same for both. None where it is not, because the code is spelled out, or looks like something else in the text.
+    """
     zeros, ones = "0" * digits, "1" * digits
     one, other = compose_anew(zeros, *what), compose_anew(ones, *what)
     parts = tuple(one.body.split(zeros))

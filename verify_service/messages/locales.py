@@ -91,8 +91,7 @@ def placeholders(text: str) -> list[str]:
 @cache
 def language(tag: str) -> Language:
     """A shipped language by its tag, as `tags()` has it."""
-    read: Language = decoders.toml(Language)(_folder().joinpath(f"{tag}.toml").read_bytes())
-    return read
+    return decoders.toml(Language)(_folder().joinpath(f"{tag}.toml").read_bytes())
 
 
 @cache

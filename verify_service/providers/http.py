@@ -116,8 +116,7 @@ def failure(status: int, reason: str | None = None) -> DeliveryError:
 def json(data: bytes | msgspec.Raw, kind: type[Decoded]) -> Decoded:
     """A body as what it is expected to be. Raises ValueError, and nothing else, where it is something else."""
     try:
-        found: Decoded = decoders.json(kind)(data)
-        return found
+        return decoders.json(kind)(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not the JSON that was expected ({type(error).__name__})") from None
 
