@@ -2,7 +2,7 @@
 
 Every thread more that runs at once passes the interpreter's lock around, which costs more than a quick send itself. So
 an item waits for a thread that is about to come back; one more is called where none has come back for a tick, or where
-items still have to wait too long.
+items still have to wait too long. Where threads keep each other from running, more would send less: then one rests.
 """
 
 import heapq
@@ -18,6 +18,8 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 THREADS_A_POOL = 64
+# That many never rest while anything waits: they see whether a slow provider became quick.
+FEW_THREADS = 4
 TICK_S = 0.005
 LATE_S = 0.25
 GRID_S = 0.05
@@ -25,8 +27,8 @@ GRID_S = 0.05
 T = TypeVar("T")
 
 
-class _Pool(Generic[T]):
-    """One queue and its threads. `awake` counts those that work or have been called to."""
+class Pool(Generic[T]):
+    """One queue and its threads. `awake` are those that work or have been called to."""
 
     def __init__(self, name: str, work: Callable[[T], None]) -> None:
         self._name = name
@@ -36,12 +38,17 @@ class _Pool(Generic[T]):
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._threads = 0
         self._awake = 0
+        self._one_too_many = False
         self._called_at = 0.0
         self._taken_at = 0.0
 
     @property
     def busy(self) -> bool:
         return self._awake > 0 or bool(self._queue)
+
+    @property
+    def awake(self) -> int:
+        return self._awake
 
     @property
     def queued(self) -> int:
@@ -58,15 +65,19 @@ class _Pool(Generic[T]):
             self._queue.append((time.monotonic(), item))
             return self._awake > 0 or not self._call_one()
 
-    def relieve(self) -> bool:
-        """Calls one more thread where those at work have stalled or do not keep up; True while anything waits."""
+    def relieve(self, behind: float) -> bool:
+        """Calls one more thread where those at work have stalled or do not keep up; True while anything waits. Who
+        watches was `behind` by so many seconds, for it had to wait for the processor as all threads do."""
         with self._lock:
             if not self._queue:
                 return False
             now = time.monotonic()
             late = min(now - self._queue[0][0], now - self._called_at) >= LATE_S
-            if late or now - self._taken_at >= TICK_S:
+            crowded = behind >= TICK_S
+            if now - self._taken_at >= TICK_S + behind or (late and not crowded):
                 self._call_one()
+            elif crowded:
+                self._one_too_many = self._awake > FEW_THREADS
             return True
 
     def close(self) -> None:
@@ -94,9 +105,10 @@ class _Pool(Generic[T]):
     def _loop(self) -> None:
         while True:
             with self._lock:
-                waited = self._queue.popleft() if self._queue else None
+                waited = self._queue.popleft() if self._queue and not self._one_too_many else None
                 if waited is None:
                     self._awake -= 1
+                    self._one_too_many = False
                 else:
                     self._taken_at = time.monotonic()
             if waited is not None:
@@ -109,7 +121,7 @@ class Pools(Generic[T]):
     """A pool for each name, and a place where things wait for their time. Neither `work` nor `look` may raise."""
 
     def __init__(self, names: Iterable[str], work: Callable[[T], None], look: Callable[[T], None]) -> None:
-        self._pools = {name: _Pool(f"pool-{name}", work) for name in names}
+        self._pools = {name: Pool(f"pool-{name}", work) for name in names}
         self._look = look
         self._watched: dict[float, list[T]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -175,15 +187,18 @@ class Pools(Generic[T]):
             pool.close()
 
     def _watch(self) -> None:
+        behind = 0.0
         while not self._closed:
             # In this order: who submits between the two lines is either seen below or rings.
             self._ticking = False
-            self._ticking = sum(pool.relieve() for pool in self._pools.values()) > 0
+            self._ticking = sum(pool.relieve(behind) for pool in self._pools.values()) > 0
             pause = self._act_on_time()
             if self._ticking:
                 pause = TICK_S if pause is None else min(TICK_S, pause)
+            began = time.monotonic()
             self._wake.wait(pause)
             self._wake.clear()
+            behind = max(0.0, time.monotonic() - began - pause) if pause is not None else 0.0
 
     def _act_on_time(self) -> float | None:
         """Does what is due; the seconds until the next, None where nothing waits."""
