@@ -28,7 +28,7 @@ ROOMS = [
     ["data_subjects"],
     ["providers"],
     ["dispatch"],
-    ["gateway"],
+    ["gateway", "wsgi"],
     ["web"],
     ["process"],
     ["remote"],

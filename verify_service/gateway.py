@@ -8,15 +8,15 @@ import threading
 import time
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from verify_service.errors import NotHere, TooSlow
-from verify_service.telemetry import log
+from verify_service.wsgi import Exchange, Missing, Unread, answer
 
 DEADLINE_S = 5.0
 """A caller is a backend or a vendor with a body of a few hundred bytes: what takes longer than this is no slow line."""
@@ -33,32 +33,10 @@ MOST_WAITING_BYTES = 64 * 1_048_576
 AT_ONCE = frozenset({"/healthz", "/readyz"})
 """Each of these has a thread of its own, so that it answers whatever the rest does, the other one included."""
 SPARE_THREADS = len(AT_ONCE)
-BEGAN = "verify.began"
-"""The key of the WSGI environment under which stands when the head came, in seconds of the monotonic clock."""
 
-_ALWAYS = {
-    "SCRIPT_NAME": "",
-    "wsgi.version": (1, 0),
-    "wsgi.url_scheme": "http",
-    "wsgi.input_terminated": True,
-    "wsgi.errors": None,
-    "wsgi.multithread": True,
-    "wsgi.multiprocess": True,
-    "wsgi.run_once": False,
-}
 _TICK_S = 0.05
 _JUDGES = 2  # threads that let the app decide by the head, and answer 408: neither takes long
 _PIECE = 16_384  # what a body in chunks counts for until it has come to more
-_log = log("web")
-
-
-class Exchange(Protocol):
-    """What the server gives of one request: RSGI's scope and protocol, and `done`, which ends it, answered or not."""
-
-    scope: Any
-    proto: Any
-
-    def done(self) -> None: ...
 
 
 class _Room:
@@ -120,26 +98,6 @@ class _Body:
             future.cancel()
 
 
-class _Missing:
-    """A WSGI input that has no body: raises what its reader is to know, even who reads nothing of it."""
-
-    def __init__(self, error: type[BaseException]) -> None:
-        self._error = error
-
-    def read(self, _size: int = -1) -> bytes:
-        raise self._error
-
-
-class _Unread(_Missing):
-    """A body that nobody waits for; who reads nothing of it does not miss it."""
-
-    def __init__(self) -> None:
-        super().__init__(TooSlow)
-
-    def read(self, size: int = -1) -> bytes:
-        return super().read(size) if size else b""
-
-
 class Gateway:
     """Gives whole requests to `app`, in at most `threads` of the server's threads at once."""
 
@@ -162,11 +120,11 @@ class Gateway:
         headers = exchange.scope.headers
         length = headers.get("content-length")
         if length in (None, "0") and "transfer-encoding" not in headers:
-            self._spare.get(exchange.scope.path, self._room).run(partial(self._answer, exchange, BytesIO(), began))
+            self._spare.get(exchange.scope.path, self._room).run(partial(answer, self._app, exchange, BytesIO(), began))
             return
         body = _Body(exchange, _PIECE if length is None else int(length), began)
         if body.announced > MOST_BYTES:  # Nobody takes it: it is not read.
-            self._room.run(partial(self._answer, exchange, _Unread(), began))
+            self._room.run(partial(answer, self._app, exchange, Unread(), began))
             return
         with self._lock:
             self._bodies[body] = None
@@ -204,7 +162,7 @@ class Gateway:
             if body not in self._bodies:
                 return
             del self._bodies[body]
-        self._room.run(partial(self._answer, body.exchange, BytesIO(data), body.began))
+        self._room.run(partial(answer, self._app, body.exchange, BytesIO(data), body.began))
 
     def _watch(self) -> None:
         """Sees to it that no body is waited for too long, and that all of them do not come to too much."""
@@ -239,7 +197,7 @@ class Gateway:
 
     def _by_head(self, body: _Body) -> None:
         """Lets the app answer without the body; where it asks for that, the body is waited for further."""
-        answered = self._answer(body.exchange, _Missing(NotHere), body.began)
+        answered = answer(self._app, body.exchange, Missing(NotHere), body.began)
         with self._lock:
             body.judging = False
             if answered or body.held is not None:
@@ -247,60 +205,8 @@ class Gateway:
         if answered:
             body.forget()
         elif body.held is not None:
-            self._answer(body.exchange, BytesIO(body.held), body.began)
+            answer(self._app, body.exchange, BytesIO(body.held), body.began)
 
     def _too_slow(self, body: _Body) -> None:
-        self._answer(body.exchange, _Missing(TooSlow), body.began)
+        answer(self._app, body.exchange, Missing(TooSlow), body.began)
         body.forget()
-
-    def _answer(self, exchange: Exchange, body: Any, began: float) -> bool:
-        """Runs the app and sends its answer; False, with nothing sent, where the app asked for a body on its way."""
-        said: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
-            said[:] = (int(status[:3]), headers)
-
-        try:
-            pieces: Iterable[bytes] = self._app(_environ(exchange.scope, body, began), start_response)
-            try:
-                data = b"".join(pieces)
-            finally:
-                if hasattr(pieces, "close"):
-                    pieces.close()
-            exchange.proto.response_bytes(*said, data)
-        except NotHere as signal:
-            # The frames that it came through hold it, and it them: they would hold the connection, too.
-            signal.__traceback__ = None
-            return False
-        except Exception as error:
-            _log.error("unforeseen error", exc_info=error)
-        exchange.done()  # Where nothing was sent, the server answers 500.
-        return True
-
-
-def _environ(scope: Any, body: Any, began: float) -> dict[str, Any]:
-    """PEP 3333's environment. A header whose value is not ASCII is there, and empty: it must not pass for absent."""
-    host, _, port = scope.server.rpartition(":")
-    headers = scope.headers
-    environ = {_variable(name): value for name, value in headers.items()}
-    if len(environ) < len(names := headers.keys()):
-        environ = {_variable(name): "" for name in names} | environ
-    environ |= _ALWAYS
-    environ |= {
-        "REQUEST_METHOD": scope.method,
-        "PATH_INFO": scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": host.strip("[]"),
-        "SERVER_PORT": port,
-        "SERVER_PROTOCOL": "HTTP/1.0" if scope.http_version == "1" else f"HTTP/{scope.http_version}",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
-        "wsgi.input": body,
-        BEGAN: began,
-    }
-    return environ
-
-
-@lru_cache(1024)
-def _variable(header: str) -> str:
-    name = header.upper().replace("-", "_")
-    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"

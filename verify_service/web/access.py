@@ -4,8 +4,8 @@ import time
 
 from flask import Flask, Response, request
 
-from verify_service.gateway import BEGAN
 from verify_service.telemetry import log
+from verify_service.wsgi import BEGAN
 
 _log = log("access")
 
