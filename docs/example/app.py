@@ -5,45 +5,28 @@ It shows what a login flow has to get right when it calls /start and /check. Cop
 
 import hashlib
 import hmac
+import json
+import math
 import os
 import secrets
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import urllib3
-from flask import Flask, abort, redirect, render_template_string, request, session, url_for
+from flask import Flask, abort, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
+HERE = Path(__file__).parent
 REGION = "US"  # for numbers that are written without a country code
-
-PAGE = """<!doctype html>
-<html lang="en"><meta name="viewport" content="width=device-width"><title>Sign in</title>
-{% if notice %}<p role="alert">{{ notice }}</p>{% endif %}
-{% macro hidden() %}
-  <input type="hidden" name="csrf" value="{{ csrf }}"><input type="hidden" name="once" value="{{ once }}">
-{% endmacro %}
-{% if user %}
-  <p>Signed in as {{ user }}.</p>
-  <form method="post" action="{{ url_for('sign_out') }}">{{ hidden() }}<button>Sign out</button></form>
-{% elif to %}
-  <p>We have sent a code to {{ to }}.</p>
-  <form method="post" action="{{ url_for('check') }}">{{ hidden() }}
-    <label>Code <input name="code" inputmode="numeric" autocomplete="one-time-code" required autofocus></label>
-    <button>Sign in</button></form>
-  <form method="post" action="{{ url_for('resend') }}">{{ hidden() }}
-    <button>Send it again</button>{% if wait %} possible in {{ wait }} s{% endif %}</form>
-  <a href="{{ url_for('login') }}">Use another number</a>
-{% else %}
-  <form method="post" action="{{ url_for('start') }}">{{ hidden() }}
-    <label>Mobile number <input name="number" type="tel" autocomplete="tel" required autofocus></label>
-    <button>Send me a code</button></form>
-{% endif %}
-"""
-
-TRY_SHORTLY = "We cannot reach our messaging service at the moment. Please try again shortly."
-START_AGAIN = "This code is no longer good. Please ask for a new one."
+DIGITS = 6  # of a code, as the policy of the service has it: with the last one, the page sends itself
+# What a person is told, by the kind of problem. A kind that is not here is for who runs this app, and goes to its log.
+SENTENCES = json.loads((HERE / "sentences.json").read_text("utf-8"))
+OF_A_FIELD = {"to": "invalid-number", "region": "invalid-number", "channel": "no-call", "code": "no-code"}
+OVER = ("checks-exhausted", "verification-not-found")
+CSP = "default-src 'none'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class Verify:
@@ -67,8 +50,23 @@ class Verify:
         return 503, {}
 
 
-def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
-    app = Flask(__name__)
+def kind_of(problem: dict[str, Any]) -> str:
+    """The sentence's name for a problem that the service answered: the end of its `type`, or more exactly."""
+    kind: str = problem.get("type", "").rpartition("/")[2]
+    if kind == "invalid-request":
+        return OF_A_FIELD.get(problem["errors"][0]["field"], kind)
+    return "cooldown" if problem.get("limit") == "cooldown" else kind
+
+
+def in_words(seconds: int) -> str:
+    size, unit = next(each for each in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * each[0] or each[0] == 1)
+    return f"{math.ceil(seconds / size)} {unit}"
+
+
+def create_app(verify_url: str, api_key: str, secret_key: str, host: str = "localhost") -> Flask:
+    """`host` is where browsers find the app. The text names it, so that they fill the code in here and nowhere else. It
+    is a setting: a stranger chooses the Host header, and could have a code sent that is for a site of their own."""
+    app = Flask(__name__, root_path=str(HERE))
     # The cookie is signed, not encrypted: it holds the visitor's own number and an id that is worth nothing without
     # the API key. Behind a proxy, wrap the app in werkzeug's ProxyFix, or every visitor has the proxy's address.
     app.config.update(
@@ -79,43 +77,46 @@ def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
     )
     verify = Verify(verify_url, api_key)
 
-    def page(notice: str = "", status: int = 200) -> tuple[str, int]:
+    def page(sentence: str = "", status: int = 200, **facts: object) -> tuple[str, int]:
         session.setdefault("csrf", secrets.token_urlsafe())
-        resend_at = datetime.fromisoformat(session["resend_at"]).timestamp() if "resend_at" in session else 0
-        shown = render_template_string(
-            PAGE,
-            notice=notice,
-            csrf=session["csrf"],
+        shown = render_template(
+            "login.html",
+            notice=SENTENCES[sentence].format(**facts) if sentence else "",
             once=secrets.token_urlsafe(),
-            user=session.get("user"),
-            to=session.get("to"),
-            wait=max(0, round(resend_at - time.time())),
+            digits=DIGITS,
+            wait=max(0, math.ceil(session.get("resend_at", 0) - time.time())),
         )
         return shown, status
 
     def forget() -> None:
-        for name in ("id", "to", "resend_at"):
+        for name in ("id", "to", "channel", "resend_at", "no_calls"):
             session.pop(name, None)
 
-    def once(content: str) -> str:
-        """The Idempotency-Key: a second click on the same page with the same content is the same request."""
-        parts = (session["csrf"], request.form.get("once", ""), content)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def refused(problem: dict[str, Any]) -> tuple[str, int]:
+        kind = kind_of(problem)
+        if kind not in SENTENCES:
+            app.logger.error("the service says %s %s", problem.get("status"), problem.get("type"))
+            return page("unavailable", 503)
+        if kind in OVER:
+            forget()
+        if kind == "no-call":
+            session["no_calls"] = True
+        status = problem["status"] if problem["status"] in (403, 429) else 422
+        return page(kind, status, wait=in_words(problem.get("retry_after", 0)))
 
-    def send_code(number: str) -> Response | tuple[str, int]:
-        body = {"to": number, "region": REGION, "ip": request.remote_addr}
-        status, answer = verify.post("/start", body, once(number))
-        if status == 201:
-            session.update(id=answer["id"], to=answer["to"], resend_at=answer["resend_at"])
-            return redirect(url_for("code"), 303)
-        if status == 429:
-            return page(f"Please wait {answer['retry_after']} seconds before you ask for another code.", 429)
-        if status in (400, 422):
-            return page("We cannot text that number. Please check it.", 422)
-        if answer.get("type") in ("/problems/opted-out", "/problems/blocked"):
-            return page("We cannot send a code to this number. Please contact us.", 403)
-        app.logger.error("start failed: %s %s", status, answer.get("type"))
-        return page(TRY_SHORTLY, 503)
+    def once(*content: str) -> str:
+        """The Idempotency-Key: a second click on the same page with the same content is the same request."""
+        parts = (session["csrf"], request.form.get("once", ""), *content)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def send_code(number: str, channel: str = "sms") -> Response | tuple[str, int]:
+        body = {"to": number, "region": REGION, "channel": channel, "origin": host, "ip": request.remote_addr}
+        status, answer = verify.post("/start", body, once(number, channel))
+        if status != 201:
+            return refused(answer)
+        resend_at = datetime.fromisoformat(answer["resend_at"]).timestamp()
+        session.update(id=answer["id"], to=answer["to"], channel=answer["channel"], resend_at=resend_at)
+        return redirect(url_for("code"), 303)
 
     @app.before_request
     def refuse_forged_forms() -> None:
@@ -126,8 +127,9 @@ def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
                 abort(400)
 
     @app.after_request
-    def keep_out_of_caches(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
+    def guard(response: Response) -> Response:
+        """No copy is kept, no script runs but ours, and no other page shows this one in a frame."""
+        response.headers.update({"Cache-Control": "no-store", "Content-Security-Policy": CSP})
         return response
 
     @app.get("/")
@@ -149,7 +151,9 @@ def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
 
     @app.post("/resend")
     def resend() -> Response | tuple[str, int]:
-        return send_code(session["to"]) if "id" in session else redirect(url_for("login"), 303)
+        if "id" not in session:
+            return redirect(url_for("login"), 303)
+        return send_code(session["to"], "voice" if request.form.get("channel") == "voice" else "sms")
 
     @app.post("/code")
     def check() -> Response | tuple[str, int]:
@@ -159,23 +163,16 @@ def create_app(verify_url: str, api_key: str, secret_key: str) -> Flask:
         typed = request.form.get("code", "")
         body = {"id": session["id"], "code": typed, "ip": request.remote_addr}
         status, answer = verify.post("/check", body, once(typed))
-        if status == 200 and answer["approved"]:
+        if status != 200:
+            return refused(answer)
+        if answer["approved"]:
             number = session["to"]
             session.clear()  # Nothing of the visitor from before goes on: not the form token either.
             session["user"] = number
             return redirect(url_for("home"), 303)
-        if status == 200 and answer["status"] == "pending":
-            return page(f"That is not the code. You have {answer['checks_left']} more tries.", 422)
-        if status == 429 and answer["type"] == "/problems/rate-limited":
-            return page(f"Please wait {answer['retry_after']} seconds before you try again.", 429)
-        if status in (200, 404, 429):
-            # Wrong too often, expired or used: the same words for all, since a stranger may be reading them.
-            forget()
-            return page(START_AGAIN, 422)
-        if status == 400:
-            return page("The code is the number in the message that we have sent.", 422)
-        app.logger.error("check failed: %s %s", status, answer.get("type"))
-        return page(TRY_SHORTLY, 503)
+        if answer["status"] == "pending":
+            return page("wrong", 422, left=answer["checks_left"])
+        return refused({"type": "/problems/checks-exhausted", "status": 429})
 
     @app.post("/sign-out")
     def sign_out() -> Response:
@@ -192,4 +189,5 @@ if __name__ == "__main__":
         os.environ.get("LOGIN_VERIFY_URL", "http://127.0.0.1:8080"),
         os.environ["LOGIN_API_KEY"],
         os.environ.get("LOGIN_SECRET_KEY") or secrets.token_hex(),
+        os.environ.get("LOGIN_HOST", "localhost"),
     ).run(port=5000)
