@@ -5,7 +5,7 @@ import io
 import pstats
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,14 @@ def measure(folder: Path, calls: int) -> Table:
     """Real time per call without the profiler, and the profiler's shares of it by library."""
     with inside(folder, ("--appendonly", "no")) as bench:
         app = bench.app()
-        _run(app, _starts(bench, 200))
+        called(app, _starts(bench, 200))
         plain = _starts(bench, calls)
         began = time.perf_counter()
-        bodies = _run(app, plain)
+        bodies = called(app, plain)
         start_us = (time.perf_counter() - began) / calls * 1e6
         checks = _checks(bench, bodies)
         began = time.perf_counter()
-        _run(app, checks)
+        called(app, checks)
         check_us = (time.perf_counter() - began) / calls * 1e6
         starts, bodies = _profile(app, _starts(bench, calls))
         checked, _ = _profile(app, _checks(bench, bodies))
@@ -59,22 +59,25 @@ def measure(folder: Path, calls: int) -> Table:
 
 def _starts(bench: Inside, count: int) -> list[dict[str, Any]]:
     callers = [bench.callers.next() for _ in range(count)]
-    return [_environ("/start", {"to": caller.to, "ip": caller.ip}) for caller in callers]
+    return [environ_of("/start", {"to": caller.to, "ip": caller.ip}) for caller in callers]
 
 
 def _checks(bench: Inside, bodies: Sequence[bytes]) -> list[dict[str, Any]]:
     bench.settle()
     ids = [msgspec.json.decode(body)["id"] for body in bodies]
-    return [_environ("/check", {"id": found, "code": bench.code(found)}) for found in ids]
+    return [environ_of("/check", {"id": found, "code": bench.code(found)}) for found in ids]
 
 
-def _environ(path: str, body: dict[str, str]) -> dict[str, Any]:
+def environ_of(path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    """A request of the benchmark's caller."""
     data = msgspec.json.encode(body)
     environ = EnvironBuilder(path, method="POST", data=data, content_type="application/json").get_environ()
     return environ | {"HTTP_AUTHORIZATION": f"Bearer {API_KEY}"}
 
 
-def _run(app: Any, environs: Sequence[dict[str, Any]]) -> list[bytes]:
+def called(app: Any, environs: Sequence[dict[str, Any]]) -> list[bytes]:
+    """The bodies that the app answers, each with a status of success."""
+
     def respond(status: str, _headers: object, _error: object = None) -> None:
         assert status.startswith("2"), status
 
@@ -89,7 +92,7 @@ def _run(app: Any, environs: Sequence[dict[str, Any]]) -> list[bytes]:
 
 def _profile(app: Any, environs: Sequence[dict[str, Any]]) -> tuple[Counter[str], list[bytes]]:
     profiler = cProfile.Profile()
-    bodies = profiler.runcall(_run, app, environs)
+    bodies = profiler.runcall(called, app, environs)
     stats: Any = pstats.Stats(profiler, stream=io.StringIO())
     groups: Counter[str] = Counter()
     for (file, _, name), (_, _, own, _, callers) in stats.stats.items():

@@ -6,6 +6,8 @@ from wsgiref.types import WSGIApplication
 from verify_service import config as operator
 from verify_service import settings
 from verify_service.adapters import AdapterContext, Callbacks
+from verify_service.approvals import Approvals, SigningKeys
+from verify_service.config import Config
 from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch.acknowledging import straying
 from verify_service.errors import ConfigError
@@ -31,10 +33,14 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
     live = runtime.live()
     live.watch()
     consents = runtime.consents()
-    service = Service(runtime.config, live, runtime.keys, runtime.tagger, runtime.store.verifications, runtime.clock)
+    config = operator.listening_at(runtime.config, settings.web_address())
+    verifications = runtime.store.verifications
+    service = Service(
+        config, live, runtime.keys, runtime.tagger, verifications, runtime.clock, approvals(runtime, config)
+    )
     return create_app(
         WebContext(
-            config=operator.with_inbox_key(runtime.config, settings.inbox_key()),
+            config=operator.with_inbox_key(config, settings.inbox_key()),
             store=runtime.store,
             service=service,
             live=live,
@@ -59,7 +65,14 @@ def judge_web(runtime: Runtime, *, new_store: bool = False) -> int:
     if not runtime.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     callbacks(runtime)
+    approvals(runtime, operator.listening_at(runtime.config, settings.web_address())).judge()
     return runtime.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
+
+
+def approvals(runtime: Runtime, config: Config) -> Approvals:
+    """What signs receipts, or says why it cannot. Raises ConfigError."""
+    keys = SigningKeys(runtime.signing_keys) if runtime.signing_keys else None
+    return Approvals(runtime.keys, runtime.tagger, config.receipts, config.base_url, keys)
 
 
 def callbacks(runtime: Runtime) -> dict[str, Callbacks]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -179,16 +178,17 @@ def events_export(since: str, follow: bool) -> None:
 
 @commands.group()
 def keys() -> None:
-    """Master keys."""
+    """Master keys, and those that sign."""
 
 
 @keys.command("new")
 def keys_new() -> None:
-    """Prints VERIFY_KEYS and VERIFY_TAG_KEY for an environment file."""
-    from verify_service.codes import new_key
+    """Prints VERIFY_KEYS, VERIFY_TAG_KEY and VERIFY_SIGNING_KEYS for an environment file."""
+    from verify_service.codes import new_key, new_ring
 
-    click.echo(f"VERIFY_KEYS={secrets.token_hex(4)}:{new_key()}")
+    click.echo(f"VERIFY_KEYS={new_ring()}")
     click.echo(f"VERIFY_TAG_KEY={new_key()}")
+    click.echo(f"VERIFY_SIGNING_KEYS={new_ring()}")
 
 
 @commands.group()

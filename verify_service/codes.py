@@ -68,16 +68,7 @@ class KeyRing:
     """
 
     def __init__(self, text: str) -> None:
-        self._keys: dict[str, _MasterKey] = {}
-        for entry in filter(None, (part.strip() for part in text.split(","))):
-            kid, _, encoded = entry.partition(":")
-            if not kid or not kid.isascii() or not kid.isalnum() or len(kid) > 16:
-                raise ConfigError("VERIFY_KEYS: each key is written kid:base64, its kid 1 to 16 letters or digits")
-            if kid in self._keys:
-                raise ConfigError(f"VERIFY_KEYS: the kid {kid!r} stands twice; each key needs its own")
-            self._keys[kid] = _MasterKey(kid, decode_key("VERIFY_KEYS", encoded))
-        if not self._keys:
-            raise ConfigError("VERIFY_KEYS is empty; make one with `verify-service keys new`")
+        self._keys = {kid: _MasterKey(kid, secret) for kid, secret in decode_ring("VERIFY_KEYS", text).items()}
         self._newest = next(iter(self._keys.values()))
         probe = _mac(self._newest.code)[:20]
         if hotp(probe, 8) != pyotp.HOTP(base64.b32encode(probe).decode(), digits=8).at(0):
@@ -169,6 +160,22 @@ def canonical(binding: Mapping[str, str] | None) -> bytes:
     return _canonical.encode(dict(binding)) if binding else b""
 
 
+def decode_ring(name: str, text: str) -> dict[str, bytes]:
+    """The keys of a ring by their kids, in its order, from `kid:base64,kid:base64`. Raises ConfigError, which never
+    shows a key."""
+    keys: dict[str, bytes] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        kid, _, encoded = entry.partition(":")
+        if not kid or not kid.isascii() or not kid.isalnum() or len(kid) > 16:
+            raise ConfigError(f"{name}: each key is written kid:base64, its kid 1 to 16 letters or digits")
+        if kid in keys:
+            raise ConfigError(f"{name}: the kid {kid!r} stands twice; each key needs its own")
+        keys[kid] = decode_key(name, encoded)
+    if not keys:
+        raise ConfigError(f"{name} is empty; make one with `verify-service keys new`")
+    return keys
+
+
 def decode_key(name: str, encoded: str) -> bytes:
     """32 bytes from base64 (either alphabet). Raises ConfigError, which never shows the key."""
     try:
@@ -183,6 +190,11 @@ def decode_key(name: str, encoded: str) -> bytes:
 def new_key() -> str:
     """A fresh 32-byte key in base64."""
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def new_ring() -> str:
+    """A ring of one fresh key, with a random kid."""
+    return f"{secrets.token_hex(4)}:{new_key()}"
 
 
 def new_api_key(tenant: str) -> str:

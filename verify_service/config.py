@@ -25,6 +25,7 @@ PublicUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z", description="write it whole, such as https://verify.example.com")
 ]
 WEBHOOK_PATIENCE_S = 20
+MOST_RECEIPT_LIFE_S = 86_400
 WebhookEvent = Literal[
     "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
 ]
@@ -53,7 +54,15 @@ class WebhookConfig(Section, frozen=True, kw_only=True):
         return (self.secret,) if isinstance(self.secret, str) else self.secret
 
 
-class TenantConfig(Section, frozen=True):
+class ReceiptTerms(Section, frozen=True):
+    """When a check that approves answers a signed receipt, how long that is good for, and whom it names."""
+
+    receipts: Literal["asked", "always"] = "asked"
+    receipt_life: Duration = Duration("5 minutes")
+    receipt_subject: Literal["pseudonym", "to"] = "pseudonym"
+
+
+class TenantConfig(ReceiptTerms, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
     webhook: WebhookConfig | None = None
@@ -102,7 +111,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's file, checked and ready."""
+    """The operator's file, checked and ready. `base_url` is the public URL, or under `run` where that listens."""
 
     tenants: Mapping[str, Tenant]
     principals: Mapping[str, Principal]
@@ -111,7 +120,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     test_numbers: tuple[NumberOfTests, ...]
     public_url: str | None = None
+    base_url: str | None = None
     webhooks: Mapping[str, WebhookConfig] = {}
+    receipts: Mapping[str, ReceiptTerms] = {}
     own: Own = NONE
 
     @property
@@ -143,6 +154,11 @@ def load(path: Path | None, api_key: str | None) -> Config:
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
     return build(_read(path) if path else _File(providers={"fake-a": {"kind": "fake"}}), api_key)
+
+
+def listening_at(config: Config, url: str | None) -> Config:
+    """The same; without a public URL, callers of our own find it there."""
+    return msgspec.structs.replace(config, base_url=config.public_url or url)
 
 
 def with_inbox_key(config: Config, digest: str | None) -> Config:
@@ -229,6 +245,8 @@ def build(file: _File, api_key: str | None) -> Config:
     for name, entry in file.tenants.items():
         if entry.webhook and entry.webhook.timeout.seconds > WEBHOOK_PATIENCE_S:
             raise ConfigError(f"tenants.{name}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
+        if entry.receipt_life.seconds > MOST_RECEIPT_LIFE_S:
+            raise ConfigError(f"tenants.{name}.receipt_life: 1 day at most; a receipt tells of a moment")
         for key in entry.api_keys:
             if key.digest in principals:
                 raise ConfigError(f"tenants.{name}.api_keys: a digest stands twice; each key belongs to one tenant")
@@ -236,6 +254,7 @@ def build(file: _File, api_key: str | None) -> Config:
     if api_key is not None:
         tenants.setdefault("default", Tenant(name="default", brand="Verify"))
         principals[api_key_digest(api_key)] = Principal("default", frozenset({"verify", "admin"}))
+    public_url = file.public_url.rstrip("/") if file.public_url else None
     return Config(
         tenants=tenants,
         principals=principals,
@@ -243,7 +262,9 @@ def build(file: _File, api_key: str | None) -> Config:
         senders=file.senders,
         routes=routes,
         test_numbers=file.test_numbers,
-        public_url=file.public_url.rstrip("/") if file.public_url else None,
+        public_url=public_url,
+        base_url=public_url,
+        receipts=file.tenants,
         webhooks={name: entry.webhook for name, entry in file.tenants.items() if entry.webhook},
         own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
     )

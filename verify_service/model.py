@@ -1,7 +1,7 @@
 """The nouns that travel between the parts. Frozen, typed; times are milliseconds since the epoch (UTC)."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -107,15 +107,38 @@ class Verification(Frozen, frozen=True):
 
 
 class Check(Frozen, frozen=True):
-    """The outcome of one check."""
+    """The outcome of one check. An approval whose caller wanted it so has a receipt: the approval, signed."""
 
     id: str
     status: CheckStatus
     checks_left: int
+    receipt: str | None = None
 
     @property
     def approved(self) -> bool:
         return self.status == "approved"
+
+
+class ReceiptWish(NamedTuple):
+    """That a receipt is wanted of a check that approves: the kid of the key that signs it, and whether it names the
+    recipient."""
+
+    signer: str
+    named: bool
+
+
+class Approval(Frozen, frozen=True):
+    """What a receipt says of an approval, and the kid of the key that signs it. `number` is the recipient's tag;
+    `sealed_to` has the recipient, sealed, where the receipt is to name it."""
+
+    id: str
+    at: int
+    number: str
+    purpose: str
+    channel: str
+    test: bool
+    kid: str
+    sealed_to: bytes
 
 
 class Revision(Frozen, frozen=True):

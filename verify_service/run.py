@@ -11,7 +11,7 @@ from pathlib import Path
 
 from verify_service import config as operator
 from verify_service import settings
-from verify_service.codes import KeyRing, Tagger, api_key_digest, new_api_key, new_key
+from verify_service.codes import KeyRing, Tagger, api_key_digest, decode_ring, new_api_key, new_key, new_ring
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
@@ -20,6 +20,8 @@ from verify_service.serve import address, check_free
 from verify_service.settings import Settings
 from verify_service.store.url import parse as parse_url
 from verify_service.supervisor import Child, Supervisor
+
+SIGNING_KEYS = "VERIFY_SIGNING_KEYS"
 
 
 def run(
@@ -38,8 +40,9 @@ def run(
     check_free(host, port)
     env = dict(environ)
     for name, value, file, make in (
-        ("VERIFY_KEYS", found.keys, "keys", lambda: f"{secrets.token_hex(4)}:{new_key()}"),
+        ("VERIFY_KEYS", found.keys, "keys", new_ring),
         ("VERIFY_TAG_KEY", found.tag_key, TAG_KEY, new_key),
+        (SIGNING_KEYS, found.signing_keys, "signing-keys", new_ring),
         ("VERIFY_API_KEY", found.api_key, "api-key", lambda: new_api_key("default")),
     ):
         if value is None:
@@ -50,6 +53,7 @@ def run(
     policy_file.load(whole.policy)
     KeyRing(whole.keys or "")
     Tagger(whole.tag_key or "")
+    decode_ring(SIGNING_KEYS, whole.signing_keys or "")
 
     children = []
     store, new_store = None, False
@@ -67,8 +71,11 @@ def run(
     web = [*command, "web", "--host", host, "--port", str(port), "--workers", str(workers), "--quiet"]
     # Stands in the fragment of a link, which no browser sends. New with each run, and good for the inbox alone.
     inbox_key = secrets.token_urlsafe(32)
-    web_env = env | {settings.INBOX_KEY: api_key_digest(inbox_key)}
-    children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=env, stops_within=15))
+    shown = address(host, port)
+    web_env = env | {settings.INBOX_KEY: api_key_digest(inbox_key), settings.WEB_ADDRESS: shown}
+    # Only the web role signs.
+    dispatch_env = {name: value for name, value in env.items() if name.removesuffix("_FILE") != SIGNING_KEYS}
+    children.append(Child(name="dispatcher", argv=[*command, "dispatch"], env=dispatch_env, stops_within=15))
     children.append(
         Child(
             name="web",
@@ -79,7 +86,6 @@ def run(
             answers_within=30,
         )
     )
-    shown = address(host, port)
     where = (found.api_key is None and f"in {_near(state / 'api-key')}") or "the one in VERIFY_API_KEY"
 
     def ready() -> None:

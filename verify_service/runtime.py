@@ -43,6 +43,7 @@ class Runtime:
         self._policy = found.policy
         self.keys = KeyRing(found.keys or "")
         self.tagger = Tagger(found.tag_key or "")
+        self.signing_keys = found.signing_keys
         self.store = patiently(found.redis_url)
         self.clock = clock_of(found, self.store)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from verify_service import codes, recipient
+from verify_service.approvals import Approvals
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
@@ -56,6 +57,7 @@ class Service:
         tagger: codes.Tagger,
         verifications: Verifications,
         clock: Clock,
+        approvals: Approvals | None = None,
     ) -> None:
         self.config = config
         self._keys = keys
@@ -63,6 +65,7 @@ class Service:
         self._verifications = verifications
         self._clock = clock
         self.rules = rules
+        self.approvals = approvals or Approvals(keys, tagger, config.receipts)
 
     @property
     def policy(self) -> Policy:
@@ -136,11 +139,13 @@ class Service:
         binding: dict[str, str] | None = None,
         ip: str | None = None,
         idempotency_key: str | None = None,
+        receipt: bool = False,
     ) -> Check:
         """Compares a code with a live verification, named by its id or by number and purpose; a right one ends it.
 
         At most the policy's `checks` wrong codes are compared, whatever the concurrency, and a right one is approved
-        once. Raises VerificationNotFound, ChecksExhausted, RateLimited, IdempotencyMismatch.
+        once. It has a receipt where one is asked for, or the tenant always has one. Raises VerificationNotFound,
+        ChecksExhausted, RateLimited, IdempotencyMismatch, InvalidRequest where none is possible (`approvals.missing`).
         """
         now = self._clock.now()
         book = self.rules()
@@ -154,6 +159,7 @@ class Service:
         else:
             place = where
         facts = facts_of(tenant, StartOptions(ip=ip))
+        wish = self.approvals.wish(tenant, receipt)
         decision = self._verifications.new_decision(where[3:] if isinstance(where, str) else place[0])
         outcome = self._verifications.check(
             now,
@@ -163,13 +169,17 @@ class Service:
             secrets.token_hex(8),
             book.limits.of_check(facts),
             book.limits.of_check_by_number(facts),
-            self._idempotency(tenant, "check", idempotency_key, lambda: _encode((where, code, binding))),
+            self._idempotency(
+                tenant, "check", idempotency_key, lambda: _encode((where, code, binding, receipt)[: 3 + receipt])
+            ),
             decision,
             book.revision,
+            wish,
         )
         if isinstance(outcome, Checked):
             CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
-            return Check(id=outcome.id, status=outcome.status, checks_left=outcome.checks_left)  # type: ignore[arg-type]
+            signed = self.approvals.receipt(tenant, outcome.approval, binding)
+            return Check(outcome.id, outcome.status, outcome.checks_left, signed)  # type: ignore[arg-type]
         if outcome.kind == "absent":
             raise VerificationNotFound
         raise refusal(outcome, book.policy)

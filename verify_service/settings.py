@@ -21,6 +21,7 @@ NAMES = (
     "VERIFY_STATE_DIR",
     "VERIFY_KEYS",
     "VERIFY_TAG_KEY",
+    "VERIFY_SIGNING_KEYS",
     "VERIFY_API_KEY",
     "VERIFY_CONFIG",
     "VERIFY_POLICY",
@@ -28,6 +29,7 @@ NAMES = (
 )
 METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 INBOX_KEY: Final = "FAKE_INBOX_KEY_DIGEST"
+WEB_ADDRESS: Final = "RUN_WEB_ADDRESS"
 ClockKind: TypeAlias = Literal["system", "virtual"]
 
 
@@ -38,6 +40,7 @@ class Settings(Frozen, frozen=True):
     state_dir: Path = Path(".verify")
     keys: str | None = None
     tag_key: str | None = None
+    signing_keys: str | None = None
     api_key: str | None = None
     config: Path | None = None
     policy: Path | None = None
@@ -60,6 +63,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         state_dir=Path(values["VERIFY_STATE_DIR"] or ".verify"),
         keys=values["VERIFY_KEYS"],
         tag_key=values["VERIFY_TAG_KEY"],
+        signing_keys=values["VERIFY_SIGNING_KEYS"],
         api_key=_api_key(values["VERIFY_API_KEY"]),
         config=_existing("VERIFY_CONFIG", values["VERIFY_CONFIG"]),
         policy=_existing("VERIFY_POLICY", values["VERIFY_POLICY"]),
@@ -92,6 +96,11 @@ def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:
 def inbox_key(environ: Mapping[str, str] = os.environ) -> str | None:
     """The digest of the key in the link to the fake provider's inbox, which `run` makes for its web role, or None."""
     return environ.get(INBOX_KEY) or None
+
+
+def web_address(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The address that `run` has its web role listen on, or None."""
+    return environ.get(WEB_ADDRESS) or None
 
 
 @contextmanager

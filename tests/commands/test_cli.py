@@ -20,6 +20,7 @@ from tests.support.commands import fails, run
 from tests.support.contract import ContractClient, a_number
 from tests.support.live import PATIENCE_S, clean, until
 from verify_service import __version__
+from verify_service.approvals import SigningKeys
 from verify_service.cli import commands
 from verify_service.codes import KeyRing, Tagger, api_key_digest
 from verify_service.embedded import EmbeddedValkey
@@ -102,12 +103,13 @@ def test_what_is_no_revision_is_told_what_one_is() -> None:
 
 
 def test_new_keys_are_good_keys() -> None:
-    """Two lines for an environment file, each time others, that the service takes as they are."""
+    """Three lines for an environment file, each time others, that the service takes as they are."""
     first, second = run("keys", "new"), run("keys", "new")
-    assert first.stdout != second.stdout
-    keys, tag_key = first.stdout.splitlines()
+    assert not set(first.stdout.splitlines()) & set(second.stdout.splitlines())
+    keys, tag_key, signing_keys = first.stdout.splitlines()
     assert KeyRing(keys.removeprefix("VERIFY_KEYS=")).newest
     assert Tagger(tag_key.removeprefix("VERIFY_TAG_KEY=")).tag("number", "+1")
+    assert SigningKeys(signing_keys.removeprefix("VERIFY_SIGNING_KEYS=")).newest
 
 
 def test_a_new_api_key_works_when_its_digest_is_configured(tmp_path: Path) -> None:
@@ -203,6 +205,24 @@ GOOD = {
 def test_a_role_that_cannot_start_says_why_in_one_line(role: str, setting: str, value: str, line: str) -> None:
     """Exit status 2, before any worker is started."""
     assert fails(role, env={**GOOD, setting: value}).startswith(line)
+
+
+def test_a_web_role_that_could_not_sign_what_a_tenant_always_gets_is_one_line(
+    valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    """No signing key, one that is none, and no public URL: exit status 2, and what to set."""
+    file = tmp_path / "verify.toml"
+    file.write_text('[tenants.acme]\nreceipts = "always"\n[providers.fake-a]\nkind = "fake"\n')
+    env = {**GOOD, "VERIFY_REDIS_URL": valkey.url, "VERIFY_CONFIG": str(file)}
+    for keys, line in (
+        ("", "tenants.acme.receipts is always: VERIFY_SIGNING_KEYS is not set; `verify-service keys new` prints one"),
+        ("k1:short", "VERIFY_SIGNING_KEYS: a key is 32 bytes in base64; make one with `verify-service keys new`"),
+        (
+            GOOD["VERIFY_KEYS"],
+            "tenants.acme.receipts is always: verify.toml has no public_url, the name that receipts are issued under",
+        ),
+    ):
+        assert fails("web", env={**env, "VERIFY_SIGNING_KEYS": keys}) == line
 
 
 def test_a_web_role_that_nobody_could_call_is_one_line(valkey: EmbeddedValkey, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import capacity, compare, fraud, idle
+from benchmarks import capacity, compare, fraud, idle, receipts
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -69,6 +69,14 @@ def test_capacity_is_reckoned_from_costs_of_a_single_server_and_a_cluster(capsys
     costs = capacity.Costs.read(capsys.readouterr().out)
     assert all(cost > 0 for cost in dataclasses.astuple(costs))
     assert costs.cluster_start > costs.one_country
+
+
+def test_a_receipt_is_weighed_against_a_check_without(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run: a row without, a row with one, and what it adds."""
+    receipts.main(["--rounds", "1", "--calls", "20"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[2:]] == ["without a receipt", "with a receipt", "the receipt"]
+    assert all(len(row) == 5 for row in rows)
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

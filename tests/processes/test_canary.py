@@ -161,10 +161,12 @@ def _live(canary: Canary) -> None:
         ask("POST", "/check", {"id": one["id"], "code": wrong(code), **bound})
     ask("POST", "/check", {"to": ALICE, "code": wrong(code), **bound}, **{"idempotency-key": "try"})
     for answered in (
-        {"id": again["id"], "code": canary.code(ALICE, again["id"]), **bound},
+        {"id": again["id"], "code": canary.code(ALICE, again["id"]), **bound, "receipt": True},
         {"to": ALICE, "code": code},
     ):
-        ask("POST", "/check", answered)
+        ask("POST", "/check", answered, **{"idempotency-key": f"by-{next(iter(answered))}"})
+    assert any(b'"receipt":"' in answer for answer in canary.answers)
+    ask("GET", "/.well-known/jwks.json")
     ask("GET", f"/verifications/{first['id']}")
 
     exhausted = canary.start("07400 123456", region="GB", purpose="payment")
@@ -223,7 +225,8 @@ def secrets_of(canary: Canary) -> dict[str, list[bytes]]:
     """What is to be found nowhere, by what it is."""
     numbers = [b"4155550123", b"(415) 555-0123", b"415-555-0123", b"7400123456", b"7400 123456", b"4155550199"]
     folder = canary.server.state_dir
-    keys = [entry.split(":")[-1] for entry in (folder / "keys").read_text().strip().split(",")]
+    rings = (folder / name for name in ("keys", "signing-keys"))
+    keys = [entry.split(":")[-1] for ring in rings for entry in ring.read_text().strip().split(",")]
     keys.append((folder / "tag-key").read_text().strip())
     return {
         "number": numbers,

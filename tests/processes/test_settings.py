@@ -15,7 +15,8 @@ def test_nothing_set_means_the_defaults() -> None:
     found = settings.read({"PATH": "/bin", "VERIFYX": "1", "verify_keys": "x"})
     assert found == settings.Settings()
     assert (found.state_dir, found.clock) == (Path(".verify"), "system")
-    assert [found.redis_url, found.keys, found.tag_key, found.api_key, found.config, found.policy] == [None] * 6
+    keys = [found.keys, found.tag_key, found.signing_keys, found.api_key]
+    assert [found.redis_url, *keys, found.config, found.policy] == [None] * 7
 
 
 def test_every_setting_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -28,6 +29,7 @@ def test_every_setting_is_taken_as_it_is(tmp_path: Path) -> None:
             "VERIFY_STATE_DIR": "/var/lib/verify",
             "VERIFY_KEYS": "k1:abc",
             "VERIFY_TAG_KEY": "def",
+            "VERIFY_SIGNING_KEYS": "k2:ghi",
             "VERIFY_API_KEY": "vk_default_0123456789",
             "VERIFY_CONFIG": str(tmp_path / "verify.toml"),
             "VERIFY_POLICY": str(tmp_path / "policy.toml"),
@@ -39,6 +41,7 @@ def test_every_setting_is_taken_as_it_is(tmp_path: Path) -> None:
         state_dir=Path("/var/lib/verify"),
         keys="k1:abc",
         tag_key="def",
+        signing_keys="k2:ghi",
         api_key="vk_default_0123456789",
         config=tmp_path / "verify.toml",
         policy=tmp_path / "policy.toml",

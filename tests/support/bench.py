@@ -48,10 +48,14 @@ class Bench:
 
     def code(self, verification_id: str) -> str:
         """The code of the verification, as the dispatcher would derive it from the record."""
-        part = self.store.verifications.partition(verification_id[3:])
-        key = f"vs:{{{part}}}:verification:{verification_id}"
-        record = Record.open(self.store.link.command(part, ["GET", key]))
-        return self.keys.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
+        return code_of(self.store, self.keys, verification_id)
+
+
+def code_of(store: Store, keys: codes.KeyRing, verification_id: str) -> str:
+    """The code of a verification, derived from its record."""
+    part = store.verifications.partition(verification_id[3:])
+    record = Record.open(store.link.command(part, ["GET", f"vs:{{{part}}}:verification:{verification_id}"]))
+    return keys.code(record.kid, record.nonce, record.tenant, record.purpose, 6)
 
 
 def wrong(code: str) -> str:

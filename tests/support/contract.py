@@ -20,6 +20,7 @@ from tests.support.live import PATIENCE_S, changed, contents
 from verify_service import codes
 from verify_service import config as operator
 from verify_service.adapters import Callbacks
+from verify_service.approvals import Approvals, SigningKeys
 from verify_service.codes import api_key_digest
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
@@ -153,6 +154,7 @@ class LocalClient(ContractClient):
         policy: str = "",
         callbacks: Mapping[str, Callbacks] | None = None,
         public_url: str | None = None,
+        signing_keys: str | None = None,
     ) -> None:
         key = f"vk_default_{secrets.token_urlsafe(32)}"
         super().__init__(VerifyServer("http://localhost", key, Path(), 0))
@@ -160,7 +162,9 @@ class LocalClient(ContractClient):
         rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
         tagger = codes.Tagger(codes.new_key())
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
-        self.service = Service(config, fixed(rules, tagger), self.keys, tagger, store.verifications, clock)
+        signing = SigningKeys(signing_keys) if signing_keys else None
+        approvals = Approvals(self.keys, tagger, config.receipts, public_url, signing)
+        self.service = Service(config, fixed(rules, tagger), self.keys, tagger, store.verifications, clock, approvals)
         failures = FailedAuthentications(store.link, tagger)
         live = LivePolicy(Policies(store.link, tagger), tagger)
         self.app: Flask = create_app(

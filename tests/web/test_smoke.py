@@ -1,9 +1,13 @@
 """The way of one code, end to end, on the live server."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.support.approvals import opened
 from tests.support.live import until
-from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem
+from tests.support.roles import children
+from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyProblem, VerifyServer
 
 TO = "+14155550123"
 
@@ -21,6 +25,30 @@ def test_a_code_that_arrives_is_approved_once(verify_client: VerifyClient, verif
     with pytest.raises(VerifyProblem) as refused:
         verify_client.check(id=started["id"], code=code)
     assert (refused.value.status, refused.value.body["type"]) == (404, "/problems/verification-not-found")
+
+
+def test_an_approval_can_be_proved_to_others(
+    verify_server: VerifyServer, verify_client: VerifyClient, verify_inbox: VerifyInbox
+) -> None:
+    """The receipt is good by the public keys, names the address as its issuer, and is the same for who asks again."""
+    started = verify_client.start(TO, binding={"order": "7"})
+    body = {"id": started["id"], "code": verify_inbox.code(TO), "binding": {"order": "7"}, "receipt": True}
+    answers = [verify_client.check(**body, idempotency_key="proved") for _ in range(4)]
+    assert answers == [answers[0]] * 4
+    _, _, keys = verify_client.request("GET", "/.well-known/jwks.json")
+    _, said = opened(answers[0]["receipt"], keys)
+    assert (said["iss"], said["aud"], said["jti"]) == (verify_server.url, "default", started["id"])
+    assert (said["purpose"], said["binding"], said["exp"] - said["iat"]) == ("login", {"order": "7"}, 300)
+
+
+def test_the_signing_keys_are_the_web_roles_alone(verify_server: VerifyServer) -> None:
+    """`run` makes them, for its owner's eyes; the dispatcher and the store have nothing that leads to them."""
+    assert (verify_server.state_dir / "signing-keys").stat().st_mode & 0o777 == 0o600
+    has = {}
+    for pid, line in children(verify_server.pid).items():
+        role = next(iter({"dispatch", "web"} & set(line.split())), "valkey")
+        has[role] = b"VERIFY_SIGNING_KEYS" in Path(f"/proc/{pid}/environ").read_bytes()
+    assert has == {"dispatch": False, "web": True, "valkey": False}
 
 
 def test_a_code_expires(verify_client: VerifyClient, verify_inbox: VerifyInbox, verify_clock: VerifyClock) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from verify_service.model import TimelineEvent, TimelineName
+from verify_service.model import Approval, TimelineEvent, TimelineName
 from verify_service.packing import Answer, Layout
 from verify_service.store.layouts import TimelineLine
 from verify_service.store.shapes import Checked, Refused, Started
@@ -70,6 +70,19 @@ class CheckedAnswer(Answer, frozen=True):
     observed: Sequence[str] = ()
 
 
+class ApprovedAnswer(CheckedAnswer, frozen=True):
+    """`check`: the same of an approval that a receipt is wanted of, and what that says. It stands under the
+    Idempotency-Key too, so that a repetition is given the same receipt."""
+
+    at: int = 0
+    number: str = ""
+    purpose: str = ""
+    channel: str = ""
+    test: str = ""
+    signer: str = ""
+    sealed_to: bytes = b""
+
+
 class WaitAnswer(Answer, frozen=True):
     """`check`: `checks-exhausted`, until a start for the number can pass."""
 
@@ -93,8 +106,8 @@ class HeldAnswer(Answer, frozen=True):
 
 
 ALL: tuple[type[Layout], ...] = (
-    *(StartedAnswer, LimitedAnswer, CooldownAnswer, SentOutAnswer, OptedOutAnswer, CheckedAnswer, WaitAnswer),
-    *(HeldAnswer,),
+    *(StartedAnswer, LimitedAnswer, CooldownAnswer, SentOutAnswer, OptedOutAnswer, CheckedAnswer),
+    *(ApprovedAnswer, WaitAnswer, HeldAnswer),
 )
 
 
@@ -157,8 +170,9 @@ def _limited(told: LimitedAnswer) -> Refused:
 
 
 def _checked(answer: list[Any]) -> Checked:
-    told = CheckedAnswer.told(answer)
-    return Checked(told.kind, told.id, told.checks_left)
+    told = ApprovedAnswer.told(answer)
+    found = (told.number, told.purpose, told.channel, told.test == "1", told.signer, told.sealed_to)
+    return Checked(told.kind, told.id, told.checks_left, Approval(told.id, told.at, *found) if told.signer else None)
 
 
 def timeline_event(line: TimelineLine, created_at: int) -> TimelineEvent:

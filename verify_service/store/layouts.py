@@ -151,7 +151,8 @@ class Full(Array, frozen=True):
 
 
 class CheckAsk(Array, frozen=True):
-    """A check as its script takes it: a proof for each key."""
+    """A check as its script takes it: a proof for each key. `signer` is the kid of the key that will sign a receipt of
+    an approval, '' where none is wanted; `named` where the receipt names the recipient."""
 
     tenant: str
     request: str
@@ -160,6 +161,8 @@ class CheckAsk(Array, frozen=True):
     decision: str
     revision: int
     elsewhere: Full | None = None
+    signer: str = ""
+    named: bool = False
 
 
 class Delivery(Array, frozen=True):

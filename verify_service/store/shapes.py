@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from verify_service.model import Status, TimelineEvent
+from verify_service.model import Approval, Status, TimelineEvent
 
 
 class Idempotency(NamedTuple):
@@ -43,11 +43,12 @@ class Refused(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A compared code: `status` is approved, pending or exhausted."""
+    """A compared code: `status` is approved, pending or exhausted; `approval` is there where a receipt is wanted."""
 
     status: str
     id: str
     checks_left: int
+    approval: Approval | None = None
     replayed: bool = False
 
 

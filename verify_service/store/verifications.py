@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from verify_service.model import TimelineEvent
+from verify_service.model import ReceiptWish, TimelineEvent
 from verify_service.policy.hits import Hit, specs
 from verify_service.policy.rulebook import CodeRules
 from verify_service.policy.specs import NumberLimits
@@ -120,10 +120,11 @@ class Verifications:
         idempotency: Idempotency | None,
         decision: str,
         revision: int = 0,
+        receipt: ReceiptWish | None = None,
     ) -> Checked | Refused:
         """Compares one code, once. `where` is an id, or (number tag, purpose); `decision` is the id under which a
-        limit's refusal is recorded. One round trip, two where a limit on wrong codes or an Idempotency-Key lies in
-        another partition. Raises StoreUnavailable.
+        limit's refusal is recorded; an approval is told whole where a `receipt` of it is wanted. One round trip, two
+        where a limit on wrong codes or an Idempotency-Key lies in another partition. Raises StoreUnavailable.
         """
         if isinstance(where, str):
             home = partitions.of_id(where, self._link.partitions)
@@ -136,9 +137,8 @@ class Verifications:
         held = self._holding.take(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS, "hold_check")
         if held.refused and held.refused.kind == "mismatch":
             return held.refused
-        call = self.check_call(
-            now, tenant, key, proofs, request, here, limits_of_number, idempotency, decision, revision, held.refused
-        )
+        more = (decision, revision, held.refused, receipt)
+        call = self.check_call(now, tenant, key, proofs, request, here, limits_of_number, idempotency, *more)
         outcome = check_answer(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
             self._holding.give_back(now, request, held.hits)
@@ -159,6 +159,7 @@ class Verifications:
         decision: str = "",
         revision: int = 0,
         elsewhere: Refused | None = None,
+        receipt: ReceiptWish | None = None,
     ) -> Call:
         """The check script's call; `key` is the verification's or the pointer's, `here` the hits in its partition,
         `elsewhere` what would refuse it in another."""
@@ -171,7 +172,7 @@ class Verifications:
         args: list[Argument] = [
             now,
             self._keep_events,
-            CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, full).pack(),
+            CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, full, *(receipt or ())).pack(),
             idempotency.fingerprint if idempotency else "",
             limits_of_number.pack(),
         ]

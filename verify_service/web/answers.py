@@ -4,7 +4,7 @@ import msgspec
 from flask import Response
 
 from verify_service.duration import rfc3339
-from verify_service.model import Verification
+from verify_service.model import Check, Verification
 from verify_service.web.lean import Whole
 
 _encode = msgspec.json.Encoder().encode
@@ -31,6 +31,19 @@ def verification(found: Verification) -> dict[str, object]:
     }
     if found.test:
         shown["test"] = True
+    return shown
+
+
+def checked(found: Check) -> dict[str, object]:
+    """`receipt` is there where the approval has one."""
+    shown: dict[str, object] = {
+        "id": found.id,
+        "status": found.status,
+        "approved": found.approved,
+        "checks_left": found.checks_left,
+    }
+    if found.receipt:
+        shown["receipt"] = found.receipt
     return shown
 
 

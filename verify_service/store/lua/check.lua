@@ -3,9 +3,10 @@ local layouts = import 'layouts'
 local mget = import('writing').mget
 local common = import 'common'
 local keeping, record_refusal, record_of, save_record, pointer_of, pointed_at, note, carry, emit, finish, replay_of,
-  remember, digits =
+  remember, digits, sealed_of =
   common.keeping, common.record_refusal, common.record_of, common.save_record, common.pointer_of, common.pointed_at,
-  common.note, common.carry, common.emit, common.finish, common.replay_of, common.remember, common.digits
+  common.note, common.carry, common.emit, common.finish, common.replay_of, common.remember, common.digits,
+  common.sealed_of
 local evaluation = import 'evaluation'
 local kinds, open_rules, judge_each, longest_wait, verdicts_of, counted_by =
   evaluation.kinds, evaluation.open_rules, evaluation.judge_each, evaluation.longest_wait, evaluation.verdicts_of,
@@ -20,8 +21,8 @@ local refunds = import 'refunds'
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  number_limits: a key is limit:<name>:<number><suffix>
 --   ARGV[6]  the kinds of the limits   ARGV[…]  a spec for each limit key
--- Answers a checked_answer, {'absent'}, {'mismatch'}, {'replayed', <a checked_answer>}, a wait_answer, or a
--- limited_answer, which has a decision record, decision:<id>, or shares one.
+-- Answers a checked_answer, an approved_answer where a receipt is wanted, {'absent'}, {'mismatch'}, {'replayed', <either
+-- of these>}, a wait_answer, or a limited_answer, which has a decision record, decision:<id>, or shares one.
 
 local function made(limits)
   for i, each in ipairs(limits) do limits[i] = {rule = kinds.limit.made(each.spec), suffix = each.suffix} end
@@ -137,6 +138,14 @@ local function approve(ask)
   emit(base, ask.keep_events, now, 'approved', id, {tenant = record.tenant})
 end
 
+-- The answer of an approval that a receipt is wanted of.
+local function approved(ask, said)
+  local record = ask.record
+  said.at, said.signer, said.number, said.purpose = ask.now, ask.signer, record.number, record.purpose
+  said.channel, said.test = record.channel, record.test
+  return layouts.array_approved_answer(said)
+end
+
 local function count_wrong(ask, open)
   local base, id, record, now = ask.base, ask.id, ask.record, ask.now
   record.wrong = record.wrong + 1
@@ -162,13 +171,16 @@ local function check(KEYS, ARGV)
   local refused, open, observed = judge(ask, KEYS, ARGV)
   if refused then return refused end
   local record = ask.record
-  if redis.sha1hex(ask.proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest then
+  local said = {id = ask.id, observed = observed}
+  local right = redis.sha1hex(ask.proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
+  if right then
+    said.sealed_to = ask.named and sealed_of(ask.base, ask.id, record) or ''
     approve(ask)
   else
     count_wrong(ask, open)
   end
-  local left = record.checks_max - record.wrong
-  answer = layouts.array_checked_answer({kind = record.status, id = ask.id, checks_left = left, observed = observed})
+  said.kind, said.checks_left = record.status, record.checks_max - record.wrong
+  answer = right and ask.signer ~= '' and approved(ask, said) or layouts.array_checked_answer(said)
   save_record(ask.base, ask.id, record)
   if ask.fingerprint ~= '' then remember(KEYS[2], ask.fingerprint, ask.now, ask.replay_ms, answer) end
   return answer

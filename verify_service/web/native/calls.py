@@ -8,7 +8,7 @@ from flask import Response
 from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.service import Target
 from verify_service.web import bodies
-from verify_service.web.answers import json, timeline, verification
+from verify_service.web.answers import checked, json, timeline, verification
 from verify_service.web.context import context
 from verify_service.web.native import parameters, schemas
 from verify_service.web.native.surface import native
@@ -33,9 +33,9 @@ def check(tenant: str) -> Response:
     body = bodies.read(_check)
     bodies.address(body.ip)
     where, code = _where(body), bodies.code(body.code)
-    found = context().service.check(tenant, where, code, body.binding or None, body.ip, parameters.idempotency_key())
-    answer = {"id": found.id, "status": found.status, "approved": found.approved, "checks_left": found.checks_left}
-    return json(answer)
+    key = parameters.idempotency_key()
+    found = context().service.check(tenant, where, code, body.binding or None, body.ip, key, bool(body.receipt))
+    return json(checked(found))
 
 
 @native.get("/verifications/<verification_id>")

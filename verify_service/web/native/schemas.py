@@ -54,6 +54,7 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     purpose: Purpose | None = None
     binding: Binding | None = None
     ip: Ip | None = None
+    receipt: bool | None = None
 
 
 class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
