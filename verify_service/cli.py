@@ -183,7 +183,7 @@ def keys() -> None:
 
 @keys.command("new")
 def keys_new() -> None:
-    """Prints VERIFY_KEYS, VERIFY_TAG_KEY and VERIFY_SIGNING_KEYS for an environment file."""
+    """Prints new keys of each kind for an environment file."""
     from verify_service.codes import new_key, new_ring
 
     click.echo(f"VERIFY_KEYS={new_ring()}")

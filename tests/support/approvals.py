@@ -33,9 +33,8 @@ def jwks(service: Service) -> dict[str, Any]:
     return found
 
 
-def opened(receipt: str, keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header and the claims of a receipt that one of the keys has signed. Raises joserfc's JoseError, ValueError
-    where no key has its name."""
+def opened(receipt: str, keys: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the claims of a receipt that one of the keys has signed. Raises joserfc's JoseError."""
     with warnings.catch_warnings():  # RFC 9864 prefers another name for the same algorithm.
         warnings.simplefilter("ignore")
         token = jwt.decode(receipt, KeySet.import_key_set(keys), algorithms=["EdDSA"])

@@ -2,11 +2,10 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from joserfc.errors import BadSignatureError
+from joserfc.errors import BadSignatureError, InvalidKeyIdError
 
 from tests.support.approvals import ISSUER, jwks, opened, signing
 from tests.support.bench import Bench, ManualClock, a_start, code_of, make_bench, wrong
@@ -24,6 +23,7 @@ from verify_service.service import Service
 from verify_service.store import Store
 
 K1, K2 = f"k1:{new_key()}", f"k2:{new_key()}"
+SOME = base64.b64encode(bytes(range(32))).decode()
 BINDING = {"payee": "Acme", "amount": "12.00"}
 ALWAYS = {"default": ReceiptTerms(receipts="always")}
 NAMED = {"default": ReceiptTerms(receipt_subject="to")}
@@ -125,7 +125,7 @@ def test_a_key_that_was_taken_out_signs_nothing_any_more(bench: Bench, to: str) 
     assert again.receipt
     header, said = opened(again.receipt, jwks(after))
     assert (header["kid"], said) == ("k2", opened(first.receipt, jwks(before))[1])
-    with pytest.raises(ValueError, match="kid"):
+    with pytest.raises(InvalidKeyIdError):
         opened(first.receipt, jwks(after))
     ours, theirs = (json.loads(SigningKeys(f"k1:{key}").jwks) for key in (K1.partition(":")[2], new_key()))
     assert opened(first.receipt, ours)
@@ -195,9 +195,9 @@ def test_where_nothing_can_be_signed_a_receipt_is_refused_before_a_try_is_spent(
         ("", "VERIFY_SIGNING_KEYS is empty; "),
         ("k1", "VERIFY_SIGNING_KEYS: a key is 32 bytes in base64; "),
         ("k1:c2hvcnQ=", "VERIFY_SIGNING_KEYS: a key is 32 bytes in base64; "),
-        (f":{new_key()}", "VERIFY_SIGNING_KEYS: each key is written kid:base64"),
-        (f"k 1:{new_key()}", "VERIFY_SIGNING_KEYS: each key is written kid:base64"),
-        (f"k1:{new_key()},k1:{new_key()}", "VERIFY_SIGNING_KEYS: the kid 'k1' stands twice"),
+        (f":{SOME}", "VERIFY_SIGNING_KEYS: each key is written kid:base64"),
+        (f"k 1:{SOME}", "VERIFY_SIGNING_KEYS: each key is written kid:base64"),
+        (f"k1:{SOME},k1:{SOME}", "VERIFY_SIGNING_KEYS: the kid 'k1' stands twice"),
     ],
 )
 def test_a_ring_that_cannot_be_used_is_one_line_that_shows_no_key(text: str, line: str) -> None:
@@ -217,7 +217,7 @@ class Http:
 
 
 @pytest.fixture
-def http(store: Store) -> Iterator[Http]:
+def http(store: Store) -> Http:
     return Http(store, f"{K2},{K1}")
 
 

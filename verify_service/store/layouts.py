@@ -160,9 +160,9 @@ class CheckAsk(Array, frozen=True):
     replay_ms: int
     decision: str
     revision: int
-    elsewhere: Full | None = None
     signer: str = ""
     named: bool = False
+    elsewhere: Full | None = None
 
 
 class Delivery(Array, frozen=True):

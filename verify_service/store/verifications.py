@@ -169,10 +169,12 @@ class Verifications:
             keys.append(f"{prefix(home)}idempotency:{idempotency.tag}")
         keys += [prefix(home) + hit.key for hit in here]
         full = Full(elsewhere.limit, elsewhere.wait) if elsewhere else None
+        signer, named = receipt or ("", False)
+        ask = CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, signer, named, full)
         args: list[Argument] = [
             now,
             self._keep_events,
-            CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, full, *(receipt or ())).pack(),
+            ask.pack(),
             idempotency.fingerprint if idempotency else "",
             limits_of_number.pack(),
         ]

@@ -21,8 +21,9 @@ local refunds = import 'refunds'
 --   ARGV[4]  fingerprint or ''
 --   ARGV[5]  number_limits: a key is limit:<name>:<number><suffix>
 --   ARGV[6]  the kinds of the limits   ARGV[…]  a spec for each limit key
--- Answers a checked_answer, an approved_answer where a receipt is wanted, {'absent'}, {'mismatch'}, {'replayed', <either
--- of these>}, a wait_answer, or a limited_answer, which has a decision record, decision:<id>, or shares one.
+-- Answers a checked_answer, or an approved_answer where a receipt is wanted; {'replayed', <either of these>},
+-- {'absent'}, {'mismatch'}, a wait_answer, or a limited_answer, which has a decision record, decision:<id>, or shares
+-- one.
 
 local function made(limits)
   for i, each in ipairs(limits) do limits[i] = {rule = kinds.limit.made(each.spec), suffix = each.suffix} end

@@ -19,4 +19,5 @@ def jwks() -> Response:
     answer.cache_control.public = True
     answer.cache_control.max_age = FRESH_S
     answer.add_etag()
-    return answer.make_conditional(request)
+    answer.make_conditional(request)
+    return answer
