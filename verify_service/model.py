@@ -70,6 +70,7 @@ class StartOptions(Frozen, frozen=True, kw_only=True):
     binding: dict[str, str] | None = None
     app_hash: str | None = None
     origin: str | None = None
+    keys: dict[str, str] | None = None
 
 
 class Start(StartOptions, frozen=True):

@@ -267,6 +267,7 @@ class Service:
             range=number.range,
             revision=str(book.revision),
             price=str(micro(book.policy.price(number.country))),
+            keys=",".join(f"{name}={self._tagger.tag(f'key:{name}', own)}" for name, own in (ask.keys or {}).items()),
             **who,
         )
 
@@ -283,10 +284,8 @@ class StartFields(StartOptions, frozen=True, kw_only=True):
 def _asked(ask: Start) -> bytes:
     """What a start asks for, the same bytes whenever it asks for the same."""
     said = {name: getattr(ask, name) for name in Start.__struct_fields__}
-    said |= {
-        "number": recipient.known(ask.number),
-        "binding": dict(sorted(ask.binding.items())) if ask.binding else None,
-    }
+    said |= {name: dict(sorted(said[name].items())) if said[name] else None for name in ("binding", "keys")}
+    said["number"] = recipient.known(ask.number)
     return msgspec.json.encode({name: what for name, what in said.items() if what is not None or name in _ALWAYS})
 
 

@@ -135,7 +135,7 @@ def starts(store: Store, live: LivePolicy) -> str:
     """What a start under the policy in force is answered."""
     ring, tagger = codes.KeyRing(f"k1:{codes.new_key()}"), codes.Tagger(codes.new_key())
     service = Service(config.load(None, "0" * 16), live, ring, tagger, store.verifications, ManualClock())
-    return service.start("default", a_start(a_number(), ip="203.0.113.5", device="d")).id
+    return service.start("default", a_start(a_number(), ip="203.0.113.5", device="d", keys={"account": "a"})).id
 
 
 @pytest.mark.parametrize(("last", "more", "why"), EDGES.values(), ids=EDGES)
@@ -201,7 +201,9 @@ allows = st.lists(windowed, min_size=1, max_size=12).map("; ".join) | st.text(ma
 lengths = st.builds(lambda n, unit: f"{n} {unit}s", st.integers(0, 10**7), units)
 floats = st.one_of(st.floats(), st.integers(-(10**30), 10**30))
 names = st.sampled_from(["n", "number", "pumping", "budget", "a" * 32, "a" * 33, "ä", ""])
-dimensions = st.lists(st.sampled_from(["number", "ip", "country", "tenant", "device", "prefix"]), max_size=4)
+dimensions = st.lists(
+    st.sampled_from(["number", "ip", "country", "tenant", "device", "prefix", "key:account"]), max_size=4
+)
 modes = st.sampled_from(["observe", "enforce", "off"])
 policies = st.fixed_dictionaries(
     {},

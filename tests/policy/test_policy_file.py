@@ -127,7 +127,22 @@ BAD = {
     ),
     "a limit's name": (GUARD.replace("guesses", "My Limit"), r"at `\$\.limit\[0\]\.name`"),
     "a name twice": (GUARD + GUARD, r"limit\[0\] \(guesses\): the name stands twice"),
-    "a dimension": (GUARD.replace('"number"', '"city"'), r"'city' - at `\$\.limit\[0\]\.of\[0\]`"),
+    "a dimension": (
+        GUARD.replace('"number"', '"number", "countri"'),
+        r"limit\[0\] \(guesses\)\.of\[1\]: 'countri' is no dimension; did you mean 'country'\?; a key that callers "
+        r"send is written 'key:' and its name$",
+    ),
+    "a key's name": (
+        GUARD.replace('"number"', '"key:Account Id"'),
+        r"limit\[0\] \(guesses\)\.of\[0\]: 'key:Account Id' is no dimension: behind 'key:' comes a name of 1 to 32 of "
+        r"a-z, 0-9 and _; did you mean 'key:account_id'\?$",
+    ),
+    "a key without a name": (GUARD.replace('"number"', '"key:"'), r"'key:' is no dimension: .* such as 'key:account'$"),
+    "keys": (GUARD.replace('"number"', '"keys:account"'), r"is no dimension: .*; did you mean 'key:account'\?$"),
+    "a wrong code's key": (
+        GUARD.replace('"number"', '"key:account"'),
+        r"limit\[0\] \(guesses\)\.of: wrong codes can be counted by .*, not by key:account: a check does not say it$",
+    ),
     "no dimension": (GUARD.replace('"number"', ""), r"at `\$\.limit\[0\]\.of`"),
     "a dimension twice": (GUARD.replace('"number"', '"number", "number"'), r"limit\[0\] \(guesses\)\.of: a dimension"),
     "an allowance": (GUARD.replace("20/day", "a few"), r"limit\[0\] \(guesses\)\.allow: 'a few' is not in the grammar"),

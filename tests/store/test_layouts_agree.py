@@ -184,14 +184,17 @@ def test_an_event_is_read_as_it_was_written(store: Store, kind: type[event_types
     drawn = {
         part.encode_name: data.draw(forms.get(part.type, PLAIN)) for part in fields_of(kind)[3:] if part.name != "facts"
     }
-    facts = {"revision": "7", "price": "1500000", "country": "FR"} if "facts" in kind.__struct_fields__ else {}
+    known = {"revision": "7", "price": "1500000", "country": "FR", "keys": "account=a1,session=b2"}
+    facts = known if "facts" in kind.__struct_fields__ else {}
     event = data.draw(st.sampled_from(kind.events))
     body = "return layouts.event_fields[ARGV[1]](cmsgpack.unpack(ARGV[2]))"
     packed = {"facts": text(Facts(**facts).pack())} if facts else {}
     written = said(store, body, event, msgspec.msgpack.encode(drawn | packed))
     stream = [b"at", b"1500", b"event", event.encode(), b"id", b"it", *written, b"more", b"1"]
     expected: dict[str, Any] = {"at": 1.5, "event": event, "id": "it", "more": "1"}
-    expected |= {"revision": 7, "price": 1.5, "country": "FR"} if facts else {}
+    expected |= (
+        {"revision": 7, "price": 1.5, "country": "FR", "keys": {"account": "a1", "session": "b2"}} if facts else {}
+    )
     exported: dict[Any, Callable[[str], Any]] = {int: int, Sequence[str]: lambda value: value.split(",")}
     exported |= {event_types.Time: lambda value: int(value) / 1000, event_types.Money: lambda value: int(value) / 1e6}
     for part in fields_of(kind)[3:]:

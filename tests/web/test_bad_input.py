@@ -32,7 +32,7 @@ WRONG_TYPES: list[tuple[str, str, dict[str, Any], str]] = [
         for field in ("to", "region", "channel", "purpose", "locale", "ip", "device", "app_hash", "origin")
         for value in (1, 1.5, True, ["x"], {"x": "y"})
     ),
-    *(("POST", "/start", {**START, "binding": value}, "binding") for value in NOT_A_BINDING),
+    *(("POST", "/start", {**START, name: value}, name) for name in ("binding", "keys") for value in NOT_A_BINDING),
     *(
         ("POST", "/check", {**CHECK, field: value}, field)
         for field in ("id", "code", "to", "region", "purpose", "ip")
@@ -71,6 +71,14 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
     *(("/start", {**START, "device": value}, "device") for value in ("", "two\nlines", "nul\0", "x" * 129, "\x9f")),
     *(("/start", {**START, "binding": value}, "binding") for value in ({"": "x"}, {"x" * 65: "x"}, {"x": "y" * 257})),
     ("/start", {**START, "binding": {str(count): "x" for count in range(17)}}, "binding"),
+    *(
+        ("/start", {**START, "keys": {name: value}}, "keys")
+        for name, value in (
+            *((name, "x") for name in ("", "Account", "an account", "key:account", "a-b", "é", "a\n", "a" * 33)),
+            *(("account", value) for value in ("", "x" * 257, "two\nlines", "nul\0", "\x9f")),
+        )
+    ),
+    ("/start", {**START, "keys": {f"k{count}": "x" for count in range(6)}}, "keys"),
     *(("/start", {**START, "app_hash": value}, "app_hash") for value in ("", "short", "FA+9qCX9VSu\n", "FA-9qCX9VSu")),
     *(
         ("/start", {**START, "origin": value}, "origin")

@@ -111,7 +111,7 @@ class _Plain(Tagger):
 
 def _facts(event: Event, number: Number | None) -> dict[str, str | None]:
     said = {name: getattr(event, name) for name in AS_SAID}
-    options = StartOptions(ip=None if event.pseudonymous else event.ip, **said)
+    options = StartOptions(ip=None if event.pseudonymous else event.ip, keys=event.keys, **said)
     facts = facts_of(event.tenant, options, number, event.purpose)
     if event.pseudonymous:
         facts |= {"ip": event.ip, "network": event.network, "near": event.near}

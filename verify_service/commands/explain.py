@@ -1,6 +1,7 @@
 """What a security team asks about single starts from the command line: explain one, unlock a number."""
 
 import ipaddress
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,15 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter("is not an IPv4 or IPv6 address") from None
 
 
+def _keys(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    from verify_service.policy.sections import OWN
+
+    said = {name: own for name, _, own in (each.partition("=") for each in value)}
+    if not all(own and re.match(OWN, f"key:{name}") for name, own in said.items()):
+        raise click.BadParameter("is written name=value, such as account=a-17; a name is of a-z, 0-9 and _")
+    return said
+
+
 def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """A tenant of the service: one of the file's, where VERIFY_CONFIG says which that is."""
     from verify_service import config
@@ -59,12 +69,21 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @to_option
 @click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
 @click.option("--device", help="Your name for the person's device.")
+@click.option("--key", "keys", metavar="NAME=VALUE", multiple=True, callback=_keys, help="One of your own `keys`.")
 @click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
 @click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def explain(number: "Number", ip: str | None, device: str | None, purpose: str, tenant: str, as_json: bool) -> None:
+def explain(
+    number: "Number",
+    ip: str | None,
+    device: str | None,
+    keys: dict[str, str],
+    purpose: str,
+    tenant: str,
+    as_json: bool,
+) -> None:
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
-    found = _remote().explain.explain(tenant, number, ip=ip, device=device, purpose=purpose)
+    found = _remote().explain.explain(tenant, number, ip=ip, device=device, keys=keys, purpose=purpose)
     if as_json:
         from verify_service.insight.explain import shown
 

@@ -3,14 +3,14 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from verify_service import phone, recipient
 from verify_service.errors import ConfigError, Problem
 from verify_service.hints import nearest
 from verify_service.policy import bounds
 from verify_service.policy.base import DAY_MS
-from verify_service.policy.sections import Policy
+from verify_service.policy.sections import OWN, Dimension, Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
@@ -70,6 +70,9 @@ def _limits(policy: Policy) -> Iterator[str]:
         if any(hits > bounds.MOST_HITS for hits, _ in windows):
             yield f"{at}.allow: {bounds.MOST_HITS} hits in a window are the most: {bounds.HITS}"
         yield from bounds.windows(at, windows)
+        for place, word in enumerate(limit.of):
+            if word not in get_args(Dimension) and not re.match(OWN, word):
+                yield f"{at}.of[{place}]: {word[:64]!r} is no dimension{_meant(word)}"
         if len(set(limit.of)) != len(limit.of):
             yield f"{at}.of: a dimension stands twice"
         if limit.counts == "wrong-codes" and (extra := set(limit.of) - CHECK_DIMENSIONS):
@@ -79,6 +82,16 @@ def _limits(policy: Policy) -> Iterator[str]:
             )
         if limit.counts == "wrong-codes" and limit.net_of_approved:
             yield f"{at}.net_of_approved: only starts are given back by an approval"
+
+
+def _meant(word: str) -> str:
+    """A clause on what is probably meant by a dimension that is none."""
+    before, _, name = word.partition(":")
+    if before.strip().lower() not in ("key", "keys"):
+        return f"{nearest(word, get_args(Dimension))}; a key that callers send is written 'key:' and its name"
+    own = re.sub("[^a-z0-9_]+", "_", name.strip().lower()).strip("_")[:32]
+    meant = f"; did you mean 'key:{own}'?" if own else ", such as 'key:account'"
+    return f": behind 'key:' comes a name of 1 to 32 of a-z, 0-9 and _{meant}"
 
 
 def _rules(policy: Policy) -> Iterator[str]:

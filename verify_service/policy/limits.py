@@ -107,14 +107,19 @@ def facts_of(
     """
     counted, network = addresses.counted(said.ip) if said.ip is not None else (None, None)
     email = number.e164 if number and number.is_email else None
-    return {name: getattr(said, name) for name in AS_SAID} | {
-        "tenant": tenant,
-        "purpose": purpose,
-        "mailbox": mailbox.counted(email) if email else None,
-        "mail_domain": mailbox.shared_domain(email) if email else None,
-        "ip": counted,
-        "network": network,
-        "prefix": (number.prefix or None) if number else None,
-        "country": (number.country or None) if number else None,
-        "line_type": number.line_type if number else None,
-    }
+    own: dict[str, str | None] = {f"key:{name}": value for name, value in (said.keys or {}).items()}
+    return (
+        own
+        | {name: getattr(said, name) for name in AS_SAID}
+        | {
+            "tenant": tenant,
+            "purpose": purpose,
+            "mailbox": mailbox.counted(email) if email else None,
+            "mail_domain": mailbox.shared_domain(email) if email else None,
+            "ip": counted,
+            "network": network,
+            "prefix": (number.prefix or None) if number else None,
+            "country": (number.country or None) if number else None,
+            "line_type": number.line_type if number else None,
+        }
+    )

@@ -1,6 +1,6 @@
 """The policy file as it is written: one struct per table. What they promise together is held by `check`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args
 
 import limits
 import msgspec
@@ -32,6 +32,10 @@ Dimension = Literal[
     "tenant",
     "purpose",
 ]
+OWN = r"^key:[a-z0-9_]{1,32}\Z"
+"""How a dimension of the caller's own is written: a name in the `keys` of its starts."""
+Counted = Annotated[str, Meta(extra_json_schema={"anyOf": [{"enum": sorted(get_args(Dimension))}, {"pattern": OWN}]})]
+"""A dimension of either sort, as `check` has it."""
 Counts = Literal["starts", "wrong-codes"]
 DEFAULT_PRICE = 0.05
 if TYPE_CHECKING:
@@ -98,7 +102,7 @@ class LimitConfig(Section, frozen=True):
     """One limit."""
 
     name: Name
-    of: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=9, description="What is counted together.")]
+    of: Annotated[tuple[Counted, ...], Meta(min_length=1, max_length=9, description="What is counted together.")]
     allow: Annotated[
         str,
         Meta(

@@ -20,6 +20,8 @@ Time = Annotated[int, 1000]
 """Milliseconds since the epoch; in an export, seconds."""
 Money = Annotated[int, 1_000_000]
 """Micro-dollars; in an export, dollars."""
+Tags = Mapping[str, str]
+"""Names and pseudonyms, as in `account=…,session=…`; in an export, an object."""
 
 
 class Event(Layout, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class Start(Event, frozen=True, kw_only=True):
     `repeats`: how many refused starts it stands for."""
 
     events = ("start",)
-    packed: ClassVar[Mapping[str, Any]] = {"revision": int, "price": Money}
+    packed: ClassVar[Mapping[str, Any]] = {"revision": int, "price": Money, "keys": Tags}
     facts: Facts
     observed: Sequence[str]
     unjudged: Sequence[str] = ()
@@ -198,4 +200,6 @@ def _exported(kind: Any, value: str) -> Any:
         return int(value) / get_args(kind)[1]
     if get_origin(kind) is Sequence:
         return value.split(",")
+    if kind == Tags:
+        return dict(pair.split("=") for pair in value.split(","))
     return int(value) if kind is int else value

@@ -74,7 +74,8 @@ class Content(Array, frozen=True):
 
 
 class Facts(Array, frozen=True):
-    """What is known of a start, as its event has it: pseudonyms, and the range without its last three digits."""
+    """What is known of a start, as its event has it: pseudonyms, and the range without its last three digits. `keys`
+    are the caller's own, as in `account=<pseudonym>,session=<pseudonym>`."""
 
     tenant: str = ""
     purpose: str = ""
@@ -88,6 +89,7 @@ class Facts(Array, frozen=True):
     ip: str = ""
     network: str = ""
     device: str = ""
+    keys: str = ""
 
 
 class Context(Array, frozen=True):

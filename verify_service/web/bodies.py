@@ -18,6 +18,7 @@ _FORMS = {
     "purpose": "1 to 32 lower-case letters, digits and . _ -, beginning with a letter or digit",
     "locale": "a language tag, such as en or pt-BR",
     "device": "1 to 128 characters, no control characters among them",
+    "keys": "a map from names (1 to 32 of a-z, 0-9 and _) to 1 to 256 characters, no control characters among them",
     "app_hash": "the 11 characters of an Android app hash",
     "origin": "a host name, such as login.example.com",
     "to": "a number in E.164, such as +14155550123, an email address, or a pattern of either with *",

@@ -22,6 +22,13 @@ Device = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1
 Binding = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]], Meta(max_length=16)
 ]
+Keys = Annotated[
+    dict[
+        Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}\Z")],
+        Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,256}\Z")],
+    ],
+    Meta(max_length=5),
+]
 AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
@@ -42,6 +49,7 @@ class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     binding: Binding | None = None
     app_hash: AppHash | None = None
     origin: Origin | None = None
+    keys: Keys | None = None
 
 
 class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
