@@ -17,7 +17,7 @@ from verify_service.duration import Duration, decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint
 from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
-from verify_service.model import Tenant
+from verify_service.model import Lane, Tenant
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 
 Scope = Literal["verify", "admin", "read"]
@@ -77,11 +77,12 @@ class ProviderConfig(NamedTuple):
 
 
 class NumberOfTests(Section, frozen=True):
-    """Numbers with a fixed code for app reviewers and test suites: never sent to, never counted."""
+    """Numbers with a fixed code for app reviewers and test suites: never sent to, and counted as `limits` says."""
 
     match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z", description="write it such as +1415555*")]
     code: Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z", description="4 to 10 digits")]
     until: date
+    limits: Lane = "none"
 
     def covers(self, e164: str, now: int) -> bool:
         """However the phone is written; `until` is the last day, in UTC."""
@@ -143,9 +144,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         serving = [route for route in self.routes if route.serves(country, channel) and self.carriers(route, country)]
         return next((route for route in serving if country in route.countries), serving[0] if serving else None)
 
-    def test_code(self, e164: str, now: int) -> str | None:
-        """The fixed code of a test number, or None."""
-        return next((entry.code for entry in self.test_numbers if entry.covers(e164, now)), None)
+    def test_number(self, e164: str, now: int) -> NumberOfTests | None:
+        """What the file says of a test number; None of any other."""
+        return next((entry for entry in self.test_numbers if entry.covers(e164, now)), None)
 
 
 def load(path: Path | None, api_key: str | None) -> Config:

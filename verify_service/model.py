@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 Status = Literal["pending", "approved", "exhausted", "canceled", "expired"]
+Lane = Literal["real", "none", "own"]
+"""What a start counts: with everybody's, nothing, or in limits of test numbers alone."""
 CheckStatus = Literal["approved", "pending", "exhausted"]
 TimelineName = Literal[
     "started",

@@ -33,6 +33,9 @@ _OF_THE_MESSAGE = tuple(name for name in Content.__struct_fields__ if name in St
 # Who asked, as a start's event has it: by pseudonyms.
 _WHO = tuple(name for name in Facts.__struct_fields__ if name in ("ip", "network", *AS_SAID))
 
+# What a record says of a test number; `1` is what it has always said of one that counts nothing.
+_LANES = {"none": "1", "own": "own", "real": "real"}
+
 # What an Idempotency-Key has always stood for. What a start may say since then counts where it is said alone, so that a
 # repetition is the same request to the version before and to the one after.
 _ALWAYS = frozenset(("number", "channel", "purpose", "locale", "ip", "device", "binding", "app_hash", "origin"))
@@ -85,12 +88,12 @@ class Service:
         book = self.rules()
         number = ask.number
         tag = self._tagger.number(number.e164)
-        test_code = self.config.test_code(number.e164, now)
+        tested = self.config.test_number(number.e164, now)
         facts = facts_of(tenant, ask, number, ask.purpose)
-        judgment, hits = book.judge(number, tag, facts, ask.ip)
+        judgment, hits = book.judge(number, tag, facts, ask.ip, tested.limits if tested else "real")
         context = Context(book.revision, judgment.text, judgment.observed)
         refused = judgment.refused
-        if refused and (refused.kind == "line-types" or not test_code):
+        if refused and (refused.kind == "line-types" or not tested):
             decision = self._verifications.new_decision(tag)
             kind = "invalid-number" if refused.kind == "line-types" else "blocked"
             what = self._facts(book, tenant, ask, tag, facts)
@@ -102,7 +105,7 @@ class Service:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}".removesuffix(" to "))
         nonce = secrets.token_hex(16)
         kid = self._keys.newest
-        code = test_code or self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
+        code = tested.code if tested else self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
         asked = StartAsk(
             id=self._verifications.new_id(tag),
             request=secrets.token_hex(8),
@@ -116,7 +119,7 @@ class Service:
             binding=self._binding_tag(ask.binding),
             message=of_start(tenant, ask.channel, self._content(book, ask, tag), ask.purpose),
             facts=text(self._facts(book, tenant, ask, tag, facts).pack()),
-            test=test_code is not None,
+            test=_LANES[tested.limits] if tested else "",
             decision=self._verifications.new_decision(tag),
             ring=self._keys.kids,
             context=context,
@@ -124,11 +127,11 @@ class Service:
         )
         sealed_to = self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")
         idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
-        outcome = self._verifications.start(now, book.code, asked, sealed_to, [] if test_code else hits, idempotency)
+        outcome = self._verifications.start(now, book.code, asked, sealed_to, hits, idempotency)
         if isinstance(outcome, Refused):
             raise refusal(outcome, book.policy)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
-        return _verification(outcome, number.e164, ask.purpose, asked.test)
+        return _verification(outcome, number.e164, ask.purpose, tested is not None)
 
     @counting_problems(CHECKS)
     def check(
@@ -229,7 +232,7 @@ class Service:
     def _recipient(self, to: str, region: str | None) -> Number:
         """Whom a caller means. A number of films is only a test number, and else none. Raises as `recipient.parse`."""
         number = recipient.parse(to, region, drama=True)
-        if number.line_type == "unknown" and not self.config.test_code(number.e164, self._clock.now()):
+        if number.line_type == "unknown" and not self.config.test_number(number.e164, self._clock.now()):
             return recipient.parse(to, region)
         return number
 

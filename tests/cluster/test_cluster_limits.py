@@ -2,9 +2,11 @@
 
 import itertools
 import threading
+from datetime import date
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.bench import make_bench, wrong
@@ -20,9 +22,10 @@ from tests.support.cluster import (
 )
 from tests.support.concurrency import at_once, numbers, outcome
 from tests.support.live import dispatching, until
+from verify_service.config import NumberOfTests
 from verify_service.dispatch import dispatcher
 from verify_service.errors import IdempotencyMismatch, RateLimited
-from verify_service.model import Verification
+from verify_service.model import Lane, Verification
 from verify_service.store import Store
 from verify_service.store.connection import prefix
 from verify_service.store.outbox import Outbox
@@ -228,3 +231,19 @@ def test_an_approval_gives_its_start_back_to_another_partition(spread: Store, mo
         until(lambda: {spread.link.command(part, ["GET", key]) for part, key in marks} == now)
     assert all(0 < spread.link.client(part).pttl(key) <= 3_600_000 for part, key in marks)
     assert bench.service.status(TENANT, left.id).status == "pending"
+
+
+@pytest.mark.parametrize("lane", ["none", "own"])
+def test_a_wrong_code_of_a_test_number_counts_in_no_other_partition(spread: Store, lane: Lane) -> None:
+    """What an address's partition held before the number's knew whose code it was is given back."""
+    bench = make_bench(
+        spread, POLICY + '[[limit]]\nname = "ip-wrong"\nof = ["ip"]\nallow = "5/hour"\ncounts = "wrong-codes"\n'
+    )
+    to = next(numbers(415))
+    tested = NumberOfTests(match=to, code="246810", until=date(2099, 12, 31), limits=lane)
+    bench.service.config = msgspec.structs.replace(bench.service.config, test_numbers=(tested,))
+    started = begin(bench, to)
+    before = counts(spread)
+    ip = ip_outside(bench, home_of(bench, to))
+    assert bench.service.check(TENANT, started.id, "135790", ip=ip).status == "pending"
+    assert counts(spread) == before

@@ -82,9 +82,10 @@ def test_until_is_the_last_day(tmp_path: Path) -> None:
     (tmp_path / "verify.toml").write_text('[providers.fake-a]\nkind = "fake"\n' + FILE)
     found = config.load(tmp_path / "verify.toml", None)
     end = 1_577_923_200_000  # 2020-01-02T00:00:00Z
-    assert found.test_code("+14155570001", end - 1) == "135790"
-    assert found.test_code("+14155570001", end) is None
-    assert found.test_code("+14155570002", end - 1) is None
+    assert (numbers := found.test_number("+14155570001", end - 1))
+    assert numbers.code == "135790"
+    assert found.test_number("+14155570001", end) is None
+    assert found.test_number("+14155570002", end - 1) is None
 
 
 @pytest.mark.parametrize("allowed", [False, True])

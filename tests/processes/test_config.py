@@ -85,8 +85,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert isinstance(hook, WebhookSettings)
     assert (hook.url, hook.secret, hook.timeout.seconds) == ("https://sms.example.com/send", "env:HOOK_SECRET", 2.0)
     assert (found.senders["short"].address, found.senders["short"].per_second) == ("43721", 100)
-    assert found.test_code("+14155550123", 1_700_000_000_000) == "123456"
-    assert found.test_code("+14156550123", 1_700_000_000_000) is None
+    assert (numbers := found.test_number("+14155550123", 1_700_000_000_000))
+    assert numbers.code == "123456"
+    assert found.test_number("+14156550123", 1_700_000_000_000) is None
 
 
 def test_a_route_that_names_the_country_comes_before_the_general_one(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Steps:
             binding="",
             message=of_start(event.tenant, event.channel, Content(), event.purpose),
             facts=_FACTS,
-            test=False,
+            test="",
             decision=f"de_0000{serial}",
             ring=(_KID,),
             context=Context(observed=judged.observed),

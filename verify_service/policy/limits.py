@@ -25,17 +25,19 @@ class Limits:
         self._tagger = tagger
         self._limits = [_Limit(entry) for entry in policy.limit if entry.mode != "off"]
 
-    def of_start(self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
+    def of_start(
+        self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False, own: bool = False
+    ) -> list[Hit]:
         """What a start counts, and the number's limits on wrong codes, which it looks at: a code that may not be tried
         any more is not worth a message. Those of other keys it does not look at: wrong codes of one stranger would
         keep everybody behind the same address from getting theirs. `number` is the number's tag; a limit whose
         dimensions the start lacks is left out. Of a start that the allow-list names, only the number's own limits
-        count."""
+        count. `own` ones are counted apart from everybody else's."""
         return [
             hit
             for limit in self._limits
             if limit.by_number or not (allowed or limit.counts == "wrong-codes")
-            if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes"))
+            if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes", own=own))
         ]
 
     def of_mailbox(self, number: Number) -> list[Hit]:
@@ -83,7 +85,9 @@ class _Limit:
         found = values(self.dimensions, facts)
         return None if found is None else "." + tagger.tag("limit", *found)
 
-    def hit(self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool) -> Hit | None:
+    def hit(
+        self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool, own: bool = False
+    ) -> Hit | None:
         if self.by_number:
             suffix = self.suffix(tagger, facts)
             if suffix is None:
@@ -93,7 +97,7 @@ class _Limit:
             found = values(self.dimensions, facts)
             if found is None:
                 return None
-            owner = counted = tagger.tag("limit", *found)
+            owner = counted = tagger.tag("own-limit" if own else "limit", *found)
         kind = "limit?" if peek else "limit"
         return Hit(kind, self.name, owner, f"limit:{self.name}:{counted}", self._packed, 1, self.spec.enforced)
 

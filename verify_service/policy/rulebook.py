@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from verify_service.codes import Tagger
-from verify_service.model import Number
+from verify_service.model import Lane, Number
 from verify_service.policy.base import Mode
 from verify_service.policy.file import Policy
 from verify_service.policy.hits import Hit
@@ -50,19 +50,32 @@ class Rulebook:
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
         )
 
-    def judge(self, number: Number, tag: str, facts: Mapping[str, str | None], address: str | None) -> Assessment:
+    def judge(
+        self, number: Number, tag: str, facts: Mapping[str, str | None], address: str | None, lane: Lane = "real"
+    ) -> Assessment:
         """What the policy says of a start before anything is counted, and what is to be counted.
 
         `tag` is the number's, `facts` are `limits.facts_of` the start; `address` is the user's in clear, None where it
-        is not known, as in an export.
+        is not known, as in an export. `lane` is what the start counts.
         """
         judgment = self.static_rules.judge(number, address)
-        return Assessment(judgment, self.hits(number, tag, facts, allowed=judgment.allowed))
+        return Assessment(judgment, self.hits(number, tag, facts, allowed=judgment.allowed, lane=lane))
 
-    def hits(self, number: Number, tag: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
-        """What a start counts; where the allow-list names it, by the number's own limits alone."""
-        hits = self.limits.of_start(tag, facts, allowed=allowed)
-        for rule in () if allowed else self._rules:
+    def hits(
+        self,
+        number: Number,
+        tag: str,
+        facts: Mapping[str, str | None],
+        *,
+        allowed: bool = False,
+        lane: Lane = "real",
+    ) -> list[Hit]:
+        """What a start counts; where the allow-list names it, by the number's own limits alone. A rule learns from all
+        that it judges, so those of the lane `own` have none."""
+        if lane == "none":
+            return []
+        hits = self.limits.of_start(tag, facts, allowed=allowed, own=lane == "own")
+        for rule in () if allowed or lane == "own" else self._rules:
             hits += rule.hits(number, tag, facts)
         return hits
 

@@ -62,12 +62,14 @@ class OptedOutAnswer(Answer, frozen=True):
 
 
 class CheckedAnswer(Answer, frozen=True):
-    """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`."""
+    """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`. `uncounted` is 1
+    where no other key than the number counts it."""
 
     kind: str
     id: str
     checks_left: int
     observed: Sequence[str] = ()
+    uncounted: int = 0
 
 
 class ApprovedAnswer(CheckedAnswer, frozen=True):
@@ -171,8 +173,9 @@ def _limited(told: LimitedAnswer) -> Refused:
 
 def _checked(answer: list[Any]) -> Checked:
     told = ApprovedAnswer.told(answer)
-    found = (told.number, told.purpose, told.channel, told.test == "1", told.signer, told.sealed_to)
-    return Checked(told.kind, told.id, told.checks_left, Approval(told.id, told.at, *found) if told.signer else None)
+    found = (told.number, told.purpose, told.channel, told.test != "", told.signer, told.sealed_to)
+    approval = Approval(told.id, told.at, *found) if told.signer else None
+    return Checked(told.kind, told.id, told.checks_left, approval, uncounted=told.uncounted == 1)
 
 
 def timeline_event(line: TimelineLine, created_at: int) -> TimelineEvent:

@@ -96,7 +96,7 @@ def _asked(id: str, tag: str, nth: int) -> StartAsk:
         binding="",
         message=of_start(_TENANT, "sms", Content(), _PURPOSE),
         facts=text(Facts().pack()),
-        test=False,
+        test="",
         decision=f"de_{nth:032x}",
         ring=(_KID,),
         context=Context(),

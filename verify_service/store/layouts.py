@@ -121,7 +121,8 @@ class StartAsk(Array, frozen=True):
     """A start as its script takes it; a verification that is pending keeps its own id and nonce. `message` is what its
     outbox entry says beside these, names and values in turns. `ring` are the kids
     of all keys that can make its code again, `refunds` what an approval gives back of other partitions; `former` are
-    tags that the number had in earlier versions, whose opt-outs are in force."""
+    tags that the number had in earlier versions, whose opt-outs are in force. `test` says what a
+    test number counts: `1` nothing, `own` in limits of its own, `real` with everybody's; of any other it is ''."""
 
     id: str
     request: str
@@ -135,7 +136,7 @@ class StartAsk(Array, frozen=True):
     binding: str
     message: Sequence[msgspec.Raw | str]
     facts: msgspec.Raw
-    test: bool
+    test: str
     decision: str
     ring: Sequence[str]
     context: Context

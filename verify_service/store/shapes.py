@@ -43,13 +43,15 @@ class Refused(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A compared code: `status` is approved, pending or exhausted; `approval` is there where a receipt is wanted."""
+    """A compared code: `status` is approved, pending or exhausted; `approval` is there where a receipt is wanted,
+    `uncounted` where no other key than the number counts it, because that is a test number."""
 
     status: str
     id: str
     checks_left: int
     approval: Approval | None = None
     replayed: bool = False
+    uncounted: bool = False
 
 
 class StoredVerification(NamedTuple):

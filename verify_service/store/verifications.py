@@ -140,7 +140,7 @@ class Verifications:
         more = (decision, revision, held.refused, receipt)
         call = self.check_call(now, tenant, key, proofs, request, here, limits_of_number, idempotency, *more)
         outcome = check_answer(self._link.call(call))
-        if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved":
+        if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved" or outcome.uncounted:
             self._holding.give_back(now, request, held.hits)
         if isinstance(outcome, Refused) and outcome.decision == decision and elsewhere:
             self.decisions.add(decision, *self.decisions.judged(now, elsewhere))
@@ -214,7 +214,7 @@ class Verifications:
             resend_at=record.resend_at,
             checks_left=record.checks_max - record.wrong,
             sends_left=record.sends_max - record.sends,
-            test=record.test == "1",
+            test=record.test != "",
             sealed_to=sealed if status == "pending" else None,
             timeline=tuple(sorted(timeline, key=lambda event: (event.at, event.event not in _SENDING))),
         )

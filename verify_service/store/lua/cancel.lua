@@ -14,7 +14,7 @@ local function cancel(KEYS, ARGV)
   finish(base, id, record, 'canceled', now)
   note(record, now, 'canceled')
   save_record(base, id, record)
-  if record.test ~= '1' then emit(base, ARGV[2], now, 'canceled', id, {tenant = tenant}) end
+  if record.test == '' then emit(base, ARGV[2], now, 'canceled', id, {tenant = tenant}) end
   return 1
 end
 

@@ -39,6 +39,7 @@ local function asked(KEYS, ARGV)
   local ask = layouts.open_start_ask(ARGV[3])
   ask.now, ask.fingerprint, ask.sealed, ask.settings = tonumber(ARGV[1]), ARGV[4], ARGV[5], settings_of(ARGV[2])
   ask.base = KEYS[1]:match('^(.-{%d+}:)')
+  ask.tested = ask.test ~= ''
   ask.event = {facts = ask.facts, unjudged = ask.unjudged, near = ask.near}
   return ask
 end
@@ -65,7 +66,7 @@ local function read_state(ask, KEYS, ARGV)
   local old_id = found[2] and found[2]:sub(1, ID)
   local old = old_id and record_of(base, old_id) or nil
   if old and (old.status ~= 'pending' or old.expires_at <= now) then old = nil end
-  return {out = out, lost = ask.test and 0 or unreachable_for(found[3], now), old = old, old_id = old_id,
+  return {out = out, lost = ask.tested and 0 or unreachable_for(found[3], now), old = old, old_id = old_id,
     resend = old ~= nil and old.binding == ask.binding, states = states}
 end
 
@@ -110,7 +111,7 @@ local function refuse(ask, state, refusal, observed)
   local function judged() return state.out and {} or verdicts_of(state.states, ask.now) end
   local decision, count = record_refusal(ask.base, ask.settings.keep_events, ask.decision, ask.now, ask.tenant, kind,
     by, refusal.wait, ask.context, who, judged)
-  if not (ask.test or state.out) then
+  if not (ask.tested or state.out) then
     local about = state.old and state.old_id or ask.id
     emit_refused(ask.base, ask.settings.keep_events, ask.now, about, ask.event, by, decision, count, observed)
   end
@@ -139,7 +140,7 @@ local function begun(ask, state)
     tenant = ask.tenant, number = ask.number, purpose = ask.purpose, status = 'pending', binding = ask.binding,
     nonce = ask.nonce, kid = ask.kid, digest = ask.digest, created_at = now, expires_at = now + settings.life,
     sends = 0, wrong = 0, checks_max = settings.checks, sends_max = settings.sends, outbox = '', refunds = '',
-    mistyped = '', test = ask.test and '1' or '', timeline = '',
+    mistyped = '', test = ask.test, timeline = '',
   }
   note(record, now, 'started')
   if old then
@@ -156,7 +157,7 @@ end
 -- the verification gives back, and the verdicts for the record, or nil.
 local function count(ask, state, observed)
   local judged
-  local would = not ask.test and #observed + #ask.context.observed > 0
+  local would = not ask.tested and #observed + #ask.context.observed > 0
   if would and may_record(ask.base, ask.now, ask.settings.keep_events) then
     judged = verdicts_of(state.states, ask.now)
   end
@@ -194,7 +195,7 @@ local function admit(ask, state, observed, KEYS)
   record.sends = record.sends + 1
   record.resend_at = now + settings.cooldown[min(record.sends, #settings.cooldown)]
   record.refunds = record.refunds .. given
-  if not ask.test then send(ask, id, record, observed, judged, instead or nil) end
+  if not ask.tested then send(ask, id, record, observed, judged, instead or nil) end
   save_record(base, id, record, record.expires_at - now + settings.keep_ms)
   put(KEYS[1], id .. ask.sealed, record.expires_at - now)
 
