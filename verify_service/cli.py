@@ -19,6 +19,7 @@ from verify_service.commands.blocks import blocks
 from verify_service.commands.messages import messages
 from verify_service.commands.person import person
 from verify_service.commands.providers import providers
+from verify_service.commands.record import milliseconds, record
 from verify_service.commands.simulate import simulate
 from verify_service.commands.webhooks import webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
@@ -146,6 +147,7 @@ commands.add_command(explain.unlock)
 commands.add_command(blocks)
 commands.add_command(providers)
 commands.add_command(person)
+commands.add_command(record)
 commands.add_command(webhooks)
 commands.add_command(messages)
 
@@ -156,18 +158,16 @@ def events() -> None:
 
 
 @events.command("export")
-@click.option("--since", default="24h", show_default=True, help="How far back: 90s, 30m, 24h, 7d.")
+@click.option(
+    "--since", "back", default="24h", show_default=True, callback=milliseconds, help="How far back: 90s, 30m, 24h, 7d."
+)
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on.")
-def events_export(since: str, follow: bool) -> None:
+def events_export(back: int, follow: bool) -> None:
     """Prints recorded traffic as JSON lines, pseudonymised."""
     from verify_service.remote import store_at_hand
 
-    match = re.fullmatch(r"(\d{1,6})([smhd])", since)
-    if not match:
-        raise click.BadParameter("write a number and s, m, h or d, such as 24h", param_hint="--since")
-    back_ms = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] * 1000
     source = store_at_hand(settings.read()).events
-    begin = time.time_ns() // 1_000_000 - back_ms
+    begin = time.time_ns() // 1_000_000 - back
     encode = msgspec.json.Encoder().encode
     for event in source.follow(begin) if follow else source.read(begin):
         if event is None:

@@ -56,14 +56,14 @@ def test_server(verify_server):
 '''
 
 
-def test_a_fresh_project_uses_the_four_fixtures(tmp_path: Path) -> None:
-    """Installed is enough: a project with no more than its tests gets a live server, and nothing of it stays."""
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "test_project.py").write_text(PROJECT)
+def run_project(folder: Path, **files: str) -> str:
+    """What pytest says of a project of these files, all of whose tests pass."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "VERIFY_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rP", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "t")],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-rP", "-p", "no:cacheprovider", "--basetemp", str(folder / "t")],
+        cwd=folder,
         env=env,
         capture_output=True,
         text=True,
@@ -71,11 +71,27 @@ def test_a_fresh_project_uses_the_four_fixtures(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
-    port = re.search(r"served at http://127\.0\.0\.1:(\d+)", done.stdout)
+    return done.stdout
+
+
+def test_a_fresh_project_uses_the_four_fixtures(tmp_path: Path) -> None:
+    """Installed is enough: a project with no more than its tests gets a live server, and nothing of it stays."""
+    said = run_project(tmp_path, conftest=CONFTEST, test_project=PROJECT)
+    assert "11 passed" in said
+    port = re.search(r"served at http://127\.0\.0\.1:(\d+)", said)
     assert port
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port[1]))) != 0
+
+
+def test_the_recipes_of_the_page_run_as_they_stand(tmp_path: Path) -> None:
+    """Its conftest, and its tests in their order, the scenario that it shows beside them."""
+    page = (Path(__file__).parents[2] / "docs/testing.md").read_text("utf-8")
+    blocks = re.findall(r"^```(python|json)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    conftest, *tests = [text for language, text in blocks if language == "python"]
+    (tmp_path / "incident.jsonl").write_text(next(text for language, text in blocks if language == "json"))
+    said = run_project(tmp_path, conftest=conftest, test_recipes="\n".join(tests))
+    assert f"{len(tests) - 1} passed" in said
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:

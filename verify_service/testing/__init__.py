@@ -12,10 +12,10 @@ clock, started once per session. Override the fixture `verify_server_env` to giv
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -23,6 +23,9 @@ import urllib3
 
 from verify_service.embedded import free_port
 from verify_service.settings import inherited
+
+if TYPE_CHECKING:
+    from verify_service.testing.replay import Replay
 
 START_PATIENCE_S = 180.0
 _READY = "Ctrl-C stops it all."
@@ -252,3 +255,13 @@ def verify_clock(verify_server: VerifyServer) -> Iterator[VerifyClock]:
     client = VerifyClient(verify_server)
     yield VerifyClock(client)
     client.close()
+
+
+@pytest.fixture
+def verify_replay(
+    verify_client: VerifyClient, verify_inbox: VerifyInbox, verify_clock: VerifyClock
+) -> "Callable[[Path | str], Replay]":
+    """Plays what `verify-service record` has written: `assert verify_replay("incident.jsonl").differences == []`."""
+    from verify_service.testing.replay import Player
+
+    return Player(verify_client, verify_inbox, verify_clock).play
