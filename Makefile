@@ -42,7 +42,7 @@ coverage: $(VENV)/test.stamp ## lines and branches that the quick tests run; fai
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report term $(PYTEST_ARGS)
 
 test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, an SMSC, clients, better-auth; installs kannel, npm
-	@tests/peers/install $(VENV)/typescript
+	@tests/peers/install $(VENV)
 	@benchmarks/peers/install $(VENV)/better-auth
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 

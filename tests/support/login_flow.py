@@ -107,6 +107,8 @@ class LoginFlow:
         """Number, code, signed in, signed out."""
         visitor.submit("/login", number=TO)
         assert f"sent a code to {TO}" in visitor.text
+        assert 'id="check" data-digits="6"' in visitor.text
+        assert 'id="again"' in visitor.text
         code = verify_inbox.code(TO)
         visitor.submit("/code", code=f"\u200e {code[:3]}–{code[3:]} \n")
         assert f"Signed in as {TO}" in visitor.text
@@ -188,7 +190,7 @@ class LoginFlow:
         ahead = datetime.fromisoformat(verify_clock.advance(0.001)).timestamp() - began
         visitor.submit("/login", number=TO)
         [first] = verify_inbox.messages(TO, wait=30)
-        shown = re.search(r'data-seconds="(\d+)">possible in (\d+) s<', visitor.text)
+        shown = re.search(r'id="wait" data-seconds="(\d+)">possible in (\d+) s<', visitor.text)
         assert shown
         assert shown[1] == shown[2]
         assert ahead + 30 - (time.time() - began) <= int(shown[1]) <= ahead + 31
