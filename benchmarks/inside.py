@@ -68,6 +68,7 @@ class Inside:
                 config=self.config,
                 store=self.store,
                 service=self.service,
+                keys=self.keys,
                 live=live,
                 clock=self.clock,
                 failures=FailedAuthentications(self.store.link, self.tagger),

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "verify_service"
 ROOMS = [
     ["model", "errors"],
     [
-        *("adapters", "addresses", "codes", "decoders", "duration", "hints", "idle", "mailbox", "messages"),
-        *("numbering", "packing", "phone", "recipient", "signing", "typed"),
+        *("adapters", "addresses", "codes", "decoders", "duration", "hints", "idle", "look", "mailbox", "messages"),
+        *("numbering", "packing", "phone", "recipient", "return_urls", "signing", "typed"),
     ],
     ["routing"],
     ["settings", "config"],

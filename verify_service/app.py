@@ -4,7 +4,7 @@ import signal
 from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
-from verify_service import settings
+from verify_service import look, settings
 from verify_service.adapters import AdapterContext, Callbacks
 from verify_service.approvals import Approvals, SigningKeys
 from verify_service.config import Config
@@ -43,6 +43,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
             config=operator.with_inbox_key(config, settings.inbox_key()),
             store=runtime.store,
             service=service,
+            keys=runtime.keys,
             live=live,
             clock=runtime.clock,
             failures=FailedAuthentications(runtime.store.link, runtime.tagger),
@@ -54,6 +55,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
             callbacks=callbacks(runtime),
             inbox=runtime.inbox,
             multiprocess=settings.metrics_dir() is not None,
+            logos=logos(runtime),
         ),
         access_log=access_log,
     )
@@ -66,6 +68,7 @@ def judge_web(runtime: Runtime, *, new_store: bool = False) -> int:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     callbacks(runtime)
     approvals(runtime, operator.listening_at(runtime.config, settings.web_address())).judge()
+    logos(runtime)
     return runtime.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
 
 
@@ -73,6 +76,11 @@ def approvals(runtime: Runtime, config: Config) -> Approvals:
     """What signs receipts, or says why it cannot. Raises ConfigError."""
     keys = SigningKeys(runtime.signing_keys) if runtime.signing_keys else None
     return Approvals(runtime.keys, runtime.tagger, config.receipts, config.base_url, keys)
+
+
+def logos(runtime: Runtime) -> dict[str, look.Logo]:
+    """Those of the tenants' pages: of the web role alone, a dispatcher needs no such files. Raises ConfigError."""
+    return {name: look.logo(f"tenants.{name}.logo", path) for name, path in runtime.config.logos.items()}
 
 
 def callbacks(runtime: Runtime) -> dict[str, Callbacks]:

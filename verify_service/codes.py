@@ -17,7 +17,7 @@ from functools import lru_cache
 import msgspec
 import pyotp
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
@@ -51,7 +51,7 @@ def hotp(secret: bytes, digits: int) -> str:
 class _MasterKey:
     """One key of the ring with the keys derived from it."""
 
-    __slots__ = ("check", "cipher", "code", "kid")
+    __slots__ = ("check", "cipher", "code", "kid", "token")
 
     def __init__(self, kid: str, secret: bytes) -> None:
         master = _keyed(secret)
@@ -59,6 +59,7 @@ class _MasterKey:
         self.code = _keyed(_mac(master, b"verify_service code"))
         self.check = _keyed(_mac(master, b"verify_service check"))
         self.cipher = AESGCM(_mac(master, b"verify_service cipher"))
+        self.token = AESSIV(b"".join(_mac(master, b"verify_service token", half) for half in (b"1", b"2")))
 
 
 class KeyRing:
@@ -117,6 +118,23 @@ class KeyRing:
         except InvalidTag:
             raise ValueError("ciphertext does not belong here") from None
 
+    def token(self, plain: bytes, context: str) -> str:
+        """A text for a URL that only this ring reads, bound to its context: AES-SIV (RFC 5297) under the newest key, so
+        that the same bytes are the same token."""
+        sealed = self._newest.token.encrypt(plain, [context.encode()])
+        return f"{self._newest.kid}.{_url64(sealed)}"
+
+    def opened(self, token: str, context: str) -> bytes:
+        """The bytes of a token. Raises ValueError for whatever is none of this ring, or of another context."""
+        kid, _, encoded = token.partition(".")
+        try:
+            sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            if token != f"{kid}.{_url64(sealed)}":
+                raise ValueError("the same bytes in other signs")
+            return self._keys[kid].token.decrypt(sealed, [context.encode()])
+        except (KeyError, ValueError, InvalidTag):
+            raise ValueError("this is no token of these keys") from None
+
 
 class Tagger:
     """Keyed pseudonyms of numbers, addresses, devices and idempotency keys, and the seal of what must be readable as
@@ -174,6 +192,11 @@ def decode_ring(name: str, text: str) -> dict[str, bytes]:
     if not keys:
         raise ConfigError(f"{name} is empty; make one with `verify-service keys new`")
     return keys
+
+
+def _url64(data: bytes) -> str:
+    """Base64 for a URL, without padding."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def decode_key(name: str, encoded: str) -> bytes:

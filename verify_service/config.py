@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from verify_service import phone
+from verify_service import look, phone
 from verify_service.adapters import Adapter, Secret, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
@@ -18,6 +18,7 @@ from verify_service.errors import ConfigError
 from verify_service.hints import hint
 from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
 from verify_service.model import Lane, Tenant
+from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 
 Scope = Literal["verify", "admin", "read"]
@@ -66,6 +67,9 @@ class TenantConfig(ReceiptTerms, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
     webhook: WebhookConfig | None = None
+    return_urls: tuple[str, ...] = ()
+    colour: Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}\Z", description="write it such as #0b6b5d")] | None = None
+    logo: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class ProviderConfig(NamedTuple):
@@ -124,6 +128,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     webhooks: Mapping[str, WebhookConfig] = {}
     receipts: Mapping[str, ReceiptTerms] = {}
+    return_urls: Mapping[str, tuple[Place, ...]] = {}
+    colours: Mapping[str, str] = {}
+    logos: Mapping[str, Path] = {}
     own: Own = NONE
 
     @property
@@ -150,11 +157,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path | None, api_key: str | None) -> Config:
-    """The configuration from `path`, or the built-in one: the tenant `default` and a fake provider.
+    """The configuration from `path`, or the built-in one: the tenant `default`, whose pages lead back to this machine,
+    and a fake provider.
 
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
-    return build(_read(path) if path else _File(providers={"fake-a": {"kind": "fake"}}), api_key)
+    if path:
+        return build(_read(path), api_key, path.parent)
+    here = {"default": tuple(allowed("return_urls", url) for url in LOOPBACK)}
+    return msgspec.structs.replace(build(_File(providers={"fake-a": {"kind": "fake"}}), api_key), return_urls=here)
 
 
 def listening_at(config: Config, url: str | None) -> Config:
@@ -208,8 +219,8 @@ def _named(error: msgspec.ValidationError, table: dict[str, Any]) -> str:
     return said
 
 
-def build(file: _File, api_key: str | None) -> Config:
-    """Cross-checks what one table says of another. Raises ConfigError."""
+def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
+    """Cross-checks what one table says of another; files that it names lie in `folder`. Raises ConfigError."""
     providers = {name: _provider(name, dict(table)) for name, table in file.providers.items()}
     if not providers:
         raise ConfigError("verify.toml has no [providers.NAME]; with none, no code can be sent")
@@ -248,6 +259,8 @@ def build(file: _File, api_key: str | None) -> Config:
             raise ConfigError(f"tenants.{name}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
         if entry.receipt_life.seconds > MOST_RECEIPT_LIFE_S:
             raise ConfigError(f"tenants.{name}.receipt_life: 1 day at most; a receipt tells of a moment")
+        if entry.colour:
+            look.judge(f"tenants.{name}.colour", entry.colour)
         for key in entry.api_keys:
             if key.digest in principals:
                 raise ConfigError(f"tenants.{name}.api_keys: a digest stands twice; each key belongs to one tenant")
@@ -267,6 +280,12 @@ def build(file: _File, api_key: str | None) -> Config:
         base_url=public_url,
         receipts=file.tenants,
         webhooks={name: entry.webhook for name, entry in file.tenants.items() if entry.webhook},
+        return_urls={
+            name: tuple(allowed(f"tenants.{name}.return_urls", url) for url in entry.return_urls)
+            for name, entry in file.tenants.items()
+        },
+        colours={name: entry.colour for name, entry in file.tenants.items() if entry.colour},
+        logos={name: folder / entry.logo for name, entry in file.tenants.items() if entry.logo},
         own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
     )
 

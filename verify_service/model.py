@@ -62,7 +62,7 @@ class Number(Frozen, frozen=True):
         return self.e164[self.e164.rindex("@") :] if self.is_email else self.e164[:-3]
 
 
-class StartOptions(Frozen, frozen=True, kw_only=True):
+class StartOptions(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller may say of a start. What `Content` in store/layouts.py has under the same name goes with the
     message, and what `Message` has under it, to the provider."""
 
@@ -75,12 +75,20 @@ class StartOptions(Frozen, frozen=True, kw_only=True):
     keys: dict[str, str] | None = None
 
 
+class HostedPage(Frozen, frozen=True, kw_only=True):
+    """What a caller says of a page of ours: where it sends the browser in the end, and what it is to say there."""
+
+    return_url: str
+    state: str | None = None
+
+
 class Start(StartOptions, frozen=True):
     """A caller's wish for a code, already validated."""
 
     number: Number
     channel: str
     purpose: str
+    page: HostedPage | None = None
 
 
 class TimelineEvent(Frozen, frozen=True):

@@ -11,7 +11,7 @@ from verify_service import codes, recipient
 from verify_service.approvals import Approvals
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, VerificationNotFound
-from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
+from verify_service.model import Check, Clock, HostedPage, Number, Start, StartOptions, Verification
 from verify_service.packing import text
 from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
@@ -76,11 +76,14 @@ class Service:
         return self.rules().policy
 
     @counting_problems(STARTS)
-    def start(self, tenant: str, ask: Start, idempotency_key: str | None = None) -> Verification:
+    def start(
+        self, tenant: str, ask: Start, idempotency_key: str | None = None, only: str | None = None
+    ) -> Verification:
         """Admits a start: its code is on the way when this returns, and the verification says until when it lives.
 
         A start for a (tenant, number, purpose) that is pending is a resend: same id, and the same code unless the
-        policy says otherwise. With the idempotency key of an earlier start it answers what that one was answered.
+        policy says otherwise. With the idempotency key of an earlier start it answers what that one was answered. With
+        `only`, an id, it is a resend of that verification, and VerificationNotFound where it is not pending.
         Raises InvalidNumber, InvalidRequest, Blocked, OptedOut, RateLimited, SendsExhausted, IdempotencyMismatch; a
         refused start has counted for nothing.
         """
@@ -124,11 +127,14 @@ class Service:
             ring=self._keys.kids,
             context=context,
             former=self._tagger.former(number.e164),
+            only=only or "",
         )
         sealed_to = self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")
         idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
         outcome = self._verifications.start(now, book.code, asked, sealed_to, hits, idempotency)
         if isinstance(outcome, Refused):
+            if outcome.kind == "absent":
+                raise VerificationNotFound
             raise refusal(outcome, book.policy)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
         return _verification(outcome, number.e164, ask.purpose, tested is not None)
@@ -226,6 +232,7 @@ class Service:
             number=number,
             channel=recipient.channel(number, fields.channel),
             purpose="login" if fields.purpose is None else fields.purpose,
+            page=fields.page,
             **{name: getattr(fields, name) or None for name in StartOptions.__struct_fields__},
         )
 
@@ -282,6 +289,7 @@ class StartFields(StartOptions, frozen=True, kw_only=True):
     region: str | None = None
     channel: str | None = None
     purpose: str | None = None
+    page: HostedPage | None = None
 
 
 def _asked(ask: Start) -> bytes:

@@ -45,6 +45,18 @@ def test_placeholders_are_those_that_each_text_needs(tag: str) -> None:
 
 
 @EVERY
+def test_the_page_says_everything_with_the_placeholders_of_the_english_one(tag: str) -> None:
+    """No sentence is left out or empty, and each tells what the English one tells; a script from the right runs so."""
+    page, english = language(tag).page, language("en").page
+    assert {name: placeholders(getattr(page, name)) for name in page.__struct_fields__} == {
+        name: placeholders(getattr(english, name)) for name in english.__struct_fields__
+    }
+    assert all(getattr(page, name).strip() for name in page.__struct_fields__)
+    letters = {unicodedata.bidirectional(char) for char in page.title}
+    assert language(tag).direction == ("rtl" if {"R", "AL"} & letters else "ltr")
+
+
+@EVERY
 def test_replies_name_the_words_that_work(tag: str) -> None:
     """Who is told START or STOP can write it: those words are understood everywhere."""
     answers = language(tag).replies

@@ -155,10 +155,13 @@ class LocalClient(ContractClient):
         callbacks: Mapping[str, Callbacks] | None = None,
         public_url: str | None = None,
         signing_keys: str | None = None,
+        config_file: Path | None = None,
     ) -> None:
         key = f"vk_default_{secrets.token_urlsafe(32)}"
         super().__init__(VerifyServer("http://localhost", key, Path(), 0))
-        config = msgspec.structs.replace(operator.load(None, key), public_url=public_url)
+        config = operator.load(config_file, key)
+        public_url = public_url or config.public_url
+        config = msgspec.structs.replace(config, public_url=public_url, base_url=public_url)
         rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
         tagger = codes.Tagger(codes.new_key())
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
@@ -172,6 +175,7 @@ class LocalClient(ContractClient):
                 config=config,
                 store=store,
                 service=self.service,
+                keys=self.keys,
                 live=live,
                 clock=clock,
                 failures=failures,

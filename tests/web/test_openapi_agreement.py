@@ -54,6 +54,7 @@ def app(store: Store) -> Flask:
             config=config.load(None, None),
             store=store,
             service=client.service,
+            keys=client.keys,
             live=live,
             clock=clock,
             failures=FailedAuthentications(store.link, tagger),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Literal
 
 import msgspec
 
@@ -58,9 +59,37 @@ class Keywords(_Part, frozen=True):
     polite: tuple[str, ...]
 
 
+class Page(_Part, frozen=True):
+    """What the hosted page says: its parts, what became of what the person did, and how it ended."""
+
+    title: str
+    sent: str
+    code: str
+    confirm: str
+    again: str
+    call: str
+    email: str
+    wait: str
+    left: str
+    cancel: str
+    wrong: str
+    unreadable: str
+    sent_again: str
+    limited: str
+    opted_out: str
+    refused: str
+    expired: str
+    exhausted: str
+    canceled: str
+    approved: str
+    gone: str
+    trouble: str
+    back: str
+
+
 class Language(_Part, frozen=True):
     """One shipped language. `minutes` has a phrase for each plural category of its rule; `title` is the subject of an
-    email and opens a call; sentences are put together with `join` between them."""
+    email and opens a call; sentences are put together with `join` between them; `direction` is that of its script."""
 
     name: str
     plural: str
@@ -70,7 +99,9 @@ class Language(_Part, frozen=True):
     voice: Voice
     replies: Answers
     keywords: Keywords
+    page: Page
     join: str = " "
+    direction: Literal["ltr", "rtl"] = "ltr"
 
     def life(self, minutes: int) -> str:
         """So many minutes, 1 or more, as the language says it."""

@@ -123,6 +123,8 @@ def start_answer(answer: list[Any]) -> tuple[Started | Refused, Sequence[str]]:
             return _started(StartedAnswer.told(answer[1]))._replace(replayed=True), ()
         case b"mismatch":
             return Refused("mismatch"), ()
+        case b"absent":
+            return Refused("absent"), ()
         case b"rate-limited" | b"blocked":
             limited = LimitedAnswer.told(answer)
             return _limited(limited), limited.observed

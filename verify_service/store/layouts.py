@@ -122,7 +122,8 @@ class StartAsk(Array, frozen=True):
     outbox entry says beside these, names and values in turns. `ring` are the kids
     of all keys that can make its code again, `refunds` what an approval gives back of other partitions; `former` are
     tags that the number had in earlier versions, whose opt-outs are in force. `test` says what a
-    test number counts: `1` nothing, `own` in limits of its own, `real` with everybody's; of any other it is ''."""
+    test number counts: `1` nothing, `own` in limits of its own, `real` with everybody's; of any other it is ''. With
+    `only` it is a resend of that verification or nothing."""
 
     id: str
     request: str
@@ -144,6 +145,7 @@ class StartAsk(Array, frozen=True):
     unjudged: str = ""
     near: str = ""
     refunds: str = ""
+    only: str = ""
 
 
 class Full(Array, frozen=True):

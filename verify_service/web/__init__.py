@@ -8,6 +8,7 @@ from verify_service.web.context import EXTENSION, WebContext
 from verify_service.web.docs import docs
 from verify_service.web.lean import App
 from verify_service.web.native import fake, native
+from verify_service.web.page import page
 from verify_service.web.problems import MOST_BYTES
 from verify_service.web.surface import install
 
@@ -22,6 +23,7 @@ def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
     if access_log:
         access.install(app)
     app.register_blueprint(native)
+    app.register_blueprint(page)
     app.register_blueprint(docs)
     app.register_blueprint(callbacks)
     if context.inbox is not None:

@@ -1,16 +1,18 @@
 """What the views work with, hung on the Flask app when it is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 
 from verify_service.adapters import Callbacks
+from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.inbox import Inbox
 from verify_service.insight.explain import Explain
+from verify_service.look import Logo
 from verify_service.model import Clock
 from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
@@ -26,11 +28,12 @@ EXTENSION = "verify_service"
 class WebContext:
     """Built once per worker process by `verify_service.app`. `inbox` is None where no fake provider is configured;
     `multiprocess` says that metrics of several processes are gathered; `callbacks` are those of each provider whose
-    vendor calls us."""
+    vendor calls us; `keys` seal the tokens of hosted pages, `logos` are those of tenants."""
 
     config: Config
     store: Store
     service: Service
+    keys: KeyRing
     live: LivePolicy
     clock: Clock
     failures: FailedAuthentications
@@ -42,6 +45,7 @@ class WebContext:
     callbacks: Mapping[str, Callbacks]
     inbox: Inbox | None
     multiprocess: bool
+    logos: Mapping[str, Logo] = field(default_factory=dict)
 
 
 def context() -> WebContext:

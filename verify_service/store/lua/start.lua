@@ -29,8 +29,9 @@ local settings_of = keeping_last(layouts.open_settings)
 --   ARGV[1]  now          ARGV[2]  settings    ARGV[3]  start_ask
 --   ARGV[4]  fingerprint of the body under its Idempotency-Key, or ''      ARGV[5]  the sealed number
 --   ARGV[6]  the kinds of the rules   ARGV[…]  a spec for each limit key
--- Answers a started_answer, {'mismatch'}, {'replayed', <a started_answer>}, an opted_out_answer, cooldown_answer,
--- sent_out_answer, or a limited_answer, whose name is `unreachable` where a carrier said so.
+-- Answers a started_answer, {'mismatch'}, {'replayed', <a started_answer>}, {'absent'} where the one verification that
+-- it may send again is not pending, an opted_out_answer, cooldown_answer, sent_out_answer, or a limited_answer, whose
+-- name is `unreachable` where a carrier said so.
 -- A refusal has a decision record, decision:<id>, or shares one; so has what an observed limit or rule would have
 -- refused, some a minute.
 
@@ -213,6 +214,7 @@ local function start(KEYS, ARGV)
   local answer = answered(ask, KEYS)
   if answer then return answer end
   local state = read_state(ask, KEYS, ARGV)
+  if ask.only ~= '' and not (state.resend and state.old_id == ask.only) then return {'absent'} end
   local refusal, observed = judge(ask, state)
   if refusal then return refuse(ask, state, refusal, observed) end
   return admit(ask, state, observed, KEYS)

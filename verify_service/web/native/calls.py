@@ -12,6 +12,7 @@ from verify_service.web.answers import checked, json, timeline, verification
 from verify_service.web.context import context
 from verify_service.web.native import parameters, schemas
 from verify_service.web.native.surface import native
+from verify_service.web.page import links
 
 _start = msgspec.json.Decoder(schemas.StartBody)
 _check = msgspec.json.Decoder(schemas.CheckBody)
@@ -23,8 +24,11 @@ _ID = re.compile(r"ve_[0-9a-f]{32}")
 def start(tenant: str) -> Response:
     body = bodies.read(_start)
     bodies.address(body.ip)
-    service = context().service
-    return json(verification(service.start(tenant, service.parse_start(body), parameters.idempotency_key())), 201)
+    service, config = context().service, context().config
+    ask = links.judged(config, tenant, service.parse_start(body))
+    found = service.start(tenant, ask, parameters.idempotency_key())
+    page = links.address(config, context().keys, tenant, found.id, ask)
+    return json(verification(found) | ({"page": page} if page else {}), 201)
 
 
 @native.post("/check")

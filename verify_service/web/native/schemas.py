@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from verify_service.consents import Source
 from verify_service.inbox import Rule
+from verify_service.model import HostedPage
 from verify_service.policy.live import MOST_NOTE, NOTE
 from verify_service.service import StartFields
 from verify_service.store.consents import State
@@ -36,6 +37,13 @@ Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1
 Code = Annotated[str, Meta(min_length=4, max_length=64)]
 
 
+class PageBody(HostedPage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST /start says of a hosted page."""
+
+    return_url: Annotated[str, Meta(min_length=1, max_length=1024)]
+    state: Annotated[str, Meta(max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,512}\Z")] | None = None
+
+
 class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /start."""
 
@@ -50,6 +58,7 @@ class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     app_hash: AppHash | None = None
     origin: Origin | None = None
     keys: Keys | None = None
+    page: PageBody | None = None
 
 
 class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
