@@ -16,7 +16,7 @@ ROOMS = [
         *("adapters", "addresses", "codes", "decoders", "duration", "hints", "idle", "look", "mailbox", "messages"),
         *("numbering", "packing", "phone", "recipient", "return_urls", "signing", "typed"),
     ],
-    ["routing"],
+    ["routing", "services"],
     ["settings", "config"],
     ["simulate"],
     ["telemetry"],

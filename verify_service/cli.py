@@ -21,6 +21,7 @@ from verify_service.commands.person import person
 from verify_service.commands.providers import providers
 from verify_service.commands.record import milliseconds, record
 from verify_service.commands.simulate import simulate
+from verify_service.commands.twilio import twilio
 from verify_service.commands.webhooks import webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
 
@@ -150,6 +151,7 @@ commands.add_command(person)
 commands.add_command(record)
 commands.add_command(webhooks)
 commands.add_command(messages)
+commands.add_command(twilio)
 
 
 @commands.group()

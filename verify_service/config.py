@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from verify_service import look, phone
+from verify_service import look, phone, services
 from verify_service.adapters import Adapter, Secret, find
 from verify_service.codes import api_key_digest
 from verify_service.duration import Duration, decode_hook
@@ -20,6 +20,7 @@ from verify_service.messages.own import NONE, Languages, Own, Replies, Templates
 from verify_service.model import Lane, Tenant
 from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
+from verify_service.services import ServiceConfig, VerifyService
 
 Scope = Literal["verify", "admin", "read"]
 PublicUrl = Annotated[
@@ -70,6 +71,14 @@ class TenantConfig(ReceiptTerms, frozen=True):
     return_urls: tuple[str, ...] = ()
     colour: Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}\Z", description="write it such as #0b6b5d")] | None = None
     logo: Annotated[str, Meta(min_length=1)] | None = None
+    account_sid: Annotated[str, Meta(pattern=r"^AC[0-9a-f]{32}\Z", description="AC and 32 hex digits")] | None = None
+    services: tuple[ServiceConfig, ...] = ()
+
+
+class Facades(Section, frozen=True):
+    """Which vendors' own APIs are mounted."""
+
+    twilio: bool = True
 
 
 class ProviderConfig(NamedTuple):
@@ -106,6 +115,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     languages: Languages = {}
     allow_test_numbers: bool = False
     allow_fake: bool = False
+    facades: Facades = Facades()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -116,7 +126,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's file, checked and ready. `base_url` is the public URL, or under `run` where that listens."""
+    """The operator's file, checked and ready. `base_url` is the public URL, or under `run` where that listens;
+    `accounts` has each tenant's account SID, `services` those that are in the file or follow from the tenant's name."""
 
     tenants: Mapping[str, Tenant]
     principals: Mapping[str, Principal]
@@ -132,6 +143,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     colours: Mapping[str, str] = {}
     logos: Mapping[str, Path] = {}
     own: Own = NONE
+    facades: Facades = Facades()
+    accounts: Mapping[str, str] = {}
+    services: Mapping[str, tuple[VerifyService, ...]] = {}
 
     @property
     def fake(self) -> bool:
@@ -150,6 +164,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """The first route for a country and channel with a sender for it; routes that name the country come first."""
         serving = [route for route in self.routes if route.serves(country, channel) and self.carriers(route, country)]
         return next((route for route in serving if country in route.countries), serving[0] if serving else None)
+
+    def code_length(self, tenant: str, purpose: str) -> int:
+        """What the tenant's service of this purpose asks for; 0 where there is none, or it leaves that to the
+        policy."""
+        return next((each.code_length for each in self.services.get(tenant, ()) if each.purpose == purpose), 0)
 
     def test_number(self, e164: str, now: int) -> NumberOfTests | None:
         """What the file says of a test number; None of any other."""
@@ -269,6 +288,9 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         tenants.setdefault("default", Tenant(name="default", brand="Verify"))
         principals[api_key_digest(api_key)] = Principal("default", frozenset({"verify", "admin"}))
     public_url = file.public_url.rstrip("/") if file.public_url else None
+    tables = {name: file.tenants.get(name, TenantConfig()) for name in tenants}
+    accounts = {name: table.account_sid or services.account(name) for name, table in tables.items()}
+    services.named_once(accounts)
     return Config(
         tenants=tenants,
         principals=principals,
@@ -286,6 +308,9 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         },
         colours={name: entry.colour for name, entry in file.tenants.items() if entry.colour},
         logos={name: folder / entry.logo for name, entry in file.tenants.items() if entry.logo},
+        facades=file.facades,
+        accounts=accounts,
+        services={name: services.of_tenant(name, table.services) for name, table in tables.items()},
         own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
     )
 

@@ -58,7 +58,7 @@ class DataSubjects:
         for tag in self._tags(number):
             ids = self._store.data_subjects.verifications(tag, tenant)
             for each in ids:
-                self._store.verifications.cancel(now, tenant, each)
+                self._store.verifications.cancel(now, tenant, each, "canceled")
             decisions = self._store.data_subjects.decisions(tag, tenant)
             self._store.data_subjects.erase(now, tag, tenant, [*ids, *decisions], by, reason)
             erased += len(ids)

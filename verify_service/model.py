@@ -118,12 +118,16 @@ class Verification(Frozen, frozen=True):
 
 
 class Check(Frozen, frozen=True):
-    """The outcome of one check. An approval whose caller wanted it so has a receipt: the approval, signed."""
+    """The outcome of one check. An approval whose caller wanted it so has a receipt: the approval, signed. `to` is
+    known where the check named its number, or its verification and purpose."""
 
     id: str
     status: CheckStatus
     checks_left: int
     receipt: str | None = None
+    channel: str = ""
+    created_at: int = 0
+    to: str | None = None
 
     @property
     def approved(self) -> bool:

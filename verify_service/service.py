@@ -13,6 +13,7 @@ from verify_service.config import Config
 from verify_service.errors import InvalidRequest, VerificationNotFound
 from verify_service.model import Check, Clock, HostedPage, Number, Start, StartOptions, Verification
 from verify_service.packing import text
+from verify_service.policy import kinds
 from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
 from verify_service.policy.limits import AS_SAID, facts_of
@@ -77,13 +78,24 @@ class Service:
 
     @counting_problems(STARTS)
     def start(
-        self, tenant: str, ask: Start, idempotency_key: str | None = None, only: str | None = None
+        self,
+        tenant: str,
+        ask: Start,
+        idempotency_key: str | None = None,
+        only: str | None = None,
+        *,
+        digits: int = 0,
+        brand: str = "",
+        risk_check: bool = True,
     ) -> Verification:
         """Admits a start: its code is on the way when this returns, and the verification says until when it lives.
 
         A start for a (tenant, number, purpose) that is pending is a resend: same id, and the same code unless the
         policy says otherwise. With the idempotency key of an earlier start it answers what that one was answered. With
         `only`, an id, it is a resend of that verification, and VerificationNotFound where it is not pending.
+        `digits` make the code longer than the policy's, and `brand` is the name in the message in place of the
+        tenant's, '' where it is that one. Without `risk_check` no detector is asked, and none learns of it; limits
+        and budgets hold.
         Raises InvalidNumber, InvalidRequest, Blocked, OptedOut, RateLimited, SendsExhausted, IdempotencyMismatch; a
         refused start has counted for nothing.
         """
@@ -95,6 +107,8 @@ class Service:
         facts = facts_of(tenant, ask, number, ask.purpose)
         judgment, hits = book.judge(number, tag, facts, ask.ip, tested.limits if tested else "real")
         context = Context(book.revision, judgment.text, judgment.observed)
+        if not risk_check:  # A detector is what is judged first.
+            hits = [hit for hit in hits if not kinds.comes_first(hit.kind)]
         refused = judgment.refused
         if refused and (refused.kind == "line-types" or not tested):
             decision = self._verifications.new_decision(tag)
@@ -106,9 +120,10 @@ class Service:
             raise refused_by(refused, decision)
         if self.config.route(number.country, ask.channel) is None:
             raise InvalidRequest("channel", f"no route carries {ask.channel} to {number.country}".removesuffix(" to "))
-        nonce = secrets.token_hex(16)
+        digits = max(digits, self.config.code_length(tenant, ask.purpose), book.policy.code.digits)
+        nonce = f"{secrets.token_hex(16)}{digits}"  # The script asks a resend's for the length that its code has.
         kid = self._keys.newest
-        code = tested.code if tested else self._keys.code(kid, nonce, tenant, ask.purpose, book.policy.code.digits)
+        code = tested.code if tested else self._keys.code(kid, nonce, tenant, ask.purpose, digits)
         asked = StartAsk(
             id=self._verifications.new_id(tag),
             request=secrets.token_hex(8),
@@ -120,7 +135,7 @@ class Service:
             kid=kid,
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
             binding=self._binding_tag(ask.binding),
-            message=of_start(tenant, ask.channel, self._content(book, ask, tag), ask.purpose),
+            message=of_start(tenant, ask.channel, self._content(ask, tag, digits, brand), ask.purpose),
             facts=text(self._facts(book, tenant, ask, tag, facts).pack()),
             test=_LANES[tested.limits] if tested else "",
             decision=self._verifications.new_decision(tag),
@@ -149,8 +164,11 @@ class Service:
         ip: str | None = None,
         idempotency_key: str | None = None,
         receipt: bool = False,
+        *,
+        purpose: str = "",
     ) -> Check:
         """Compares a code with a live verification, named by its id or by number and purpose; a right one ends it.
+        With `purpose`, an id of another purpose is none.
 
         At most the policy's `checks` wrong codes are compared, whatever the concurrency, and a right one is approved
         once. It has a receipt where one is asked for, or the tenant always has one. Raises VerificationNotFound,
@@ -158,13 +176,13 @@ class Service:
         """
         now = self._clock.now()
         book = self.rules()
+        place: str | tuple[str, str]
+        to = None
         if isinstance(where, Target):
             if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
-            place: str | tuple[str, str] = (
-                self._tagger.number(self._recipient(where.to, where.region).e164),
-                where.purpose,
-            )
+            to = self._recipient(where.to, where.region).e164
+            place = (self._tagger.number(to), where.purpose)
         else:
             place = where
         facts = facts_of(tenant, StartOptions(ip=ip))
@@ -184,33 +202,52 @@ class Service:
             decision,
             book.revision,
             wish,
+            purpose,
         )
         if isinstance(outcome, Checked):
             CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
-            signed = self.approvals.receipt(tenant, outcome.approval, binding)
-            return Check(outcome.id, outcome.status, outcome.checks_left, signed)  # type: ignore[arg-type]
+            return Check(
+                id=outcome.id,
+                status=outcome.status,  # type: ignore[arg-type]
+                checks_left=outcome.checks_left,
+                receipt=self.approvals.receipt(tenant, outcome.approval, binding),
+                channel=outcome.channel,
+                created_at=outcome.created_at,
+                to=to or self._opened(tenant, outcome.number, outcome.sealed_to),
+            )
         if outcome.kind == "absent":
             raise VerificationNotFound
         raise refusal(outcome, book.policy)
 
     def cancel(self, tenant: str, verification_id: str) -> None:
         """Ends a pending verification; its code is worthless from now on. Raises VerificationNotFound."""
-        if not self._verifications.cancel(self._clock.now(), tenant, verification_id):
+        if not self._verifications.cancel(self._clock.now(), tenant, verification_id, "canceled"):
             raise VerificationNotFound
+
+    def approve(self, tenant: str, verification_id: str) -> None:
+        """Ends a pending verification as approved by its caller's word: no code was compared, so no limit gets a start
+        back, and no detector hears of it. Raises VerificationNotFound."""
+        if not self._verifications.cancel(self._clock.now(), tenant, verification_id, "approved"):
+            raise VerificationNotFound
+
+    def live_id(self, tenant: str, where: Target) -> str:
+        """The id of the number's newest verification that has not been approved or canceled. Raises
+        VerificationNotFound, InvalidNumber."""
+        number = self._tagger.number(self._recipient(where.to, where.region).e164)
+        found = self._verifications.live(tenant, number, where.purpose)
+        if found is None:
+            raise VerificationNotFound
+        return found
 
     def status(self, tenant: str, verification_id: str) -> Verification:
         """A verification with its timeline, until an hour after its life. Raises VerificationNotFound."""
         record = self._verifications.read(self._clock.now(), tenant, verification_id)
         if record is None:
             raise VerificationNotFound
-        to = None
-        if record.sealed_to is not None:
-            with suppress(KeyError):  # Under a key that has left the ring it cannot be read any more.
-                to = self._keys.decrypt(record.sealed_to, f"to|{tenant}|{record.number}").decode()
         return Verification(
             id=record.id,
             status=record.status,
-            to=to,
+            to=self._opened(tenant, record.number, record.sealed_to),
             channel=record.channel,
             purpose=record.purpose,
             created_at=record.created_at,
@@ -243,6 +280,12 @@ class Service:
             return recipient.parse(to, region)
         return number
 
+    def _opened(self, tenant: str, tag: str, sealed: bytes | None) -> str | None:
+        """A verification's recipient; None where it has ended, or under a key that has left the ring."""
+        with suppress(KeyError):
+            return self._keys.decrypt(sealed, f"to|{tenant}|{tag}").decode() if sealed else None
+        return None
+
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
         return self._tagger.fingerprint("binding", codes.canonical(binding).decode()) if binding else ""
 
@@ -254,12 +297,13 @@ class Service:
         fingerprint = self._tagger.fingerprint("body", body().decode())
         return Idempotency(self._tagger.fingerprint("idempotency", tenant, endpoint, key), fingerprint)
 
-    def _content(self, book: Rulebook, ask: Start, tag: str) -> Content:
+    def _content(self, ask: Start, tag: str, digits: int, brand: str) -> Content:
         """What the message needs beside its verification."""
         return Content(
             number=tag,
             country=ask.number.country,
-            digits=str(book.policy.code.digits),
+            digits=str(digits),
+            brand=brand,
             **{name: getattr(ask, name) or "" for name in _OF_THE_MESSAGE},
         )
 

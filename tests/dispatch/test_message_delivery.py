@@ -88,3 +88,20 @@ via = [{{ provider = "a", sender = "short" }}]
     (message,) = a.asked
     assert message.body == "Acme : vous ne recevrez plus de codes par SMS. Répondez START pour en recevoir à nouveau."
     assert (message.to, message.sender, message.locale, message.code) == ("+16135550123", "43721", "fr", "")
+
+
+def test_a_start_may_say_the_name_and_the_length_of_its_code(post: Post) -> None:
+    """A resend of another length brings another code, and that is the one which is compared."""
+    a, service = Scripted(), post.bench.service
+    start = a_start("+447400123456")
+    with post.dispatching({"a": a}, OWN):
+        started = service.start("default", start, digits=8, brand="Acme Shop")
+        until(lambda: len(a.asked) == 1, "the message")
+        post.bench.clock.advance(30)
+        assert service.start("default", start).id == started.id
+        until(lambda: len(a.asked) == 2, "the second message")
+    first, second = a.asked
+    assert (len(first.code), first.sender, "Acme Shop" in first.body) == (8, "Acme Shop", True)
+    assert (len(second.code), second.sender, "Verify" in second.body) == (6, "Verify", True)
+    assert service.check("default", started.id, first.code).approved is False
+    assert service.check("default", started.id, second.code).approved is True

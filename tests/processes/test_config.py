@@ -1,10 +1,11 @@
 """`verify.toml`: what an operator may write, and one line that names the key for what cannot be used."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from verify_service import config
+from verify_service import config, services
 from verify_service.codes import api_key_digest
 from verify_service.config import Principal
 from verify_service.errors import ConfigError
@@ -143,7 +144,7 @@ BAD = {
     "an unknown table": (FAKE + "[provider.x]\n", r"unknown field `provider`; did you mean 'providers'\?"),
     "an unknown key": (
         FAKE + "[tenants.acme]\nname = 'x'\n",
-        r"unknown field `name` - at `\$\.tenants\.acme`; it is one of api_keys, brand, .*webhook$",
+        r"unknown field `name` - at `\$\.tenants\.acme`; it is one of account_sid, api_keys, brand, .*webhook$",
     ),
     "a tenant's name": (FAKE + "[tenants.'Acme Inc']\n", r"at `key` in `\$\.tenants`"),
     "a digest": (
@@ -287,3 +288,46 @@ def test_a_file_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as refused:
             config.load(path, None)
         assert str(refused.value) == f"{path}: cannot be read: {why}"
+
+
+def test_services_and_accounts_are_the_files_or_follow_from_names(tmp_path: Path) -> None:
+    """A tenant without any has one for `login`; the built-in tenant too."""
+    sid, account = f"VA{'5' * 32}", f"AC{'a' * 32}"
+    tables = f"""
+[tenants.acme]
+account_sid = "{account}"
+[[tenants.acme.services]]
+sid = "{sid}"
+name = "Acme Shop"
+purpose = "shop"
+code_length = 8
+[tenants.blue-bicycle]
+"""
+    found = load(tmp_path, FAKE + tables, "vk_default_x")
+    assert found.accounts == {name: services.account(name) for name in ("default", "blue-bicycle")} | {"acme": account}
+    (shop,) = found.services["acme"]
+    assert (shop.sid, shop.name, shop.purpose, shop.code_length) == (sid, "Acme Shop", "shop", 8)
+    assert (found.code_length("acme", "shop"), found.code_length("acme", "login")) == (8, 0)
+    (own,) = found.services["default"]
+    assert (own.sid, own.purpose) == (services.derived("VA", "default", "login"), "login")
+    assert found.facades.twilio is True
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('account_sid = "AC1"', "account_sid"),
+        ('services = [{ sid = "VA1" }]', "sid"),
+        ("services = [{ code_length = 5 }]", "code_length"),
+        ("services = [{ code_length = 11 }]", "code_length"),
+        ('services = [{ purpose = "Log in" }]', "purpose"),
+        ('services = [{ name = "" }]', "name"),
+        ("services = [{}, {}]", "tenants.acme.services[0].sid: stands twice"),
+        (f'services = [{{}}, {{ sid = "VA{"1" * 32}" }}]', "tenants.acme.services[0].purpose: stands twice"),
+        ("[facades]\nvonage = true", "vonage"),
+        (f'account_sid = "{services.account("other")}"\n[tenants.other]', "tenants.acme.account_sid: stands twice"),
+    ],
+)
+def test_a_service_that_cannot_be_meant_stops_the_start(tmp_path: Path, table: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(key)):
+        load(tmp_path, f"{FAKE}[tenants.acme]\n{table}\n")

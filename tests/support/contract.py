@@ -164,6 +164,7 @@ class LocalClient(ContractClient):
         config = msgspec.structs.replace(config, public_url=public_url, base_url=public_url)
         rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
         tagger = codes.Tagger(codes.new_key())
+        self.store, self.config, self.clock = store, config, clock
         self.keys = codes.KeyRing(f"k1:{codes.new_key()}")
         signing = SigningKeys(signing_keys) if signing_keys else None
         approvals = Approvals(self.keys, tagger, config.receipts, public_url, signing)

@@ -33,7 +33,7 @@ def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
 def compose(entry: Entry, to: str, code: str, config: Config, now: int, path: DeliveryPath) -> Message:
     """The message as it goes by this path."""
     tenant = config.tenants.get(entry.tenant)
-    brand = tenant.brand if tenant else "Verify"
+    brand = entry.content.brand or (tenant.brand if tenant else "Verify")
     if entry.kind == "reply":
         text = messages.reply(entry.text, brand, entry.content.locale, entry.content.country, config.own)
     else:

@@ -11,6 +11,7 @@ from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import prepare
 from verify_service.store.senders import Senders
+from verify_service.store.services import ServiceStore
 from verify_service.store.verifications import Verifications
 from verify_service.store.webhooks import WebhookStore
 
@@ -32,6 +33,7 @@ class Store:
         self.consents = ConsentStore(self.link, keep_events)
         self.data_subjects = DataSubjectStore(self.link, keep_events)
         self.webhooks = WebhookStore(self.link, keep_events)
+        self.services = ServiceStore(self.link)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
 

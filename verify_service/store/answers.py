@@ -63,13 +63,18 @@ class OptedOutAnswer(Answer, frozen=True):
 
 class CheckedAnswer(Answer, frozen=True):
     """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`. `uncounted` is 1
-    where no other key than the number counts it."""
+    where no other key than the number counts it; `sealed_to` is its recipient, where the check named a purpose, or a
+    receipt names it."""
 
     kind: str
     id: str
     checks_left: int
     observed: Sequence[str] = ()
     uncounted: int = 0
+    channel: str = ""
+    created_at: int = 0
+    number: str = ""
+    sealed_to: bytes = b""
 
 
 class ApprovedAnswer(CheckedAnswer, frozen=True):
@@ -77,12 +82,9 @@ class ApprovedAnswer(CheckedAnswer, frozen=True):
     Idempotency-Key too, so that a repetition is given the same receipt."""
 
     at: int = 0
-    number: str = ""
     purpose: str = ""
-    channel: str = ""
     test: str = ""
     signer: str = ""
-    sealed_to: bytes = b""
 
 
 class WaitAnswer(Answer, frozen=True):
@@ -176,8 +178,17 @@ def _limited(told: LimitedAnswer) -> Refused:
 def _checked(answer: list[Any]) -> Checked:
     told = ApprovedAnswer.told(answer)
     found = (told.number, told.purpose, told.channel, told.test != "", told.signer, told.sealed_to)
-    approval = Approval(told.id, told.at, *found) if told.signer else None
-    return Checked(told.kind, told.id, told.checks_left, approval, uncounted=told.uncounted == 1)
+    return Checked(
+        told.kind,
+        told.id,
+        told.checks_left,
+        Approval(told.id, told.at, *found) if told.signer else None,
+        uncounted=told.uncounted == 1,
+        channel=told.channel,
+        created_at=told.created_at,
+        number=told.number,
+        sealed_to=told.sealed_to,
+    )
 
 
 def timeline_event(line: TimelineLine, created_at: int) -> TimelineEvent:

@@ -25,6 +25,7 @@ FUNCTIONS = {
     "policy": ("push_policy",),
     "rehearse": ("rehearse",),
     "senders": ("reserve",),
+    "services": ("keep_service",),
     "settle": ("settle", "bury"),
     "start": ("start",),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),

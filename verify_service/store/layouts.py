@@ -63,7 +63,7 @@ class Refund(Line, frozen=True):
 
 
 class Content(Array, frozen=True):
-    """What a message needs beside its verification."""
+    """What a message needs beside its verification. `brand` is the name in it, '' for the tenant's."""
 
     number: str = ""
     country: str = ""
@@ -71,6 +71,7 @@ class Content(Array, frozen=True):
     locale: str = ""
     app_hash: str = ""
     origin: str = ""
+    brand: str = ""
 
 
 class Facts(Array, frozen=True):
@@ -157,7 +158,8 @@ class Full(Array, frozen=True):
 
 class CheckAsk(Array, frozen=True):
     """A check as its script takes it: a proof for each key. `signer` is the kid of the key that will sign a receipt of
-    an approval, '' where none is wanted; `named` where the receipt names the recipient."""
+    an approval, '' where none is wanted; `named` where the receipt names the recipient. With a `purpose`, a
+    verification of another one is none, and the answer says whose it is."""
 
     tenant: str
     request: str
@@ -167,6 +169,7 @@ class CheckAsk(Array, frozen=True):
     revision: int
     signer: str = ""
     named: bool = False
+    purpose: str = ""
     elsewhere: Full | None = None
 
 

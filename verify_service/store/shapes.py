@@ -44,7 +44,8 @@ class Refused(NamedTuple):
 
 class Checked(NamedTuple):
     """A compared code: `status` is approved, pending or exhausted; `approval` is there where a receipt is wanted,
-    `uncounted` where no other key than the number counts it, because that is a test number."""
+    `uncounted` where no other key than the number counts it, because that is a test number; the rest as in
+    CheckedAnswer."""
 
     status: str
     id: str
@@ -52,6 +53,10 @@ class Checked(NamedTuple):
     approval: Approval | None = None
     replayed: bool = False
     uncounted: bool = False
+    channel: str = ""
+    created_at: int = 0
+    number: str = ""
+    sealed_to: bytes = b""
 
 
 class StoredVerification(NamedTuple):

@@ -1,7 +1,7 @@
 """Start, check, cancel, status: each one script on the number's partition, after what must be held elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -22,6 +22,7 @@ from verify_service.telemetry import OBSERVED
 KEEP_MS = 3_600_000
 START_REPLAY_MS = 86_400_000
 CHECK_REPLAY_MS = 60_000
+ID_LENGTH = 35
 
 # The dispatcher notes these once it has settled a message, perhaps after the code in it was approved.
 _SENDING = frozenset({"started", "queued", "failed-over", "sent", "delivered"})
@@ -121,10 +122,12 @@ class Verifications:
         decision: str,
         revision: int = 0,
         receipt: ReceiptWish | None = None,
+        purpose: str = "",
     ) -> Checked | Refused:
         """Compares one code, once. `where` is an id, or (number tag, purpose); `decision` is the id under which a
-        limit's refusal is recorded; an approval is told whole where a `receipt` of it is wanted. One round trip, two
-        where a limit on wrong codes or an Idempotency-Key lies in another partition. Raises StoreUnavailable.
+        limit's refusal is recorded; an approval is told whole where a `receipt` of it is wanted; `purpose` as in
+        CheckAsk. One round trip, two where a limit on wrong codes or an Idempotency-Key lies in another partition.
+        Raises StoreUnavailable.
         """
         if isinstance(where, str):
             home = partitions.of_id(where, self._link.partitions)
@@ -137,7 +140,7 @@ class Verifications:
         held = self._holding.take(now, request, elsewhere, home, idempotency, CHECK_REPLAY_MS, "hold_check")
         if held.refused and held.refused.kind == "mismatch":
             return held.refused
-        more = (decision, revision, held.refused, receipt)
+        more = (decision, revision, held.refused, receipt, purpose)
         call = self.check_call(now, tenant, key, proofs, request, here, limits_of_number, idempotency, *more)
         outcome = check_answer(self._link.call(call))
         if isinstance(outcome, Refused) or outcome.replayed or outcome.status == "approved" or outcome.uncounted:
@@ -160,6 +163,7 @@ class Verifications:
         revision: int = 0,
         elsewhere: Refused | None = None,
         receipt: ReceiptWish | None = None,
+        purpose: str = "",
     ) -> Call:
         """The check script's call; `key` is the verification's or the pointer's, `here` the hits in its partition,
         `elsewhere` what would refuse it in another."""
@@ -170,7 +174,7 @@ class Verifications:
         keys += [prefix(home) + hit.key for hit in here]
         full = Full(elsewhere.limit, elsewhere.wait) if elsewhere else None
         signer, named = receipt or ("", False)
-        ask = CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, signer, named, full)
+        ask = CheckAsk(tenant, request, proofs, CHECK_REPLAY_MS, decision, revision, signer, named, purpose, full)
         args: list[Argument] = [
             now,
             self._keep_events,
@@ -180,11 +184,19 @@ class Verifications:
         ]
         return Call(home, "check", keys, [*args, *specs(here)])
 
-    def cancel(self, now: int, tenant: str, verification_id: str) -> bool:
-        """Ends a pending verification of the tenant; False where there is none. Raises StoreUnavailable."""
+    def cancel(self, now: int, tenant: str, verification_id: str, status: Literal["canceled", "approved"]) -> bool:
+        """Ends a pending verification of the tenant as its caller says; False where there is none. Raises
+        StoreUnavailable."""
         home = partitions.of_id(verification_id, self._link.partitions)
         key = f"{prefix(home)}verification:{verification_id}"
-        return bool(self._link.call(Call(home, "cancel", [key], [now, self._keep_events, tenant])))
+        return bool(self._link.call(Call(home, "cancel", [key], [now, self._keep_events, tenant, status])))
+
+    def live(self, tenant: str, number: str, purpose: str) -> str | None:
+        """The id of the number's newest verification that has not been approved, canceled or swept up. Raises
+        StoreUnavailable."""
+        home = self.partition(number)
+        found: bytes | None = self._link.command(home, ["GET", f"{prefix(home)}live:{number}:{tenant}:{purpose}"])
+        return found[:ID_LENGTH].decode() if found else None
 
     def read(self, now: int, tenant: str, verification_id: str) -> StoredVerification | None:
         """A verification of the tenant, until an hour after its life. Raises StoreUnavailable."""

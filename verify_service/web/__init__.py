@@ -11,6 +11,7 @@ from verify_service.web.native import fake, native
 from verify_service.web.page import page
 from verify_service.web.problems import MOST_BYTES
 from verify_service.web.surface import install
+from verify_service.web.twilio import twilio
 
 
 def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
@@ -26,6 +27,8 @@ def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
     app.register_blueprint(page)
     app.register_blueprint(docs)
     app.register_blueprint(callbacks)
+    if context.config.facades.twilio:
+        app.register_blueprint(twilio)
     if context.inbox is not None:
         app.register_blueprint(fake)
     install(app, fallback=native)

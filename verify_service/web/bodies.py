@@ -56,6 +56,14 @@ def read(decoder: "msgspec.json.Decoder[B]", most: int = MOST_BYTES) -> B:
     return found
 
 
+def converted(kind: type[B], given: Mapping[str, Any]) -> B:
+    """What a body of another form says, typed. Raises InvalidRequest naming the field."""
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+
+
 def text(kinds: Sequence[str], most: int) -> str:
     """The request's body, of one of these media types, as it is. Raises as `read` does, and InvalidRequest where no
     Content-Length says how long it is: a text that breaks off may still be read, and mean something else."""

@@ -83,6 +83,7 @@ local function asked(KEYS, ARGV)
   ask.id = KEYS[1]:match('verification:(.*)$') or pointed_at(KEYS[1])
   local record = ask.id and record_of(ask.base, ask.id)
   if not record or record.tenant ~= ask.tenant or record.expires_at <= now then return {'absent'} end
+  if ask.purpose ~= '' and record.purpose ~= ask.purpose then return {'absent'} end
   ask.record = record
   local limits = number_limits(ARGV[5])
   if record.status == 'exhausted' then
@@ -143,8 +144,7 @@ end
 -- The answer of an approval that a receipt is wanted of.
 local function approved(ask, said)
   local record = ask.record
-  said.at, said.signer, said.number, said.purpose = ask.now, ask.signer, record.number, record.purpose
-  said.channel, said.test = record.channel, record.test
+  said.at, said.signer, said.purpose, said.test = ask.now, ask.signer, record.purpose, record.test
   return layouts.array_approved_answer(said)
 end
 
@@ -173,10 +173,13 @@ local function check(KEYS, ARGV)
   local refused, open, observed = judge(ask, KEYS, ARGV)
   if refused then return refused end
   local record = ask.record
-  local said = {id = ask.id, observed = observed}
   local right = redis.sha1hex(ask.proof .. record.nonce .. record.tenant .. '|' .. record.purpose) == record.digest
+  local named = ask.purpose ~= '' or right and ask.named
+  local said = {
+    id = ask.id, observed = observed, channel = record.channel, created_at = record.created_at,
+    number = record.number, sealed_to = named and sealed_of(ask.base, ask.id, record) or '',
+  }
   if right then
-    said.sealed_to = ask.named and sealed_of(ask.base, ask.id, record) or ''
     approve(ask)
   else
     count_wrong(ask, open)

@@ -121,12 +121,16 @@ local function refuse(ask, state, refusal, observed)
   return (REFUSED[kind] or layouts.array_limited_answer)(answer)
 end
 
--- A resend goes out with the verification that is pending. A key that has left the ring derives no code any more: then
--- it brings a new one.
+-- Of how many digits a nonce's code is, as its end behind 32 digits says; '' of one that an earlier version made.
+local function length_of(nonce) return nonce:sub(33) end
+
+-- A resend goes out with the verification that is pending. A key that has left the ring derives no code any more, and
+-- of another length it would be another code than the one that is compared: then it brings a new one.
 local function resent(ask, record)
   local known = false
   for _, each in ipairs(ask.ring) do known = known or each == record.kid end
-  if ask.settings.renew or not known then
+  local was = length_of(record.nonce)
+  if ask.settings.renew or not known or (was ~= '' and was ~= length_of(ask.nonce)) then
     record.nonce, record.kid, record.digest = ask.nonce, ask.kid, ask.digest
     withdraw(ask.base, record, ask.now)
   end

@@ -1,0 +1,68 @@
+// Twilio's package for Node against a service of ours; prints what came of it as JSON.
+const twilio = require("twilio");
+
+const [url, account, key, service, to, other] = process.argv.slice(2);
+
+function client(password) {
+  const made = twilio(account, password);
+  made.verify.baseUrl = url;
+  return made.verify.v2;
+}
+
+async function refused(call) {
+  try {
+    await call();
+  } catch (error) {
+    return [error.status, error.code];
+  }
+  throw new Error("was not refused");
+}
+
+async function code(number) {
+  const asked = await fetch(`${url}/fake/inbox/${encodeURIComponent(number)}?wait=20`, {
+    headers: { Authorization: `Bearer ${key}` },
+  });
+  return (await asked.json()).messages[0].code;
+}
+
+async function main() {
+  const verify = client(key);
+  const at = verify.services(service);
+  const created = await at.verifications.create({ to, channel: "sms" });
+  const right = await code(to);
+  const wrong = String((Number(right) + 1) % 10 ** right.length).padStart(right.length, "0");
+  const missed = await at.verificationChecks.create({ to, code: wrong });
+  const early = await refused(() => at.verifications.create({ to, channel: "sms" }));
+  const approved = await at.verificationChecks.create({ verificationSid: created.sid, code: right });
+  const again = await refused(() => at.verificationChecks.create({ to, code: right }));
+  await at.verifications.create({ to: other, channel: "sms" });
+  const fetched = await at.verifications(other).fetch();
+  const canceled = await at.verifications(fetched.sid).update({ status: "canceled" });
+  const invalid = await refused(() => at.verifications.create({ to: "+1", channel: "sms" }));
+  const unknown = await refused(() => client("vk_default_wrong").services(service).fetch());
+  const shops = [
+    await verify.services.create({ friendlyName: "Shop A" }),
+    await verify.services.create({ friendlyName: "Shop B" }),
+  ];
+  const listed = await verify.services.list({ pageSize: 1 });
+  const deleted = [];
+  for (const shop of shops) {
+    if (listed.some((each) => each.sid === shop.sid)) deleted.push(await shop.remove());
+  }
+  const said = {
+    created: created.status,
+    wrong: [missed.status, missed.valid],
+    right: [approved.status, approved.valid],
+    again,
+    fetched: fetched.status,
+    canceled: canceled.status,
+    early,
+    invalid,
+    unknown,
+    first: listed[0].sid,
+    deleted,
+  };
+  console.log(JSON.stringify(said));
+}
+
+main();
