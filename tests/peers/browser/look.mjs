@@ -12,11 +12,13 @@ const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
 args.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
 
-const browser = await chromium.launch({ executablePath, args });
+const PATIENCE_MS = 300_000; // However busy the machine is.
+const browser = await chromium.launch({ executablePath, args, timeout: PATIENCE_MS });
 const seen = { looks: [], flows: {} };
 
 async function on(url, options, act) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-US", ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (said) => complaints.push(said.text()));
