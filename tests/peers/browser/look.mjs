@@ -39,7 +39,8 @@ for (const [name, url] of Object.entries(plan.looks)) {
       const look = await on(url, { viewport, colorScheme }, async (page) => {
         await page.evaluate(axe);
         const found = await page.evaluate((tags) => window.axe.run({ runOnly: tags }), WCAG);
-        if (plan.shots) await page.screenshot({ path: `${plan.shots}/${name}-${colorScheme}-${width}.png` });
+        const path = `${plan.shots}/${name}-${colorScheme}-${width}.png`;
+        if (plan.shots) await page.locator("main").screenshot({ path });
         return {
           passes: found.passes.length,
           violations: found.violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.html)}`),
