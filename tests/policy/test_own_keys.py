@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench
-from tests.support.commands import command
-from tests.support.contract import LocalClient, a_number, contract
+from tests.support.contract import LocalClient, a_number
 from tests.support.live import everything
 from tests.support.recorded import write
 from verify_service import phone
 from verify_service.backtest.runner import Decided, run
+from verify_service.cli import commands
 from verify_service.errors import Problem
 from verify_service.policy import file as policy_file
 from verify_service.store import Store
@@ -163,18 +164,17 @@ def test_no_keys_are_as_good_as_none(store: Store, keys: object) -> None:
     assert client.start(to, keys=keys, idempotency_key="k") == first
 
 
-def test_the_command_explains_by_keys(tmp_path: Path) -> None:
+def test_the_command_explains_by_keys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--key name=value`, as often as there are keys; what is written otherwise is wrong usage."""
-    policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY)
-    with contract(tmp_path, env={"VERIFY_POLICY": str(policy)}) as live:
-        for _ in range(2):
-            live.default.start(a_number(), keys={"account": "a=b"})
-        words = ("explain", "--to", a_number(), "--key", "session=s", "--key", "account=a=b", "--json")
-        found = json.loads(command(live, *words).stdout)
-        assert found["by"] == "account"
-        assert [each["name"] for each in found["judged"] if each["kind"] == "limit"] == ["account", "both", "watched"]
-        for wrong in ("account", "account=", "=a", "Account=a"):
-            done = command(live, "explain", "--to", a_number(), "--key", wrong)
-            assert (done.returncode, done.stdout) == (2, "")
-            assert "'--key': is written name=value, such as account=a-17" in done.stderr
+    bench = make_bench(store, POLICY)
+    monkeypatch.setattr("verify_service.commands.explain._remote", lambda: bench)
+    assert [refused(bench, account="a=b") for _ in range(2)] == [None, None]
+    words = ["policy", "explain", "--to", a_number(), "--json"]
+    done = CliRunner().invoke(commands, [*words, "--key", "session=s", "--key", "account=a=b"])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["by"]) == (0, "account")
+    assert [each["name"] for each in found["judged"] if each["kind"] == "limit"] == ["account", "both", "watched"]
+    for wrong in ("account", "account=", "=a", "Account=a"):
+        done = CliRunner().invoke(commands, [*words, "--key", wrong])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "'--key': is written name=value, such as account=a-17" in done.stderr
