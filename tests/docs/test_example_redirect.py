@@ -41,12 +41,14 @@ def typed(page: str, code: str) -> str:
 
 
 def test_a_visitor_signs_in_by_the_page(visitor: FlaskClient, verify_inbox: VerifyInbox) -> None:
-    """With no address of anybody's written down before: under `make run` this works as it stands. An address that says
-    approved is not enough, nor is one that leads back a second time."""
+    """With no address of anybody's written down before: under `make run` this works as it stands. The text names the
+    page's host, for browsers that fill it in; and no address leads another browser in, nor this one a second time."""
     assert b"<form" in visitor.get("/").data
     page = visitor.post("/", data={"number": "(415) 555-0127"}).headers["Location"]
     assert b"one-time-code" in urllib3.request("GET", page).data
-    back = urlsplit(typed(page, verify_inbox.code(TO)))
+    code = verify_inbox.code(TO)
+    assert verify_inbox.messages(TO)[0]["body"].endswith(f"\n@127.0.0.1 #{code}")
+    back = urlsplit(typed(page, code))
     assert (back.netloc, back.path) == ("localhost", "/back")
     stranger = visitor.application.test_client()
     assert stranger.get(f"/back?{back.query}").status_code == 400

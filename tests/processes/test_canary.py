@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -55,6 +56,7 @@ class Canary:
     wire: list[bytes]
     codes: set[str] = field(default_factory=set)
     answers: list[bytes] = field(default_factory=list)
+    token: bytes = b""
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False))
 
     @property
@@ -113,6 +115,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
     (folder / "policy.toml").write_text(POLICY)
     (folder / "verify.toml").write_text(
         "allow_fake = true\n[providers.fake-a]\nkind = 'fake'\n"
+        "[tenants.default]\nreturn_urls = ['https://app.example.com/back']\n"
         f"[providers.hook]\nkind = 'webhook'\nurl = 'http://127.0.0.1:{vendor.server_port}/sms'\n"
         "secret = 'env:HOOK_SECRET'\ntimeout = '1 second'\n"
         "[[routes]]\nvia = [{ provider = 'hook' }, { provider = 'fake-a', weight = 0 }]\n"
@@ -177,6 +180,17 @@ def _live(canary: Canary) -> None:
     canceled = canary.start(BOB, purpose="login")
     canary.code(BOB, canceled["id"])
     ask("DELETE", f"/verifications/{canceled['id']}")
+
+    hosted = canary.start(
+        BOB, purpose="page", ip=IP, device=DEVICE, page={"return_url": "https://app.example.com/back"}
+    )
+    code, path = canary.code(BOB, hosted["id"]), urlsplit(hosted["page"]).path
+    canary.token = path.rpartition("/")[2].encode()
+    ask("GET", path)
+    for typed in (wrong(code), code):
+        led, _ = ask("POST", path, f"code={typed}".encode(), **{"content-type": "application/x-www-form-urlencoded"})
+        assert led == 303
+    ask("GET", path)
 
     for deed in ("reject", "error", "timeout", "slow", "duplicate", "lose"):
         rule = {"to": CAROL, "do": deed, "times": 1, "delay_ms": 10, "receipt": "late"}
@@ -286,6 +300,14 @@ def test_logs_and_the_append_only_file_have_neither_codes_nor_numbers_nor_secret
     assert b"a try failed" in canary.running.log.read_bytes()
     for path in files:
         assert_clean(canary, path.read_bytes(), path.name)
+
+
+def test_neither_the_store_nor_a_log_has_the_address_of_a_page(canary: Canary) -> None:
+    """It is a key for as long as the verification lives."""
+    files = [canary.running.log, *(path for path in (canary.server.state_dir / "valkey").rglob("*") if path.is_file())]
+    assert len(canary.token) > 100
+    for text in (*canary.wire, *(path.read_bytes() for path in files)):
+        assert canary.token not in text
 
 
 def test_answers_have_no_number_but_the_callers_own(canary: Canary) -> None:

@@ -373,7 +373,10 @@ def test_a_send_that_comes_too_late_begins_no_other_verification(desk: Desk) -> 
 
 def test_a_binding_and_a_purpose_go_with_the_page(desk: Desk) -> None:
     """A check brings what the start brought, and a resend is one of the same verification."""
-    browser = desk.start(binding={"amount": "10 €", "payee": "Bob"}, purpose="payment")
+    browser = desk.start(binding={"amount": "10 €", "payee": "Bob"}, purpose="payment", keys={"account": "a-17"})
+    assert links.read(context_of(desk.client).keys, browser.path.removeprefix("/v/")).options.keys == {
+        "account": "a-17"
+    }
     desk.clock.advance(31)
     assert EN.sent_again in browser.submit(send="sms", sends="4").words
     assert browser.submit(code=desk.code(browser)).led_to == away(browser, "approved")
@@ -447,9 +450,11 @@ def test_a_resend_by_the_api_has_a_page_of_the_same_verification(desk: Desk) -> 
     to = a_number()
     first = desk.start(to)
     desk.clock.advance(31)
-    again = desk.start(to, page={"return_url": "http://localhost:5000/cb"})
+    again = desk.start(to, page={"return_url": "http://localhost:5000/cb"}, ip="192.0.2.79")
     assert (again.id, again.path == first.path) == (first.id, False)
-    assert first.open().status == 200
+    desk.clock.advance(61)
+    assert EN.sent_again in first.submit(send="sms", sends="3").words
+    assert "You can ask for it again in 2:00." in again.submit(send="sms", sends="3").words
     assert again.submit(code=desk.code(again)).led_to[0] == "http://localhost:5000/cb"
     assert "page" not in desk.client.start(a_number())
 

@@ -61,7 +61,7 @@ def act(token: str) -> Response:
         if "cancel" in form:
             return _cancel(link)
         if "send" in form:
-            return _send(link, form["send"], form.get("sends", ""))
+            return _send(link, form["send"], f"{token} {form['send']} {form.get('sends', '')}")
         return _check(link, form.get("code", ""))
     except VerificationNotFound:
         found = _found(link)
@@ -87,9 +87,9 @@ def _check(link: Link, typed: str) -> Response:
     return _here("wrong") if found.status == "pending" else _onward(link, found.status, found.receipt)
 
 
-def _send(link: Link, channel: str, sends: str) -> Response:
-    """Under the number that the verification has, with what its start said. `sends` is how many were left on the page
-    that was clicked: a second click on it is the first one again."""
+def _send(link: Link, channel: str, click: str) -> Response:
+    """Under the number that the verification has, with what its start said. A second click on the same page, which
+    tells how many sends were left, is the first one again."""
     service = context().service
     found = _found(link)
     if found is None or found.to is None:
@@ -97,7 +97,7 @@ def _send(link: Link, channel: str, sends: str) -> Response:
     if channel not in _channels(link, found):
         return _here()
     said = {name: getattr(link.options, name) for name in link.options.__struct_fields__}
-    once = f"page {link.id} {channel} {sha256(sends.encode()).hexdigest()}"
+    once = f"page {sha256(click.encode()).hexdigest()}"
     try:
         ask = service.parse_start(StartFields(to=found.to, channel=channel, purpose=found.purpose, **said))
         service.start(link.tenant, ask, once, only=link.id)
