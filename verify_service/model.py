@@ -142,20 +142,6 @@ class ReceiptWish(NamedTuple):
     named: bool
 
 
-class Approval(Frozen, frozen=True):
-    """What a receipt says of an approval, and the kid of the key that signs it. `number` is the recipient's tag;
-    `sealed_to` has the recipient, sealed, where the receipt is to name it."""
-
-    id: str
-    at: int
-    number: str
-    purpose: str
-    channel: str
-    test: bool
-    kid: str
-    sealed_to: bytes
-
-
 class Revision(Frozen, frozen=True):
     """One policy that was pushed: its number, from 1 on, when (milliseconds), by whom, why, and its TOML text."""
 

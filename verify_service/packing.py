@@ -163,9 +163,9 @@ class Line(Layout, frozen=True):
     @classmethod
     def each(cls, packed: str) -> Iterator[Self]:
         """The lines of a text. Raises ValueError for what is none."""
-        names = [part.name for part in fields_of(cls)]
+        known = len(cls.__struct_fields__)
         for line in packed.split(cls.end)[:-1]:
-            yield cls(**dict(zip(names, line.split(cls.between), strict=False)))
+            yield cls(*line.split(cls.between)[:known])
 
     @classmethod
     def lua(cls) -> str:

@@ -210,7 +210,7 @@ class Service:
                 id=outcome.id,
                 status=outcome.status,  # type: ignore[arg-type]
                 checks_left=outcome.checks_left,
-                receipt=self.approvals.receipt(tenant, outcome.approval, binding),
+                receipt=self.approvals.receipt(tenant, outcome, binding),
                 channel=outcome.channel,
                 created_at=outcome.created_at,
                 to=to or self._opened(tenant, outcome.number, outcome.sealed_to),

@@ -73,7 +73,7 @@ def test_capacity_is_reckoned_from_costs_of_a_single_server_and_a_cluster(capsys
 
 def test_a_receipt_is_weighed_against_a_check_without(capsys: pytest.CaptureFixture[str]) -> None:
     """A small run: a row without, a row with one, and what it adds."""
-    receipts.main(["--rounds", "1", "--calls", "20"])
+    receipts.main(["--rounds", "2", "--calls", "20"])
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[2:]] == ["without a receipt", "with a receipt", "the receipt"]
     assert all(len(row) == 5 for row in rows)

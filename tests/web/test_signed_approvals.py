@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from joserfc.errors import BadSignatureError, InvalidKeyIdError
 
@@ -144,7 +145,8 @@ def test_a_number_is_another_pseudonym_for_each_tenant_and_one_however_it_is_wri
 
 
 def test_a_receipt_names_the_number_where_the_tenant_wants_it_so(alone: Store, to: str) -> None:
-    """The one that was started, also when the check is repeated; at rest it stays sealed."""
+    """The one that was started, also when the check is repeated; at rest it stays sealed, and is text that any version
+    can read."""
     bench = make_bench(alone)
     service = signing(bench, K1, NAMED)
     started = service.start("default", a_start(to))
@@ -154,6 +156,8 @@ def test_a_receipt_names_the_number_where_the_tenant_wants_it_so(alone: Store, t
     assert opened(first.receipt, jwks(service))[1]["sub"] == to
     assert again == first
     assert to.encode()[1:] not in everything(alone)
+    [key] = alone.link.command(0, ["KEYS", "vs:{0}:idempotency:*"])
+    assert msgspec.msgpack.decode(alone.link.command(0, ["GET", key]))[2][:3] == ["approved", started.id, 5]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from verify_service.model import Approval, TimelineEvent, TimelineName
+from verify_service.model import TimelineEvent, TimelineName
 from verify_service.packing import Answer, Layout
-from verify_service.store.layouts import TimelineLine
+from verify_service.store.layouts import Approved, TimelineLine
 from verify_service.store.shapes import Checked, Refused, Started
 
 
@@ -63,8 +63,8 @@ class OptedOutAnswer(Answer, frozen=True):
 
 class CheckedAnswer(Answer, frozen=True):
     """`check`: a code was compared, and the verification is `approved`, `pending` or `exhausted`. `uncounted` is 1
-    where no other key than the number counts it; `sealed_to` is its recipient, where the check named a purpose, or a
-    receipt names it."""
+    where no other key than the number counts it; `sealed_to` is its recipient in hex, where the check named a purpose,
+    or a receipt names it: all that stands under an Idempotency-Key is text."""
 
     kind: str
     id: str
@@ -74,17 +74,13 @@ class CheckedAnswer(Answer, frozen=True):
     channel: str = ""
     created_at: int = 0
     number: str = ""
-    sealed_to: bytes = b""
+    sealed_to: str = ""
 
 
 class ApprovedAnswer(CheckedAnswer, frozen=True):
-    """`check`: the same of an approval that a receipt is wanted of, and what that says. It stands under the
-    Idempotency-Key too, so that a repetition is given the same receipt."""
+    """`check`: the same of an approval that a receipt is wanted of, and what else that says."""
 
-    at: int = 0
-    purpose: str = ""
-    test: str = ""
-    signer: str = ""
+    approval: str = ""
 
 
 class WaitAnswer(Answer, frozen=True):
@@ -177,17 +173,16 @@ def _limited(told: LimitedAnswer) -> Refused:
 
 def _checked(answer: list[Any]) -> Checked:
     told = ApprovedAnswer.told(answer)
-    found = (told.number, told.purpose, told.channel, told.test != "", told.signer, told.sealed_to)
     return Checked(
         told.kind,
         told.id,
         told.checks_left,
-        Approval(told.id, told.at, *found) if told.signer else None,
+        next(Approved.each(told.approval), None),
         uncounted=told.uncounted == 1,
         channel=told.channel,
         created_at=told.created_at,
         number=told.number,
-        sealed_to=told.sealed_to,
+        sealed_to=bytes.fromhex(told.sealed_to),
     )
 
 

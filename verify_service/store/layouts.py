@@ -62,6 +62,18 @@ class Refund(Line, frozen=True):
     at: str
 
 
+class Approved(Line, frozen=True):
+    """What a receipt says of an approval beside its verification: when it was, of what, whether a test number's; and
+    the kid of the key that signs it."""
+
+    between: ClassVar[str] = "\t"
+    end: ClassVar[str] = "\n"
+    at: str
+    purpose: str
+    test: str
+    signer: str
+
+
 class Content(Array, frozen=True):
     """What a message needs beside its verification. `brand` is the name in it, '' for the tenant's."""
 
@@ -273,6 +285,6 @@ class Wanted(Array, frozen=True):
 
 
 ALL: tuple[type[Layout], ...] = (
-    *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, StartAsk, Full, CheckAsk, Delivery, Waiting),
-    *(Due, Happened, Outcome, Refusal, Answered, Item, Wanted),
+    *(Record, TimelineLine, Refund, Content, Facts, Context, Settings, StartAsk, Full, CheckAsk, Approved, Delivery),
+    *(Waiting, Due, Happened, Outcome, Refusal, Answered, Item, Wanted),
 )

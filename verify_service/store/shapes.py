@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from verify_service.model import Approval, Status, TimelineEvent
+from verify_service.model import Status, TimelineEvent
+from verify_service.store.layouts import Approved
 
 
 class Idempotency(NamedTuple):
@@ -50,7 +51,7 @@ class Checked(NamedTuple):
     status: str
     id: str
     checks_left: int
-    approval: Approval | None = None
+    approval: Approved | None = None
     replayed: bool = False
     uncounted: bool = False
     channel: str = ""

@@ -144,8 +144,14 @@ end
 -- The answer of an approval that a receipt is wanted of.
 local function approved(ask, said)
   local record = ask.record
-  said.at, said.signer, said.purpose, said.test = ask.now, ask.signer, record.purpose, record.test
+  said.approval = layouts.line_approved({
+    at = digits(ask.now), purpose = record.purpose, test = record.test, signer = ask.signer,
+  })
   return layouts.array_approved_answer(said)
+end
+
+local function hex(bytes)
+  return (bytes:gsub('.', function(byte) return ('%02x'):format(byte:byte()) end))
 end
 
 local function count_wrong(ask, open)
@@ -177,7 +183,7 @@ local function check(KEYS, ARGV)
   local named = ask.purpose ~= '' or right and ask.named
   local said = {
     id = ask.id, observed = observed, channel = record.channel, created_at = record.created_at,
-    number = record.number, sealed_to = named and sealed_of(ask.base, ask.id, record) or '',
+    number = record.number, sealed_to = named and hex(sealed_of(ask.base, ask.id, record)) or '',
   }
   if right then
     approve(ask)
