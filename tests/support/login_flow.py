@@ -1,92 +1,18 @@
-"""A visitor of the example login apps, and what each of them promises: one set of tests for all."""
+"""What each of the example login apps promises: one set of tests for all."""
 
-import json
 import re
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
-from urllib.parse import urlencode, urljoin
 
 import pytest
 import urllib3
 
 from tests.support.bench import wrong
 from tests.support.contract import a_number
-from verify_service.policy.file import default_text
-from verify_service.testing import RunningServer, VerifyClient, VerifyClock, VerifyInbox, VerifyServer, start_server
-
-EXAMPLE = Path(__file__).parents[2] / "docs" / "example"
-SENTENCES: dict[str, str] = json.loads((EXAMPLE / "sentences.json").read_text("utf-8"))
-BLOCKED = "+13105550187"
-ABROAD = "+447400123456"
-# No route calls numbers outside the US; and one number is on the block-list.
-TOML = """
-[providers.fake-a]
-kind = "fake"
-[[routes]]
-via = [{ provider = "fake-a" }]
-[[routes]]
-channel = "voice"
-countries = ["US"]
-via = [{ provider = "fake-a" }]
-"""
-POLICY = default_text().replace("[block]\nnumbers = []", f'[block]\nnumbers = ["{BLOCKED}"]')
-
-
-def login_service(folder: Path) -> RunningServer:
-    """The service beside which the apps are tried."""
-    (folder / "verify.toml").write_text(TOML)
-    (folder / "policy.toml").write_text(POLICY)
-    files = {"VERIFY_CONFIG": str(folder / "verify.toml"), "VERIFY_POLICY": str(folder / "policy.toml")}
-    return start_server(folder / "state", files, workers=1)
-
-
-class Visitor:
-    """A person's browser without scripts: keeps the cookie, follows redirects, sends the hidden fields of its page."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._pool = urllib3.PoolManager(retries=False)
-        self.cookies: dict[str, str] = {}
-        self.status = 0
-        self.text = ""
-        self.headers: Mapping[str, str] = {}
-        self.open("/")
-
-    def open(self, path: str, headers: Mapping[str, str] | None = None) -> None:
-        self._ask("GET", path, None, headers)
-
-    def submit(self, path: str, **fields: str) -> None:
-        hidden = dict(re.findall(r'name="(csrf|once)" value="([^"]+)"', self.text))
-        self.post(path, list((hidden | fields).items()))
-
-    def post(self, path: str, fields: list[tuple[str, str]], headers: Mapping[str, str] | None = None) -> None:
-        self._ask("POST", path, urlencode(fields), headers)
-
-    def told(self, sentence: str, **facts: object) -> bool:
-        """Whether the page says one of the sentences; what is not in `facts` may be anything."""
-        pieces = re.split(r"\{(\w+)\}", SENTENCES[sentence])
-        parts = [
-            (re.escape(str(facts[piece])) if piece in facts else "[^<]+") if odd else re.escape(piece)
-            for odd, piece in ((nth % 2, piece) for nth, piece in enumerate(pieces))
-        ]
-        return re.search(f'<p role="alert">{"".join(parts)}</p>', self.text) is not None
-
-    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str] | None) -> None:
-        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **(headers or {})}
-        if body is not None:
-            sent["Content-Type"] = "application/x-www-form-urlencoded"
-        answer = self._pool.request(method, self._url + path, body=body, headers=sent, redirect=False)
-        for cookie in answer.headers.getlist("set-cookie"):
-            name, _, value = cookie.partition(";")[0].partition("=")
-            self.cookies[name] = value
-        if answer.status == 303:
-            return self.open(urljoin(self._url + path, answer.headers["location"]).removeprefix(self._url))
-        self.status, self.text, self.headers = answer.status, answer.data.decode(), answer.headers
-        return None
+from tests.support.logins import ABROAD, BLOCKED, EXAMPLE, Visitor
+from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, VerifyServer
 
 
 class LoginFlow:
