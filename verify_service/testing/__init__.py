@@ -128,7 +128,7 @@ class VerifyInbox:
         found: list[dict[str, Any]] = body["messages"]
         return found
 
-    def code(self, to: str, *, wait: float = 10.0, after: str | None = None) -> str:
+    def code(self, to: str, *, wait: float = 30.0, after: str | None = None) -> str:
         """The code in the newest message to a number. Raises AssertionError where none comes in time.
 
         After a first call it waits for a newer message than the one it has told of, and tells of that one again only
