@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from tests.support.bench import ManualClock, wrong
@@ -374,9 +375,9 @@ def test_a_send_that_comes_too_late_begins_no_other_verification(desk: Desk) -> 
 def test_a_binding_and_a_purpose_go_with_the_page(desk: Desk) -> None:
     """A check brings what the start brought, and a resend is one of the same verification."""
     browser = desk.start(binding={"amount": "10 €", "payee": "Bob"}, purpose="payment", keys={"account": "a-17"})
-    assert links.read(context_of(desk.client).keys, browser.path.removeprefix("/v/")).options.keys == {
-        "account": "a-17"
-    }
+    context = context_of(desk.client)
+    link = links.read(context.config, context.keys, browser.path.removeprefix("/v/"))
+    assert link.options.keys == {"account": "a-17"}
     desk.clock.advance(31)
     assert EN.sent_again in browser.submit(send="sms", sends="4").words
     assert browser.submit(code=desk.code(browser)).led_to == away(browser, "approved")
@@ -408,6 +409,17 @@ def test_a_stranger_has_no_page(desk: Desk) -> None:
         for seen in (stranger.open(), stranger.post({"code": "123456"})):
             assert (seen.status, EN.gone in seen.words) == (404, True), guess
     assert desk.status(browser)["checks_left"] == 5
+
+
+def test_a_page_that_led_where_it_may_not_any_more_is_gone(desk: Desk) -> None:
+    """An operator who takes an address out of `return_urls` need not wait for the pages that lead there."""
+    browser = desk.start()
+    assert browser.open().status == 200
+    was = context_of(desk.client)
+    config = msgspec.structs.replace(was.config, return_urls={"default": was.config.return_urls["default"][1:]})
+    desk.client.app.extensions[EXTENSION] = dataclasses.replace(was, config=config)
+    assert (browser.open().status, browser.post({"code": desk.code(browser)}).status) == (404, 404)
+    assert desk.status(browser)["status"] == "pending"
 
 
 def test_a_page_outlives_a_rotation_of_the_keys(desk: Desk) -> None:

@@ -39,11 +39,9 @@ def judged(config: Config, tenant: str, ask: Start) -> Start:
     if config.base_url is None:
         raise InvalidRequest("page", "needs the address of this service: its operator has not set public_url")
     try:
-        asked = place(ask.page.return_url)
+        _judge(config, tenant, ask.page)
     except ValueError as error:
         raise InvalidRequest("page.return_url", str(error)) from None
-    if not any(allowed.admits(asked) for allowed in config.return_urls.get(tenant, ())):
-        raise InvalidRequest("page.return_url", "is none that the operator has listed in return_urls of this tenant")
     if len(_content(tenant, "", ask, ask.page)) > MOST_BYTES:
         raise InvalidRequest("page", f"and what goes with it come to more than {MOST_BYTES} bytes; shorten the binding")
     host = urlsplit(config.base_url).hostname or ""
@@ -57,12 +55,21 @@ def address(config: Config, keys: KeyRing, tenant: str, verification_id: str, as
     return f"{config.base_url}/v/{keys.token(_content(tenant, verification_id, ask, ask.page), _CONTEXT)}"
 
 
-def read(keys: KeyRing, token: str) -> Link:
-    """Raises NotFound for whatever this service has not made."""
+def read(config: Config, keys: KeyRing, token: str) -> Link:
+    """Raises NotFound for whatever this service has not made, and for a page that leads where it may not any more."""
     try:
-        return _decode(keys.opened(token, _CONTEXT))
+        found = _decode(keys.opened(token, _CONTEXT))
+        _judge(config, found.tenant, found.page)
     except (ValueError, msgspec.MsgspecError):
         raise NotFound("There is no page here.") from None
+    return found
+
+
+def _judge(config: Config, tenant: str, page: HostedPage) -> None:
+    """Raises ValueError, in words that go on from the name of the field, for where a tenant's page may not lead."""
+    asked = place(page.return_url)
+    if not any(allowed.admits(asked) for allowed in config.return_urls.get(tenant, ())):
+        raise ValueError("is none that the operator has listed in return_urls of this tenant")
 
 
 def _content(tenant: str, verification_id: str, ask: Start, page: HostedPage) -> bytes:

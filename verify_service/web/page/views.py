@@ -40,7 +40,7 @@ MOST_BYTES = 4096
 
 @page.get("/<token>")
 def show(token: str) -> Response:
-    link = links.read(context().keys, token)
+    link = links.read(context().config, context().keys, token)
     found = _found(link)
     if found is None:
         return showing.ended(link, "expired")
@@ -56,7 +56,7 @@ def act(token: str) -> Response:
     # them, though, so one that says that another site's page posted the form is not heard.
     if request.environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
         raise Forbidden("This form was not sent by the page itself.")
-    link = links.read(context().keys, token)
+    link = links.read(context().config, context().keys, token)
     try:
         if "cancel" in form:
             return _cancel(link)
