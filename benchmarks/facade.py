@@ -1,6 +1,6 @@
 """What a start and a check cost by Twilio's API beside the native one: `python -m benchmarks.facade`, a minute.
 
-The WSGI app in this process and thread, without a server in front: the web role's own CPU time, in turns.
+The WSGI app in this process and thread, without a server in front, and its Valkey: CPU time, in turns.
 """
 
 import argparse
@@ -24,8 +24,8 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def measure(folder: Path, rounds: int, calls: int) -> Table:
-    """Microseconds of CPU time per call, the median of the rounds; the ratio is the median of each round's own."""
-    found: dict[tuple[str, str], list[float]] = {}
+    """Microseconds of CPU time per call, medians of the rounds; the ratios are of each round's own."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with inside(folder, ("--appendonly", "no")) as bench:
         app, service = bench.app(), bench.config.services["default"][0].sid
         ways: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -33,27 +33,36 @@ def measure(folder: Path, rounds: int, calls: int) -> Table:
             "Twilio": (_twilio_start, _twilio_check),
         }
         for turn in range(rounds + 1):
-            for name, (start, check) in ways.items():
+            for name, (start, check) in sorted(ways.items(), reverse=turn % 2 == 1):
                 callers = [bench.callers.next() for _ in range(calls)]
-                cost, bodies = _timed(app, [start(bench, service, caller) for caller in callers])
+                cost, bodies = _timed(bench, app, [start(bench, service, caller) for caller in callers])
                 bench.settle()
                 ids = [_id(body) for body in bodies]
                 codes = bench.codes(ids)
                 checks = [check(bench, service, *each) for each in zip(callers, ids, codes.values(), strict=True)]
                 if turn:  # The first is to warm up.
                     found.setdefault(("start", name), []).append(cost)
-                    found.setdefault(("check", name), []).append(_timed(app, checks)[0])
+                    found.setdefault(("check", name), []).append(_timed(bench, app, checks)[0])
     table = Table(
         "Twilio's API beside the native one",
-        ("call", "native µs", "Twilio µs", "ratio", "lowest", "highest"),
-        f"CPU time of the web process per call, {calls:,} calls a round, {rounds} rounds in turns.",
+        ("call", "process", "native µs", "Twilio µs", "ratio", "lowest", "highest"),
+        f"CPU time per call, {calls:,} calls a round, {rounds} rounds in turns; medians, and the span of the ratio.",
     )
     for call in ("start", "check"):
-        native, twilio = found[call, "native"], found[call, "Twilio"]
-        ratios = [theirs / ours for ours, theirs in zip(native, twilio, strict=True)]
-        figures = (statistics.median(native), statistics.median(twilio), statistics.median(ratios))
-        table.rows.append((call, *figures, min(ratios), max(ratios)))
+        for process, part in (("web", _web), ("web and Valkey", _both)):
+            native, twilio = (list(map(part, found[call, name])) for name in ("native", "Twilio"))
+            ratios = [theirs / ours for ours, theirs in zip(native, twilio, strict=True)]
+            medians = [statistics.median(figures) for figures in (native, twilio, ratios)]
+            table.rows.append((call, process, *medians, min(ratios), max(ratios)))
     return table
+
+
+def _web(cost: tuple[float, float]) -> float:
+    return cost[0]
+
+
+def _both(cost: tuple[float, float]) -> float:
+    return cost[0] + cost[1]
 
 
 def _native_start(_bench: Inside, _service: str, caller: Caller) -> dict[str, Any]:
@@ -88,15 +97,20 @@ def _environ(path: str, data: bytes, kind: str, authorization: str) -> dict[str,
     return environ | {"HTTP_AUTHORIZATION": authorization}
 
 
-def _timed(app: Any, environs: Sequence[dict[str, Any]]) -> tuple[float, list[bytes]]:
-    """Microseconds of this thread's CPU time per call, and the bodies."""
+def _timed(bench: Inside, app: Any, environs: Sequence[dict[str, Any]]) -> tuple[tuple[float, float], list[bytes]]:
+    """Microseconds of CPU time per call, of this thread and of the store's process, and the bodies."""
 
     def respond(status: str, _headers: object, _error: object = None) -> None:
         assert status.startswith("2"), status
 
-    began = time.thread_time()
+    def spent() -> tuple[float, float]:
+        info: Any = bench.store.link.client().info("cpu")
+        return time.thread_time(), info["used_cpu_user"] + info["used_cpu_sys"]
+
+    before = spent()
     bodies = [b"".join(app(environ, respond)) for environ in environs]
-    return (time.thread_time() - began) / len(environs) * 1e6, bodies
+    web, store = ((now - then) / len(environs) * 1e6 for now, then in zip(spent(), before, strict=True))
+    return (web, store), bodies
 
 
 def _id(body: bytes) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import capacity, compare, fraud, idle, receipts
+from benchmarks import capacity, compare, facade, fraud, idle, receipts
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -77,6 +77,16 @@ def test_a_receipt_is_weighed_against_a_check_without(capsys: pytest.CaptureFixt
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[2:]] == ["without a receipt", "with a receipt", "the receipt"]
     assert all(len(row) == 5 for row in rows)
+
+
+def test_twilios_api_is_weighed_against_the_native_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run: a row for each call, of the web process alone and with the store."""
+    facade.main(["--rounds", "1", "--calls", "20"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[:2] for row in rows[2:]] == [
+        [call, process] for call in ("start", "check") for process in ("web", "web and Valkey")
+    ]
+    assert all(float(figure) > 0 for row in rows[2:] for figure in row[2:])
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

@@ -106,6 +106,15 @@ def test_what_the_router_has_found_is_kept_of_paths_that_do_not_vary(app: App, c
     assert [asked[:2] for asked in app.known] == [("GET", "/whole")]
 
 
+def test_no_caller_fills_the_memory_with_paths(app: App, client: FlaskClient) -> None:
+    """Of those with parts that vary, some of the latest are known, and none that is long."""
+    for n in range(1001):
+        assert client.get(f"/part/{n}").text == str(n)
+    assert client.get(f"/part/{'x' * 200}").status_code == 200
+    assert [asked[:2] for asked in app.lately] == [("GET", "/part/1000")]
+    assert client.get("/part/1000").text == "1000"
+
+
 def test_an_answer_is_the_same_with_and_without_an_object_of_headers(client: FlaskClient) -> None:
     """Whoever looks at the headers or adds one changes nothing else; HEAD has all of them and no body."""
     plain = client.get("/whole")

@@ -1,9 +1,11 @@
 """Twilio Verify's API: verifications and their checks, on the very service that the native API has."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from tests.support.bench import ManualClock, wrong
@@ -436,3 +438,21 @@ def test_it_is_taken_away_by_the_file(store: Store, clock: ManualClock, tmp_path
     status, headers, body = LocalClient(store, clock, config_file=toml).request("GET", "/v2/Services")
     assert (status, body["type"]) == (404, "/problems/not-found")
     assert headers["content-type"] == "application/problem+json"
+
+
+def test_an_approval_has_a_receipt_where_the_tenant_always_has_one(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Beside Twilio's own fields, which its SDKs pass over; a wrong code has none."""
+    toml = tmp_path / "verify.toml"
+    toml.write_text(TOML.replace("[tenants.acme]\n", '[tenants.acme]\nreceipts = "always"\n'))
+    seed = base64.b64encode(bytes(32)).decode()
+    url = "https://verify.example.com"
+    client = LocalClient(store, clock, POLICY, public_url=url, signing_keys=f"s1:{seed}", config_file=toml)
+    acme = Twilio(client, "acme", KEY)
+    sid = acme.create(a_number())["sid"]
+    code = acme.code(sid, digits=8)
+    assert acme.check(wrong(code), VerificationSid=sid).keys() == CHECK
+    approved = acme.check(code, VerificationSid=sid)
+    claims = jwt.decode(approved["receipt"], options={"verify_signature": False})
+    assert (approved.keys() - CHECK, claims["jti"], claims["aud"]) == ({"receipt"}, f"ve_{sid[2:]}", "acme")

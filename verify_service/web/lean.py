@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _NONE = NullSession()
+# Of paths with parts that vary: whoever calls may write as many as they like.
+_MOST_KEPT, _LONGEST_KEPT = 1000, 100
 
 
 class _NoSessions(SessionInterface):
@@ -45,18 +47,22 @@ class _Paths(MapAdapter):
         self.default_method = request.method
         self.websocket = False
         self._request = request
-        self._known = app.known
+        self._known, self._lately = app.known, app.lately
 
     def match(self, *args: Any, **named: Any) -> Any:
         request = self._request
         if request.environ["PATH_INFO"].startswith("//"):  # The router forgives slashes in front.
             raise NotFound
         asked = (self.default_method, self.path_info, *args, *named.items())
-        found = self._known.get(asked)
+        found = self._known.get(asked) or self._lately.get(asked)
         if found is None:
             found = super().match(*args, **named)
             if not found[1]:  # A path without parts that vary: of these there are as many as rules.
                 self._known[asked] = found
+            elif len(self.path_info) <= _LONGEST_KEPT:
+                if len(self._lately) >= _MOST_KEPT:
+                    self._lately.clear()
+                self._lately[asked] = found
         return found
 
     def get_host(self, domain_part: str | None) -> str:
@@ -107,6 +113,8 @@ class App(Flask):
         super().__init__(*args, **named)
         self.known: dict[tuple[object, ...], Any] = {}
         """What the router has found, by method and path."""
+        self.lately: dict[tuple[object, ...], Any] = {}
+        """The same of paths with parts that vary, some of the latest."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         return _Paths(self, request) if request is not None else super().create_url_adapter(None)

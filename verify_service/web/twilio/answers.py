@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from flask import Response, request
 from verify_service.duration import rfc3339
 from verify_service.errors import InvalidRequest
 from verify_service.model import Verification
-from verify_service.services import VerifyService, derived
+from verify_service.services import VerifyService
 from verify_service.web.answers import json
 from verify_service.web.context import context
 from verify_service.web.twilio.surface import PREFIX, root
@@ -25,7 +26,12 @@ MOST_A_PAGE = 1000
 
 def at(ms: int) -> str:
     """A moment as the SDKs read it: whole seconds, and Z."""
-    return f"{rfc3339(ms)[:19]}Z"
+    return _second(ms // 1000)
+
+
+@lru_cache(1024)  # Under load, thousands of answers name the same seconds.
+def _second(second: int) -> str:
+    return f"{rfc3339(second * 1000)[:19]}Z"
 
 
 def at_or_none(ms: int) -> str | None:
@@ -47,8 +53,9 @@ def verification_id(sid: str) -> str | None:
 
 
 def attempt_sid(verification_id: str, send: int) -> str:
-    """Of a verification's first, second, … message. It follows from these, so no table of them is kept."""
-    return derived("VL", verification_id, str(send))
+    """Of a verification's first, second, … message. It follows from these, so no table of them is kept; of 112 random
+    bits, no two verifications are neighbours."""
+    return f"VL{int(verification_id[3:], 16) ^ send:032x}"
 
 
 def verification(
@@ -78,6 +85,10 @@ def verification(
 def _attempts(found: Verification) -> Iterator[dict[str, str]]:
     """Each message, oldest first: the timeline says when, and where one went another way than the one before it. One
     that has no line yet, as what has only just begun, went when it began."""
+    if not found.timeline:
+        first = {"time": at(found.created_at), "channel": channel(found.channel).upper()}
+        yield first | {"attempt_sid": attempt_sid(found.id, 1)}
+        return
     sends = [(line.at, line.reason or "") for line in found.timeline if line.event == "queued"]
     ways = [found.channel]
     for _, reason in reversed(sends[1:]):

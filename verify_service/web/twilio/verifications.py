@@ -53,7 +53,8 @@ def create_verification(tenant: str, service_sid: str) -> Response:
         "keys": _keys(given.get("RateLimits")),
     }
     body = bodies.converted(schemas.StartBody, {name: value for name, value in said.items() if value})
-    ours = context().service
+    here = context()
+    ours = here.service
     found = ours.start(
         tenant,
         ours.parse_start(body),
@@ -63,7 +64,7 @@ def create_verification(tenant: str, service_sid: str) -> Response:
     )
     if found.sends_left + 1 < ours.policy.code.sends:
         found = msgspec.structs.replace(found, timeline=ours.status(tenant, found.id).timeline)
-    return json(answers.verification(tenant, service, found, context().clock.now(), payment), 201)
+    return json(answers.verification(tenant, service, found, here.clock.now(), payment), 201)
 
 
 @twilio.get("/Services/<service_sid>/Verifications/<ref>")
@@ -100,11 +101,12 @@ def check_verification(tenant: str, service_sid: str) -> Response:
     if bool(sid) == bool(to):
         raise InvalidRequest("To", "or `VerificationSid` is required, and only one of them")
     where: str | Target = Target(to, None, service.purpose) if to else _id(sid or "")
-    found = context().service.check(tenant, where, code, payment, purpose=service.purpose)
+    here = context()
+    found = here.service.check(tenant, where, code, payment, purpose=service.purpose)
     shown: dict[str, object] = {
         "sid": answers.verification_sid(found.id),
         "service_sid": service.sid,
-        "account_sid": context().config.accounts[tenant],
+        "account_sid": here.config.accounts[tenant],
         "to": found.to,
         "channel": answers.channel(found.channel),
         "status": answers.STATUSES.get(found.status, found.status),
@@ -113,7 +115,7 @@ def check_verification(tenant: str, service_sid: str) -> Response:
         "payee": payment and payment["payee"],
         "sna_attempts_error_codes": [],
         "date_created": answers.at(found.created_at),
-        "date_updated": answers.at(context().clock.now()),
+        "date_updated": answers.at(here.clock.now()),
     }
     return json(shown | {"receipt": found.receipt} if found.receipt else shown)
 
