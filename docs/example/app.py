@@ -26,6 +26,7 @@ DIGITS = 6  # of a code, as the policy of the service has it: with the last one,
 SENTENCES = json.loads((HERE / "sentences.json").read_text("utf-8"))
 OF_A_FIELD = {"to": "invalid-number", "region": "invalid-number", "channel": "no-call", "code": "no-code"}
 OVER = ("checks-exhausted", "verification-not-found")
+MOST_BYTES = 4096  # of a form; the service takes no more of a field
 CSP = "default-src 'none'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
@@ -71,6 +72,7 @@ def create_app(verify_url: str, api_key: str, secret_key: str, host: str = "loca
     # the API key. Behind a proxy, wrap the app in werkzeug's ProxyFix, or every visitor has the proxy's address.
     app.config.update(
         SECRET_KEY=secret_key,
+        MAX_CONTENT_LENGTH=MOST_BYTES,
         SESSION_COOKIE_SECURE=True,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",

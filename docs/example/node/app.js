@@ -11,6 +11,7 @@ const DIGITS = 6; // of a code, as the policy of the service has it: with the la
 const SENTENCES = JSON.parse(readFileSync(new URL("../sentences.json", import.meta.url)));
 const OF_A_FIELD = { to: "invalid-number", region: "invalid-number", channel: "no-call", code: "no-code" };
 const OVER = ["checks-exhausted", "verification-not-found"];
+const MOST_BYTES = 4096; // of a form; the service takes no more of a field
 const CSP = "default-src 'none'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const {
@@ -63,8 +64,7 @@ const html = (parts, ...values) =>
 const digest = (value) => createHash("sha256").update(JSON.stringify(value ?? null)).digest();
 
 const app = express();
-app.set("env", "production"); // an error shows no stack to anybody
-app.use(cookieParser(secretKey), express.urlencoded({ extended: false }));
+app.use(cookieParser(secretKey), express.urlencoded({ extended: false, limit: MOST_BYTES }));
 // Behind a proxy, set "trust proxy", or every visitor has the proxy's address.
 
 app.use((req, res, next) => {
@@ -174,6 +174,12 @@ app.post("/code", withCode, async (req, res) => {
 app.post("/sign-out", (req, res) => {
   res.clearCookie("login");
   res.redirect(303, "/login");
+});
+
+// Express' own would show the stack, and write all that was sent to the log, a code perhaps.
+app.use((error, _req, res, _next) => {
+  if (!error.status) console.error(error.stack);
+  res.status(error.status ?? 500).send("This did not work.");
 });
 
 const server = app.listen(Number(port), "127.0.0.1", (error) => {
