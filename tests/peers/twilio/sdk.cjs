@@ -19,10 +19,13 @@ async function refused(call) {
 }
 
 async function code(number) {
-  const asked = await fetch(`${url}/fake/inbox/${encodeURIComponent(number)}?wait=20`, {
-    headers: { Authorization: `Bearer ${key}` },
-  });
-  return (await asked.json()).messages[0].code;
+  for (;;) {
+    const asked = await fetch(`${url}/fake/inbox/${encodeURIComponent(number)}?wait=20`, {
+      headers: { Authorization: `Bearer ${key}` },
+    });
+    const { messages } = await asked.json();
+    if (messages.length) return messages[0].code;
+  }
 }
 
 async function main() {
