@@ -18,7 +18,7 @@ from verify_service.approvals import SigningKeys
 from verify_service.codes import new_key
 from verify_service.config import ReceiptTerms
 from verify_service.duration import Duration
-from verify_service.errors import ConfigError, InvalidRequest, VerificationNotFound
+from verify_service.errors import ConfigError, IdempotencyMismatch, InvalidRequest, VerificationNotFound
 from verify_service.model import Check, Start
 from verify_service.service import Service
 from verify_service.store import Store
@@ -111,6 +111,9 @@ def test_a_repeated_check_answers_the_same_receipt_in_another_worker_and_after_a
     again = after.check("default", started.id, code, turned, idempotency_key="once", receipt=True)
     assert first.receipt
     assert again == first
+    for asked in ((turned | {"amount": "1.00"}, True), (turned, False)):
+        with pytest.raises(IdempotencyMismatch):
+            after.check("default", started.id, code, asked[0], idempotency_key="once", receipt=asked[1])
     assert opened(first.receipt, jwks(after))[0]["kid"] == "k1"
     assert claims(bench, after, a_start(to, "other"))["iat"] == bench.clock.ms // 1000
 
