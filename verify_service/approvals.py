@@ -14,10 +14,10 @@ from jwt.algorithms import OKPAlgorithm
 from jwt.utils import base64url_encode
 
 from verify_service.codes import KeyRing, Tagger, decode_ring
-from verify_service.config import ReceiptTerms
 from verify_service.errors import ConfigError, InvalidRequest
 from verify_service.model import ReceiptWish
 from verify_service.store.shapes import Checked
+from verify_service.tenants import ReceiptTerms
 
 TYPE = "verification+jwt"
 ALGORITHM = "EdDSA"

@@ -5,74 +5,27 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from verify_service import look, phone, services
-from verify_service.adapters import Adapter, Secret, find
+from verify_service import phone, services
+from verify_service.adapters import Adapter, find
 from verify_service.codes import api_key_digest
-from verify_service.duration import Duration, decode_hook
+from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint
 from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
 from verify_service.model import Lane, Tenant
 from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
-from verify_service.services import ServiceConfig, VerifyService
+from verify_service.services import VerifyService
+from verify_service.tenants import ReceiptTerms, TenantConfig, WebhookConfig
 
-Scope = Literal["verify", "admin", "read"]
 PublicUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z", description="write it whole, such as https://verify.example.com")
 ]
-WEBHOOK_PATIENCE_S = 20
-MOST_RECEIPT_LIFE_S = 86_400
-WebhookEvent = Literal[
-    "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
-]
-
-
-class ApiKey(Section, frozen=True):
-    """An API key by its digest, as `verify-service apikey new` prints it."""
-
-    digest: Annotated[
-        str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="`verify-service apikey new` prints one")
-    ]
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
-
-
-class WebhookConfig(Section, frozen=True, kw_only=True):
-    """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
-    `timeout` is for connecting and for the answer each."""
-
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="write it whole, with https://")]
-    secret: Secret | Annotated[tuple[Secret, ...], Meta(min_length=1, max_length=3)]
-    events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
-    timeout: Duration = Duration("10 seconds")
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return (self.secret,) if isinstance(self.secret, str) else self.secret
-
-
-class ReceiptTerms(Section, frozen=True):
-    """When a check that approves answers a signed receipt, how long that is good for, and whom it names."""
-
-    receipts: Literal["asked", "always"] = "asked"
-    receipt_life: Duration = Duration("5 minutes")
-    receipt_subject: Literal["pseudonym", "to"] = "pseudonym"
-
-
-class TenantConfig(ReceiptTerms, frozen=True):
-    brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
-    api_keys: tuple[ApiKey, ...] = ()
-    webhook: WebhookConfig | None = None
-    return_urls: tuple[str, ...] = ()
-    colour: Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}\Z", description="write it such as #0b6b5d")] | None = None
-    logo: Annotated[str, Meta(min_length=1)] | None = None
-    account_sid: Annotated[str, Meta(pattern=r"^AC[0-9a-f]{32}\Z", description="AC and 32 hex digits")] | None = None
-    services: tuple[ServiceConfig, ...] = ()
 
 
 class Facades(Section, frozen=True):
@@ -274,12 +227,7 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
     tenants = _tenants(file)
     principals: dict[str, Principal] = {}
     for name, entry in file.tenants.items():
-        if entry.webhook and entry.webhook.timeout.seconds > WEBHOOK_PATIENCE_S:
-            raise ConfigError(f"tenants.{name}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
-        if entry.receipt_life.seconds > MOST_RECEIPT_LIFE_S:
-            raise ConfigError(f"tenants.{name}.receipt_life: 1 day at most; a receipt tells of a moment")
-        if entry.colour:
-            look.judge(f"tenants.{name}.colour", entry.colour)
+        entry.judge(f"tenants.{name}")
         for key in entry.api_keys:
             if key.digest in principals:
                 raise ConfigError(f"tenants.{name}.api_keys: a digest stands twice; each key belongs to one tenant")

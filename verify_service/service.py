@@ -3,15 +3,15 @@
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 import msgspec
 
-from verify_service import codes, recipient
+from verify_service import asking, codes
 from verify_service.approvals import Approvals
+from verify_service.asking import StartFields, Target
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, VerificationNotFound
-from verify_service.model import Check, Clock, HostedPage, Number, Start, StartOptions, Verification
+from verify_service.model import Check, Clock, Number, Start, StartOptions, Verification
 from verify_service.packing import text
 from verify_service.policy import kinds
 from verify_service.policy.base import micro
@@ -19,11 +19,10 @@ from verify_service.policy.file import Policy
 from verify_service.policy.limits import AS_SAID, facts_of
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
-from verify_service.routing import CHANNELS
 from verify_service.store.decisions import refusal_of
 from verify_service.store.entries import of_start
 from verify_service.store.layouts import Content, Context, Facts, StartAsk
-from verify_service.store.shapes import Checked, Idempotency, Refused, Started
+from verify_service.store.shapes import Checked, Idempotency, Refused
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, STARTS, counting_problems
 
@@ -36,18 +35,6 @@ _WHO = tuple(name for name in Facts.__struct_fields__ if name in ("ip", "network
 
 # What a record says of a test number; `1` is what it has always said of one that counts nothing.
 _LANES = {"none": "1", "own": "own", "real": "real"}
-
-# What an Idempotency-Key has always stood for. What a start may say since then counts where it is said alone, so that a
-# repetition is the same request to the version before and to the one after.
-_ALWAYS = frozenset(("number", "channel", "purpose", "locale", "ip", "device", "binding", "app_hash", "origin"))
-
-
-class Target(NamedTuple):
-    """What a check is about, where the caller does not say the id."""
-
-    to: str
-    region: str | None
-    purpose: str
 
 
 class Service:
@@ -145,14 +132,14 @@ class Service:
             only=only or "",
         )
         sealed_to = self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")
-        idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: _asked(ask))
+        idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: asking.fingerprint(ask))
         outcome = self._verifications.start(now, book.code, asked, sealed_to, hits, idempotency)
         if isinstance(outcome, Refused):
             if outcome.kind == "absent":
                 raise VerificationNotFound
             raise refusal(outcome, book.policy)
         STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
-        return _verification(outcome, number.e164, ask.purpose, tested is not None)
+        return outcome.pending(number.e164, ask.purpose, tested is not None)
 
     @counting_problems(CHECKS)
     def check(
@@ -181,7 +168,7 @@ class Service:
         if isinstance(where, Target):
             if not book.policy.code.check_by_number:
                 raise InvalidRequest("to", "the policy wants checks by `id`; send the id that the start answered")
-            to = self._recipient(where.to, where.region).e164
+            to = self._recipient(where).e164
             place = (self._tagger.number(to), where.purpose)
         else:
             place = where
@@ -233,7 +220,7 @@ class Service:
     def live_id(self, tenant: str, where: Target) -> str:
         """The id of the number's newest verification that has not been approved or canceled. Raises
         VerificationNotFound, InvalidNumber."""
-        number = self._tagger.number(self._recipient(where.to, where.region).e164)
+        number = self._tagger.number(self._recipient(where).e164)
         found = self._verifications.live(tenant, number, where.purpose)
         if found is None:
             raise VerificationNotFound
@@ -244,41 +231,14 @@ class Service:
         record = self._verifications.read(self._clock.now(), tenant, verification_id)
         if record is None:
             raise VerificationNotFound
-        return Verification(
-            id=record.id,
-            status=record.status,
-            to=self._opened(tenant, record.number, record.sealed_to),
-            channel=record.channel,
-            purpose=record.purpose,
-            created_at=record.created_at,
-            expires_at=record.expires_at,
-            resend_at=record.resend_at,
-            checks_left=record.checks_left,
-            sends_left=record.sends_left,
-            test=record.test,
-            timeline=record.timeline,
-        )
+        return record.of(self._opened(tenant, record.number, record.sealed_to))
 
-    def parse_start(self, fields: "StartFields") -> Start:
+    def parse_start(self, fields: StartFields) -> Start:
         """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
-        if fields.channel is not None and fields.channel not in CHANNELS:
-            known = ", ".join(CHANNELS)
-            raise InvalidRequest("channel", f"no route carries {fields.channel}; this service has {known}")
-        number = self._recipient(fields.to, fields.region)
-        return Start(
-            number=number,
-            channel=recipient.channel(number, fields.channel),
-            purpose="login" if fields.purpose is None else fields.purpose,
-            page=fields.page,
-            **{name: getattr(fields, name) or None for name in StartOptions.__struct_fields__},
-        )
+        return asking.start_of(fields, self.config, self._clock.now())
 
-    def _recipient(self, to: str, region: str | None) -> Number:
-        """Whom a caller means. A number of films is only a test number, and else none. Raises as `recipient.parse`."""
-        number = recipient.parse(to, region, drama=True)
-        if number.line_type == "unknown" and not self.config.test_number(number.e164, self._clock.now()):
-            return recipient.parse(to, region)
-        return number
+    def _recipient(self, where: Target) -> Number:
+        return asking.recipient_of(where.to, where.region, self.config, self._clock.now())
 
     def _opened(self, tenant: str, tag: str, sealed: bytes | None) -> str | None:
         """A verification's recipient; None where it has ended, or under a key that has left the ring."""
@@ -324,37 +284,3 @@ class Service:
             keys=",".join(f"{name}={self._tagger.tag(f'key:{name}', own)}" for name, own in (ask.keys or {}).items()),
             **who,
         )
-
-
-class StartFields(StartOptions, frozen=True, kw_only=True):
-    """The fields of a start as the caller wrote them; the border subclasses this with its constraints."""
-
-    to: str
-    region: str | None = None
-    channel: str | None = None
-    purpose: str | None = None
-    page: HostedPage | None = None
-
-
-def _asked(ask: Start) -> bytes:
-    """What a start asks for, the same bytes whenever it asks for the same."""
-    said = {name: getattr(ask, name) for name in Start.__struct_fields__}
-    said |= {name: dict(sorted(said[name].items())) if said[name] else None for name in ("binding", "keys")}
-    said["number"] = recipient.known(ask.number)
-    return msgspec.json.encode({name: what for name, what in said.items() if what is not None or name in _ALWAYS})
-
-
-def _verification(started: Started, to: str, purpose: str, test: bool) -> Verification:
-    return Verification(
-        id=started.id,
-        status="pending",
-        to=to,
-        channel=started.channel,
-        purpose=purpose,
-        created_at=started.created_at,
-        expires_at=started.expires_at,
-        resend_at=started.resend_at,
-        checks_left=started.checks_left,
-        sends_left=started.sends_left,
-        test=test,
-    )

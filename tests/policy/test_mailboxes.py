@@ -10,9 +10,9 @@ from tests.support.commands import run
 from tests.support.contract import LocalClient
 from tests.support.live import BASE
 from verify_service import mailbox, recipient
+from verify_service.asking import Target
 from verify_service.errors import Blocked, OptedOut, RateLimited
 from verify_service.model import Start
-from verify_service.service import Target
 from verify_service.store import Store
 
 

@@ -15,12 +15,13 @@ from msgspec.structs import astuple
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.concurrency import numbers
 from tests.support.live import PATIENCE_S, dispatching, until
+from verify_service.asking import Target
 from verify_service.codes import KeyRing, Tagger, hotp, new_key
 from verify_service.errors import ConfigError, VerificationNotFound
 from verify_service.model import Verification
 from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
-from verify_service.service import Service, Target
+from verify_service.service import Service
 from verify_service.store import Store, partitions
 from verify_service.store.layouts import Record
 

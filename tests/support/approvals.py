@@ -10,8 +10,8 @@ from joserfc.jwk import KeySet
 
 from tests.support.bench import Bench
 from verify_service.approvals import Approvals, SigningKeys
-from verify_service.config import ReceiptTerms
 from verify_service.service import Service
+from verify_service.tenants import ReceiptTerms
 
 ISSUER = "https://verify.example.com"
 

@@ -13,10 +13,10 @@ import msgspec
 from tests.support.bench import Bench, a_start, make_bench, wrong
 from tests.support.live import PATIENCE_S, patient
 from tests.support.vendor import Vendor
-from verify_service.config import WebhookConfig
 from verify_service.dispatch.webhooks import Webhooks
 from verify_service.embedded import EmbeddedValkey
 from verify_service.store import Store
+from verify_service.tenants import WebhookConfig
 
 TO = "+14155550181"
 SECRETS = {

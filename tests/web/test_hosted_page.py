@@ -15,10 +15,11 @@ from tests.support.bench import ManualClock, wrong
 from tests.support.contract import LocalClient, a_number, judge, template_of
 from tests.support.live import changed, contents
 from verify_service import codes
+from verify_service.asking import StartFields
 from verify_service.errors import VerificationNotFound
 from verify_service.messages.locales import language, tags
 from verify_service.model import HostedPage
-from verify_service.service import Service, StartFields
+from verify_service.service import Service
 from verify_service.store import Store
 from verify_service.store.layouts import Record
 from verify_service.web.context import EXTENSION

@@ -16,12 +16,12 @@ from tests.support.live import everything
 from verify_service import recipient
 from verify_service.approvals import SigningKeys
 from verify_service.codes import new_key
-from verify_service.config import ReceiptTerms
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError, IdempotencyMismatch, InvalidRequest, VerificationNotFound
 from verify_service.model import Check, Start
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.tenants import ReceiptTerms
 
 K1, K2 = f"k1:{new_key()}", f"k2:{new_key()}"
 SOME = base64.b64encode(bytes(range(32))).decode()

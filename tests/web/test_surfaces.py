@@ -11,9 +11,9 @@ from flask import Request, Response
 
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
+from verify_service.asking import StartFields
 from verify_service.config import Principal
 from verify_service.errors import Unauthorized
-from verify_service.service import StartFields
 from verify_service.store import Store
 from verify_service.web import auth, bodies
 from verify_service.web.context import context

@@ -11,8 +11,8 @@ import pytest
 from tests.support.bench import ManualClock, wrong
 from tests.support.contract import LocalClient, a_number
 from tests.support.twilio import CHECK, VERIFICATION, Twilio
+from verify_service.asking import StartFields
 from verify_service.codes import api_key_digest
-from verify_service.service import StartFields
 from verify_service.store import Store
 
 SHOP, OTHER = "VA" + "5" * 32, "VA" + "7" * 32

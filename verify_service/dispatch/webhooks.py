@@ -12,7 +12,6 @@ from queue import SimpleQueue
 
 import msgspec
 
-from verify_service.config import WebhookConfig
 from verify_service.duration import rfc3339
 from verify_service.errors import ConfigError, DeliveryError, StoreUnavailable
 from verify_service.model import Clock
@@ -21,6 +20,7 @@ from verify_service.signing import Signer
 from verify_service.store.layouts import Wanted
 from verify_service.store.webhooks import Due, WebhookStore
 from verify_service.telemetry import WEBHOOKS, log
+from verify_service.tenants import WebhookConfig
 
 # As many wait for one endpoint's answer at once: none waits for a thread, so none outlives its lease unsent.
 THREADS = 16

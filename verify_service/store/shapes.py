@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from verify_service.model import Status, TimelineEvent
+from verify_service.model import Status, TimelineEvent, Verification
 from verify_service.store.layouts import Approved
 
 
@@ -25,6 +25,22 @@ class Started(NamedTuple):
     sends_left: int
     channel: str
     replayed: bool = False
+
+    def pending(self, to: str, purpose: str, test: bool) -> Verification:
+        """The verification that it began or sent again, as its caller sees it."""
+        return Verification(
+            id=self.id,
+            status="pending",
+            to=to,
+            channel=self.channel,
+            purpose=purpose,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            resend_at=self.resend_at,
+            checks_left=self.checks_left,
+            sends_left=self.sends_left,
+            test=test,
+        )
 
 
 class Refused(NamedTuple):
@@ -77,3 +93,20 @@ class StoredVerification(NamedTuple):
     test: bool
     sealed_to: bytes | None
     timeline: tuple[TimelineEvent, ...]
+
+    def of(self, to: str | None) -> Verification:
+        """The verification of this recipient, as its caller sees it."""
+        return Verification(
+            id=self.id,
+            status=self.status,
+            to=to,
+            channel=self.channel,
+            purpose=self.purpose,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            resend_at=self.resend_at,
+            checks_left=self.checks_left,
+            sends_left=self.sends_left,
+            test=self.test,
+            timeline=self.timeline,
+        )

@@ -5,8 +5,8 @@ import re
 import msgspec
 from flask import Response
 
+from verify_service.asking import Target
 from verify_service.errors import InvalidRequest, VerificationNotFound
-from verify_service.service import Target
 from verify_service.web import bodies
 from verify_service.web.answers import checked, json, timeline, verification
 from verify_service.web.context import context

@@ -5,11 +5,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from verify_service.asking import StartFields
 from verify_service.consents import Source
 from verify_service.inbox import Rule
 from verify_service.model import HostedPage
 from verify_service.policy.live import MOST_NOTE, NOTE
-from verify_service.service import StartFields
 from verify_service.store.consents import State
 
 # Python's `$` also matches before a final newline; `\Z` does not.

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from verify_service.asking import StartFields
 from verify_service.errors import (
     Blocked,
     ChecksExhausted,
@@ -27,7 +28,6 @@ from verify_service.errors import (
 )
 from verify_service.model import Verification
 from verify_service.return_urls import back
-from verify_service.service import StartFields
 from verify_service.web import bodies
 from verify_service.web.context import context
 from verify_service.web.page import links, showing

@@ -4,9 +4,9 @@ import msgspec
 from flask import Response
 from flask import request as current
 
+from verify_service.asking import Target
 from verify_service.errors import Forbidden, InvalidNumber, InvalidRequest, VerificationNotFound
 from verify_service.model import Verification
-from verify_service.service import Target
 from verify_service.services import NAME, NAME_WORDS, VerifyService
 from verify_service.web import bodies
 from verify_service.web.answers import json

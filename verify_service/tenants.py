@@ -1,0 +1,70 @@
+"""A tenant's table of `verify.toml`: who calls for it, what it is told of, and what its people see."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from verify_service import look
+from verify_service.adapters import Secret
+from verify_service.duration import Duration
+from verify_service.errors import ConfigError
+from verify_service.routing import Section
+from verify_service.services import ServiceConfig
+
+Scope = Literal["verify", "admin", "read"]
+WEBHOOK_PATIENCE_S = 20
+MOST_RECEIPT_LIFE_S = 86_400
+WebhookEvent = Literal[
+    "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
+]
+
+
+class ApiKey(Section, frozen=True):
+    """An API key by its digest, as `verify-service apikey new` prints it."""
+
+    digest: Annotated[
+        str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="`verify-service apikey new` prints one")
+    ]
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
+
+
+class WebhookConfig(Section, frozen=True, kw_only=True):
+    """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
+    `timeout` is for connecting and for the answer each."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="write it whole, with https://")]
+    secret: Secret | Annotated[tuple[Secret, ...], Meta(min_length=1, max_length=3)]
+    events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
+    timeout: Duration = Duration("10 seconds")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.secret,) if isinstance(self.secret, str) else self.secret
+
+
+class ReceiptTerms(Section, frozen=True):
+    """When a check that approves answers a signed receipt, how long that is good for, and whom it names."""
+
+    receipts: Literal["asked", "always"] = "asked"
+    receipt_life: Duration = Duration("5 minutes")
+    receipt_subject: Literal["pseudonym", "to"] = "pseudonym"
+
+
+class TenantConfig(ReceiptTerms, frozen=True):
+    brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    api_keys: tuple[ApiKey, ...] = ()
+    webhook: WebhookConfig | None = None
+    return_urls: tuple[str, ...] = ()
+    colour: Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}\Z", description="write it such as #0b6b5d")] | None = None
+    logo: Annotated[str, Meta(min_length=1)] | None = None
+    account_sid: Annotated[str, Meta(pattern=r"^AC[0-9a-f]{32}\Z", description="AC and 32 hex digits")] | None = None
+    services: tuple[ServiceConfig, ...] = ()
+
+    def judge(self, at: str) -> None:
+        """Raises ConfigError for what no type says; `at` names the table."""
+        if self.webhook and self.webhook.timeout.seconds > WEBHOOK_PATIENCE_S:
+            raise ConfigError(f"{at}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
+        if self.receipt_life.seconds > MOST_RECEIPT_LIFE_S:
+            raise ConfigError(f"{at}.receipt_life: 1 day at most; a receipt tells of a moment")
+        if self.colour:
+            look.judge(f"{at}.colour", self.colour)
