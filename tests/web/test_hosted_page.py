@@ -337,6 +337,16 @@ def test_a_resend_passes_the_policy(store: Store, tmp_path: Path) -> None:
     assert refusing.status(other)["sends_left"] == 4
 
 
+def test_a_resend_counts_under_the_keys_of_its_start(store: Store, tmp_path: Path) -> None:
+    """As the caller's own resend would: another start of the same account has left no room for it."""
+    policy = '[code]\nguess_ceiling = 1.0\n[[limit]]\nname = "account"\nof = ["key:account"]\nallow = "2/hour"\n'
+    desk = Desk(store, tmp_path, policy)
+    browser = desk.start(keys={"account": "a-17"})
+    desk.client.start(a_number(), keys={"account": "a-17"})
+    desk.clock.advance(31)
+    assert re.search(r"Too many attempts\. Try again in 59:\d\d\.", browser.submit(send="sms", sends="4").words)
+
+
 def test_a_limit_on_wrong_codes_is_told(store: Store, tmp_path: Path) -> None:
     """The page passes the limits that a check by the API passes, under the same address."""
     limit = '[[limit]]\nname = "typed"\nof = ["ip"]\nallow = "1/hour"\ncounts = "wrong-codes"\n'
