@@ -13,6 +13,7 @@ from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
 from verify_service.policy.listing import allowed, allowing
 from verify_service.store import Store
+from verify_service.web.twilio import attempts
 
 POLICY = """
 [code]
@@ -293,3 +294,12 @@ def test_attempts_are_filtered_and_summed_up(alone_twilio: Twilio, clock: Manual
     assert found["conversion_rate_percentage"] == "33.33"
     for query in ("DateCreatedAfter=yesterday", "DateCreatedAfter=1999-01-01", "Ever=1", "DateCreatedBefore=%00"):
         assert alone_twilio.refused("GET", f"/Attempts/Summary?{query}") == (400, 60200)
+
+
+def test_one_list_of_attempts_is_made_at_a_time(twilio: Twilio) -> None:
+    """Each reads all events: whoever asks for several at once is told to come back, and holds up nobody else."""
+    with attempts.alone():
+        assert twilio.refused("GET", "/Attempts") == (429, 20429)
+        assert twilio.headers["Retry-After"] == "1"
+        assert twilio.call("GET", "/Services")[0] == 200
+    assert twilio.call("GET", "/Attempts/Summary")[0] == 200

@@ -127,6 +127,15 @@ def test_a_verification_is_created_and_checked(twilio: Twilio) -> None:
     )
 
 
+def test_a_number_is_found_whose_plus_was_sent_as_it_is(twilio: Twilio) -> None:
+    """As `curl -d To=+…` does: in a form it is a space."""
+    to = a_number()
+    status, made = twilio.call("POST", "/Services/{}/Verifications", f"To={to}&Channel=sms".encode())
+    assert (status, made["to"]) == (201, to)
+    body = f"To={to}&Code={twilio.code(made['sid'])}".encode()
+    assert twilio.call("POST", "/Services/{}/VerificationCheck", body)[1]["valid"] is True
+
+
 @pytest.mark.parametrize("named", ["To", "VerificationSid"])
 def test_a_check_says_what_it_was_about(twilio: Twilio, named: str) -> None:
     """By number or by SID the answer is the same, recipient and channel included."""

@@ -89,7 +89,7 @@ def _attempts(tenant: str, since: int, till: int | None) -> list[dict[str, Any]]
     found: dict[str, list[dict[str, Any]]] = {}
     services = {each.purpose: each.sid for each in context().config.services.get(tenant, ())}
     services |= {each.purpose: each.sid for each in context().store.services.all(tenant)}
-    with _alone():
+    with alone():
         for event in context().store.events.read(begin):
             if till is not None and event["at"] * 1000 > till:
                 break
@@ -142,7 +142,8 @@ def _moment(name: str, default: int) -> int:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
+    """Raises RateLimited while another list is being made in this process."""
     if not _reading.acquire(blocking=False):
         raise RateLimited("another list of attempts is being made", limit="attempts", retry_after=1)
     try:

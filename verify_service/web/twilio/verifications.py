@@ -43,7 +43,7 @@ def create_verification(tenant: str, service_sid: str) -> Response:
     given = _offered(form(_CREATE))
     service, payment = service_of(tenant, service_sid), _payment(given)
     said = {
-        "to": _needed(given, "To"),
+        "to": _number(_needed(given, "To")),
         "channel": _channel(_needed(given, "Channel")),
         "purpose": service.purpose,
         "locale": given.get("Locale"),
@@ -100,7 +100,7 @@ def check_verification(tenant: str, service_sid: str) -> Response:
     sid, to = given.get("VerificationSid"), given.get("To")
     if bool(sid) == bool(to):
         raise InvalidRequest("To", "or `VerificationSid` is required, and only one of them")
-    where: str | Target = Target(to, None, service.purpose) if to else _id(sid or "")
+    where: str | Target = Target(_number(to), None, service.purpose) if to else _id(sid or "")
     here = context()
     found = here.service.check(tenant, where, code, payment, purpose=service.purpose)
     shown: dict[str, object] = {
@@ -147,6 +147,11 @@ def _needed(given: dict[str, str], name: str) -> str:
     if not given.get(name):
         raise InvalidRequest(name, "is required")
     return given[name]
+
+
+def _number(written: str) -> str:
+    """With its +, where that was sent as it is: in a form it stands for a space, with which no number begins."""
+    return f"+{written[1:]}" if written.startswith(" ") and written[1:2].isdecimal() else written
 
 
 def _offered(given: dict[str, str]) -> dict[str, str]:
