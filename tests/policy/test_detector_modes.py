@@ -2,10 +2,11 @@
 
 import itertools
 import struct
+from typing import Any
 
 import pytest
 
-from tests.support.bench import make_bench
+from tests.support.bench import a_start, make_bench
 from tests.support.detector import SENT, WEIGHT, Field, field, numbers, policy_of
 from verify_service.insight.blocks import under
 from verify_service.phone import parse
@@ -133,3 +134,20 @@ def test_what_a_chart_keeps_of_numbers_has_no_order_and_is_unrelated_under_anoth
         steps = [after - before for before, after in itertools.pairwise(tags[1::2])]
         assert len(set(steps)) == 5
         assert min(map(abs, steps)) > 1000
+
+
+def test_a_start_may_be_made_without_a_risk_check(alone: Store) -> None:
+    """Then no detector judges it or learns of it, while limits count it as any."""
+    bench = make_bench(alone)
+    client: Any = alone.link.client()
+
+    def counted(kind: str) -> set[object]:
+        return set(client.keys(f"vs:*:{kind}:*"))
+
+    bench.service.start("default", a_start("+14155550123"), risk_check=False)
+    assert counted("chart") == set()
+    limits = counted("limit")
+    assert limits != set()
+    bench.service.start("default", a_start("+14155550124"))
+    assert counted("chart") != set()
+    assert len(counted("limit")) > len(limits)

@@ -465,3 +465,25 @@ def test_an_approval_has_a_receipt_where_the_tenant_always_has_one(
     approved = acme.check(code, VerificationSid=sid)
     claims = jwt.decode(approved["receipt"], options={"verify_signature": False})
     assert (approved.keys() - CHECK, claims["jti"], claims["aud"]) == ({"receipt"}, f"ve_{sid[2:]}", "acme")
+
+
+NET = """
+[code]
+guess_ceiling = 1.0
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "2/hour"
+net_of_approved = true
+"""
+
+
+def test_an_approval_by_word_gives_nothing_back(store: Store, clock: ManualClock) -> None:
+    """Nobody has proved anything: only a code that was compared gives its start back to a limit."""
+    twilio, to = Twilio(LocalClient(store, clock, NET)), a_number()
+    for _ in range(3):
+        assert twilio.check(twilio.code(twilio.create(to)["sid"]), To=to)["valid"] is True
+    for _ in range(2):
+        sid = twilio.create(to)["sid"]
+        assert twilio.call("POST", f"/Services/{{}}/Verifications/{sid}", {"Status": "approved"})[0] == 200
+    assert twilio.refused("POST", "/Services/{}/Verifications", {"To": to, "Channel": "sms"}) == (429, 60203)
