@@ -55,6 +55,15 @@ def store(valkey: EmbeddedValkey) -> Store:
     return made
 
 
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store for a module's own tests, small enough to compare all of it before and after."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), append_fsync="no") as server:
+        made = Store(patient(server.url))
+        made.prepare()
+        yield made
+
+
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Store]:
     """A store that nobody else speaks to, with its append-only file."""

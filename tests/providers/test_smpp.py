@@ -257,9 +257,13 @@ def test_a_full_window_is_unavailable(smsc: Smsc) -> None:
     """Who finds no room within the timeout has sent nothing."""
     smsc.answer = lambda _: None
     with bound(smsc, window=1, timeout="1 second") as provider, ThreadPoolExecutor(4) as senders:
-        found = list(senders.map(lambda _: _kind(provider), range(4)))
-    assert set(found) <= {"Uncertain", "Unavailable"}
-    assert found.count("Uncertain") == len(smsc.submits) < 4
+        found: list[str] = []
+        # On a busy machine four may come one after the other, and then each has found room.
+        while "Unavailable" not in found:
+            found += senders.map(lambda _: _kind(provider), range(4))
+        assert set(found) <= {"Uncertain", "Unavailable"}
+        until(lambda: len(smsc.submits) >= found.count("Uncertain"), "what was sent to have come")
+    assert len(smsc.submits) == found.count("Uncertain")
 
 
 def test_a_silent_bind_is_asked_after_and_made_anew(smsc: Smsc) -> None:

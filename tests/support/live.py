@@ -62,8 +62,13 @@ def everything(store: Store) -> bytes:
 
 def contents(client: Any) -> dict[bytes, tuple[bytes, int]]:
     """Each key with its value, and with when it goes by itself: milliseconds of the server's clock, or -1."""
-    found = {key: (client.pexpiretime(key), client.dump(key)) for key in client.scan_iter(count=1000)}
-    return {key: (value, end) for key, (end, value) in found.items() if value is not None}
+    keys = list(client.scan_iter(count=1000))
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.pexpiretime(key).dump(key)
+    told = pipe.execute()
+    found = zip(keys, told[1::2], told[::2], strict=True)
+    return {key: (value, end) for key, value, end in found if value is not None}
 
 
 def changed(client: Any, before: Mapping[bytes, tuple[bytes, int]]) -> set[bytes]:

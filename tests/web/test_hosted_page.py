@@ -153,8 +153,8 @@ def context_of(client: LocalClient) -> Any:
 
 
 @pytest.fixture
-def desk(store: Store, tmp_path: Path) -> Desk:
-    return Desk(store, tmp_path)
+def desk(quiet: Store, tmp_path: Path) -> Desk:
+    return Desk(quiet, tmp_path)
 
 
 def away(browser: Browser, status: str) -> tuple[str, dict[str, str]]:

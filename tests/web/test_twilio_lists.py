@@ -36,8 +36,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def twilio(store: Store, clock: ManualClock) -> Twilio:
-    return Twilio(LocalClient(store, clock, POLICY))
+def twilio(quiet: Store, clock: ManualClock) -> Twilio:
+    return Twilio(LocalClient(quiet, clock, POLICY))
 
 
 @pytest.fixture

@@ -74,10 +74,10 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def client(store: Store, clock: ManualClock, tmp_path: Path) -> LocalClient:
+def client(quiet: Store, clock: ManualClock, tmp_path: Path) -> LocalClient:
     toml = tmp_path / "verify.toml"
     toml.write_text(TOML)
-    return LocalClient(store, clock, POLICY, config_file=toml)
+    return LocalClient(quiet, clock, POLICY, config_file=toml)
 
 
 @pytest.fixture
