@@ -74,4 +74,14 @@ def test_services_that_the_api_made_are_listed_too(monkeypatch: pytest.MonkeyPat
     assert store.services.add("default", made)
     done = told(monkeypatch, url=store.link.url)
     assert f"service  {made.sid}  made" in done.stdout.splitlines()
-    assert (done.stderr, store.services.delete("default", made.sid)) == ("", True)
+    assert "no store is at hand" not in done.stderr
+    assert store.services.delete("default", made.sid)
+
+
+def test_without_a_public_url_it_says_that_it_only_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `run` may listen elsewhere."""
+    done = told(monkeypatch, "--tenant", "default")
+    assert done.stderr.splitlines()[-1] == (
+        "verify.toml has no public_url: the address below is where `run` listens by default"
+    )
+    assert done.stdout.splitlines()[-1] == 'client.verify.base_url = "http://127.0.0.1:8080"'

@@ -25,6 +25,8 @@ def twilio(tenant: str, as_json: bool) -> None:
         services += store_at_hand(found).services.all(tenant)
     except (ConfigError, StoreUnavailable):
         click.echo("no store is at hand: services that the API made are not listed", err=True)
+    if config.public_url is None:
+        click.echo("verify.toml has no public_url: the address below is where `run` listens by default", err=True)
     url = config.public_url or "http://127.0.0.1:8080"
     if as_json:
         listed = [{"sid": each.sid, "purpose": each.purpose} for each in services]
