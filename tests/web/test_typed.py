@@ -17,7 +17,8 @@ from verify_service.errors import InvalidNumber
 from verify_service.store import Store
 
 NUMBERS = ["+14155550123", "+442079460018", "+4915112345678", "+393471234567", "+390669812345", "+2250707070707"]
-ZEROS = [chr(code) for code in range(0x110000) if unicodedata.decimal(chr(code), None) == 0]
+# Digits end before the ideographs of the second plane.
+ZEROS = [chr(code) for code in range(0x20000) if unicodedata.decimal(chr(code), None) == 0]
 INVISIBLE = ["", *"\u200b\u200e\u200f\u202a\u202c\u2060\u2066\u2069\ufeff\u00ad\ufe00\ufe0f\U000e0100"]
 SPACES = ["\x85", *(chr(code) for code in range(0x3001) if unicodedata.category(chr(code)) == "Zs")]
 DASHES = ["-", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\u30fc", "\uff0d"]
