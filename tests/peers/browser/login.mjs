@@ -25,6 +25,7 @@ async function visitor(number, act, before = () => {}) {
   await page.getByLabel("Mobile number").fill(number);
   await page.getByRole("button", { name: "Send me a code" }).click();
   await page.waitForSelector("#check");
+  await page.waitForLoadState(); // What is deferred has run by then.
   const told = await act(page);
   await context.close();
   return { ...told, complaints };
