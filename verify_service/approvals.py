@@ -5,7 +5,6 @@ part, so the same approval signed by the same key is the same receipt, in whiche
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 
 import msgspec
@@ -129,9 +128,7 @@ class Approvals:
         None where it cannot be read any more."""
         if self._of(tenant).receipt_subject == "pseudonym":
             return self._tagger.fingerprint("receipt", tenant, checked.number)
-        with suppress(KeyError):
-            return self._ring.decrypt(checked.sealed_to, f"to|{tenant}|{checked.number}").decode()
-        return None
+        return self._ring.readable_to(checked.sealed_to, tenant, checked.number)
 
 
 def _proven(test: str, channel: str) -> list[str]:

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -60,6 +61,10 @@ class _MasterKey:
         self.check = _keyed(_mac(master, b"verify_service check"))
         self.cipher = AESGCM(_mac(master, b"verify_service cipher"))
         self.token = AESSIV(b"".join(_mac(master, b"verify_service token", half) for half in (b"1", b"2")))
+
+
+def _place(tenant: str, tag: str) -> str:
+    return f"to|{tenant}|{tag}"
 
 
 class KeyRing:
@@ -117,6 +122,21 @@ class KeyRing:
             return key.cipher.decrypt(rest[:12], rest[12:], context.encode())
         except InvalidTag:
             raise ValueError("ciphertext does not belong here") from None
+
+    def seal_to(self, to: str, tenant: str, tag: str) -> bytes:
+        """A recipient, sealed for this tenant and under its own tag alone."""
+        return self.encrypt(to.encode(), _place(tenant, tag))
+
+    def unseal_to(self, sealed: bytes, tenant: str, tag: str) -> str:
+        """The recipient. Raises as `decrypt` does."""
+        return self.decrypt(sealed, _place(tenant, tag)).decode()
+
+    def readable_to(self, sealed: bytes | None, tenant: str, tag: str) -> str | None:
+        """The recipient; None where none is kept any more, or its key has left the ring. Raises ValueError as
+        `decrypt` does."""
+        with suppress(KeyError):
+            return self.unseal_to(sealed, tenant, tag) if sealed else None
+        return None
 
     def token(self, plain: bytes, context: str) -> str:
         """A text for a URL that only this ring reads, bound to its context: AES-SIV (RFC 5297) under the newest key, so

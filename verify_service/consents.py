@@ -232,7 +232,7 @@ class Consents(Ledger):
         return [
             *("id", partitions.new_id("re", home, self._store.link.partitions)),
             *("expires_at", str(now + ANSWER_LIFE_MS)),
-            *("to", self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")),
+            *("to", self._keys.seal_to(number.e164, tenant, tag)),
             *queued(tenant, source, content, kind="reply", text=kind, via=via),
         ]
 

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 
@@ -131,7 +130,7 @@ class Service:
             former=self._tagger.former(number.e164),
             only=only or "",
         )
-        sealed_to = self._keys.encrypt(number.e164.encode(), f"to|{tenant}|{tag}")
+        sealed_to = self._keys.seal_to(number.e164, tenant, tag)
         idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: asking.fingerprint(ask))
         outcome = self._verifications.start(now, book.code, asked, sealed_to, hits, idempotency)
         if isinstance(outcome, Refused):
@@ -200,7 +199,7 @@ class Service:
                 receipt=self.approvals.receipt(tenant, outcome, binding),
                 channel=outcome.channel,
                 created_at=outcome.created_at,
-                to=to or self._opened(tenant, outcome.number, outcome.sealed_to),
+                to=to or self._keys.readable_to(outcome.sealed_to, tenant, outcome.number),
             )
         if outcome.kind == "absent":
             raise VerificationNotFound
@@ -231,7 +230,7 @@ class Service:
         record = self._verifications.read(self._clock.now(), tenant, verification_id)
         if record is None:
             raise VerificationNotFound
-        return record.of(self._opened(tenant, record.number, record.sealed_to))
+        return record.of(self._keys.readable_to(record.sealed_to, tenant, record.number))
 
     def parse_start(self, fields: StartFields) -> Start:
         """A validated start from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
@@ -239,12 +238,6 @@ class Service:
 
     def _recipient(self, where: Target) -> Number:
         return asking.recipient_of(where.to, where.region, self.config, self._clock.now())
-
-    def _opened(self, tenant: str, tag: str, sealed: bytes | None) -> str | None:
-        """A verification's recipient; None where it has ended, or under a key that has left the ring."""
-        with suppress(KeyError):
-            return self._keys.decrypt(sealed, f"to|{tenant}|{tag}").decode() if sealed else None
-        return None
 
     def _binding_tag(self, binding: dict[str, str] | None) -> str:
         return self._tagger.fingerprint("binding", codes.canonical(binding).decode()) if binding else ""

@@ -24,7 +24,7 @@ def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
-    to = keys.decrypt(entry.to, f"to|{entry.tenant}|{entry.content.number}").decode()
+    to = keys.unseal_to(entry.to, entry.tenant, entry.content.number)
     if entry.kind:
         return to, ""
     return to, keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, int(entry.content.digits))

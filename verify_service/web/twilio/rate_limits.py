@@ -24,14 +24,14 @@ _BUCKETS = f"{_ONE}/Buckets"
 @twilio.guarded("verify", "read")
 def rate_limits(tenant: str, service_sid: str) -> Response:
     service = service_of(tenant, service_sid)
-    return answers.page("rate_limits", [_shown(tenant, service, name) for name in _by_name()])
+    return answers.page("rate_limits", [_shown(tenant, service, name, limits) for name, limits in _by_name().items()])
 
 
 @twilio.get(_ONE)
 @twilio.guarded("verify", "read")
 def rate_limit(tenant: str, service_sid: str, sid: str) -> Response:
     service = service_of(tenant, service_sid)
-    return json(_shown(tenant, service, _named(service, sid)))
+    return json(_shown(tenant, service, *_named(service, sid)))
 
 
 @twilio.get(_BUCKETS)
@@ -74,15 +74,15 @@ def _sid(service: VerifyService, name: str) -> str:
     return derived("RK", service.sid, name)
 
 
-def _named(service: VerifyService, sid: str) -> str:
-    for name in _by_name():
+def _named(service: VerifyService, sid: str) -> tuple[str, list[LimitConfig]]:
+    for name, limits in _by_name().items():
         if _sid(service, name) == sid:
-            return name
+            return name, limits
     raise NotFound("there is no such rate limit")
 
 
 def _buckets(tenant: str, service: VerifyService, sid: str) -> list[dict[str, Any]]:
-    limits = _by_name()[_named(service, sid)]
+    _, limits = _named(service, sid)
     found = []
     for limit in limits:
         for amount, ms in limit.windows:
@@ -99,13 +99,13 @@ def _buckets(tenant: str, service: VerifyService, sid: str) -> list[dict[str, An
     return found
 
 
-def _shown(tenant: str, service: VerifyService, name: str) -> dict[str, Any]:
+def _shown(tenant: str, service: VerifyService, name: str, limits: list[LimitConfig]) -> dict[str, Any]:
     sid = _sid(service, name)
     common = _common(tenant, service, f"RateLimits/{sid}")
     return {
         "sid": sid,
         "unique_name": name,
-        "description": "; ".join(f"{limit.name}: {limit.allow}" for limit in _by_name()[name]),
+        "description": "; ".join(f"{limit.name}: {limit.allow}" for limit in limits),
         **common,
         "links": {"buckets": f"{common['url']}/Buckets"},
     }
