@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 from werkzeug.test import EnvironBuilder
 
+from benchmarks.cpu_profile import called, environ_of
 from benchmarks.inside import API_KEY, Inside, inside
 from benchmarks.report import Table
 from benchmarks.traffic import Caller
@@ -66,11 +67,11 @@ def _both(cost: tuple[float, float]) -> float:
 
 
 def _native_start(_bench: Inside, _service: str, caller: Caller) -> dict[str, Any]:
-    return _json("/start", {"to": caller.to, "ip": caller.ip})
+    return environ_of("/start", {"to": caller.to, "ip": caller.ip})
 
 
 def _native_check(_bench: Inside, _service: str, _caller: Caller, verification_id: str, code: str) -> dict[str, Any]:
-    return _json("/check", {"id": verification_id, "code": code})
+    return environ_of("/check", {"id": verification_id, "code": code})
 
 
 def _twilio_start(bench: Inside, service: str, caller: Caller) -> dict[str, Any]:
@@ -83,34 +84,20 @@ def _twilio_check(bench: Inside, service: str, _caller: Caller, verification_id:
     return _form(bench, f"/v2/Services/{service}/VerificationCheck", form)
 
 
-def _json(path: str, body: dict[str, str]) -> dict[str, Any]:
-    return _environ(path, msgspec.json.encode(body), "application/json", f"Bearer {API_KEY}")
-
-
 def _form(bench: Inside, path: str, form: dict[str, str]) -> dict[str, Any]:
     login = base64.b64encode(f"{bench.config.accounts['default']}:{API_KEY}".encode()).decode()
-    return _environ(path, urlencode(form).encode(), _FORM, f"Basic {login}")
-
-
-def _environ(path: str, data: bytes, kind: str, authorization: str) -> dict[str, Any]:
-    environ = EnvironBuilder(path, method="POST", data=data, content_type=kind).get_environ()
-    return environ | {"HTTP_AUTHORIZATION": authorization}
+    data = urlencode(form).encode()
+    environ = EnvironBuilder(path, method="POST", data=data, content_type=_FORM).get_environ()
+    return environ | {"HTTP_AUTHORIZATION": f"Basic {login}"}
 
 
 def _timed(bench: Inside, app: Any, environs: Sequence[dict[str, Any]]) -> tuple[tuple[float, float], list[bytes]]:
     """Microseconds of CPU time per call, of this thread and of the store's process, and the bodies."""
 
-    def respond(status: str, _headers: object, _error: object = None) -> None:
-        assert status.startswith("2"), status
-
-    def spent() -> tuple[float, float]:
-        info: Any = bench.store.link.client().info("cpu")
-        return time.thread_time(), info["used_cpu_user"] + info["used_cpu_sys"]
-
-    before = spent()
-    bodies = [b"".join(app(environ, respond)) for environ in environs]
-    web, store = ((now - then) / len(environs) * 1e6 for now, then in zip(spent(), before, strict=True))
-    return (web, store), bodies
+    stored, mine = bench.store_seconds(), time.thread_time()
+    bodies = called(app, environs)
+    mine, stored = time.thread_time() - mine, bench.store_seconds() - stored
+    return (mine / len(environs) * 1e6, stored / len(environs) * 1e6), bodies
 
 
 def _id(body: bytes) -> str:

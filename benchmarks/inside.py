@@ -146,6 +146,11 @@ class Inside:
             sent = TimelineEvent(at=self.clock.now(), event="sent", provider="fake-a")
             self.store.outbox.settle([Settlement(entry, [sent]) for entry in entries])
 
+    def store_seconds(self) -> float:
+        """The CPU time that the server has taken."""
+        found: Any = self.store.link.client().info("cpu")
+        return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
+
     def stats(self) -> dict[str, tuple[int, int]]:
         """What the server counted since `reset`: command -> (calls, microseconds)."""
         found: dict[str, Any] = self.store.link.client().info("commandstats")

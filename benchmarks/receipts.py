@@ -48,17 +48,11 @@ def measure(folder: Path, rounds: int, calls: int) -> Table:
 def _cost(bench: Inside, app: Any, calls: int, receipt: bool) -> tuple[float, float]:
     """Microseconds a check: of this process, and of the store."""
     checks = _checks(bench, calls, receipt)
-    stored, mine = _store_seconds(bench), time.process_time()
+    stored, mine = bench.store_seconds(), time.process_time()
     bodies = called(app, checks)
-    mine, stored = time.process_time() - mine, _store_seconds(bench) - stored
+    mine, stored = time.process_time() - mine, bench.store_seconds() - stored
     assert all((b'"receipt":"' in body) == receipt for body in bodies)
     return mine / calls * 1e6, stored / calls * 1e6
-
-
-def _store_seconds(bench: Inside) -> float:
-    """The CPU time that the server has taken."""
-    found = bench.store.link.client().info("cpu")
-    return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
 
 def _checks(bench: Inside, count: int, receipt: bool) -> list[dict[str, Any]]:
