@@ -176,6 +176,10 @@ class Tagger:
         is written (`recipient.identity`)."""
         return self.tag("number", recipient.identity(to))
 
+    def user(self, tenant: str, user: str) -> str:
+        """The pseudonym of a tenant's user: two tenants' users of one name are two people."""
+        return self.tag("user", tenant, user)
+
     def former(self, to: str) -> tuple[str, ...]:
         """Their pseudonyms of earlier versions, under which an opt-out may stand."""
         return tuple(self.tag("number", name) for name in recipient.formerly(to))

@@ -9,6 +9,8 @@ Status = Literal["pending", "approved", "exhausted", "canceled", "expired"]
 Lane = Literal["real", "none", "own"]
 """What a start counts: with everybody's, nothing, or in limits of test numbers alone."""
 CheckStatus = Literal["approved", "pending", "exhausted"]
+USER = r"^[^\x00-\x1f\x7f-\x9f/]{1,256}\Z"
+"""How a tenant may name a user: no control character, and nothing that divides a path."""
 TimelineName = Literal[
     "started",
     "queued",
@@ -73,6 +75,7 @@ class StartOptions(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     app_hash: str | None = None
     origin: str | None = None
     keys: dict[str, str] | None = None
+    user: str | None = None
 
 
 class HostedPage(Frozen, frozen=True, kw_only=True):

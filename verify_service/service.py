@@ -15,7 +15,7 @@ from verify_service.packing import text
 from verify_service.policy import kinds
 from verify_service.policy.base import micro
 from verify_service.policy.file import Policy
-from verify_service.policy.limits import AS_SAID, facts_of
+from verify_service.policy.limits import AS_SAID, facts_of, user_tag
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal, refused_by
 from verify_service.store.decisions import refusal_of
@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _OF_THE_MESSAGE = tuple(name for name in Content.__struct_fields__ if name in StartOptions.__struct_fields__)
 
 # Who asked, as a start's event has it: by pseudonyms.
-_WHO = tuple(name for name in Facts.__struct_fields__ if name in ("ip", "network", *AS_SAID))
+_WHO = tuple(name for name in Facts.__struct_fields__ if name in {"ip", "network", *AS_SAID} - {"user"})
 
 # What a record says of a test number; `1` is what it has always said of one that counts nothing.
 _LANES = {"none": "1", "own": "own", "real": "real"}
@@ -275,5 +275,6 @@ class Service:
             revision=str(book.revision),
             price=str(micro(book.policy.price(number.country))),
             keys=",".join(f"{name}={self._tagger.tag(f'key:{name}', own)}" for name, own in (ask.keys or {}).items()),
+            user=user_tag(self._tagger, facts) or "",
             **who,
         )

@@ -36,7 +36,7 @@ def test_nobody_is_in_a_scenario(tmp_path: Path) -> None:
     """Each pseudonym has one stand-in: a number of the same range and kind, an address in a network as large, an id."""
     where = {"ip": "1" * 20, "network": "2" * 20}
     events = [
-        start(1.0, "1", ANN, **where, device="d" * 20, keys={"account": "c" * 20}, price=0.01),
+        start(1.0, "1", ANN, **where, device="d" * 20, keys={"account": "c" * 20}, user="e" * 20, price=0.01),
         start(2.0, "2", BOB, ip="3" * 20, network="2" * 20, refused="ip", decision="de_1", observed=["x"]),
         start(3.0, "3", ANN, ip="4" * 20, network="5" * 20, purpose="payment"),
         then(4.0, "approved", "1"),
@@ -49,7 +49,7 @@ def test_nobody_is_in_a_scenario(tmp_path: Path) -> None:
     assert lines == [
         {"at": 1.0, "event": "start", "id": "v1", "to": "+14155550100", "ip": "2001:db8:1:1::1", "purpose": "login"}
         | same
-        | {"device": "d" * 20, "keys": {"account": "c" * 20}, "price": 0.01},
+        | {"device": "d" * 20, "keys": {"account": "c" * 20}, "user": "e" * 20, "price": 0.01},
         {"at": 2.0, "event": "start", "id": "v2", "to": "+14155550101", "ip": "2001:db8:1:2::1", "purpose": "login"}
         | same
         | {"refused": "ip"},

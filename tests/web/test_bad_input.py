@@ -29,7 +29,7 @@ NOT_SECONDS: tuple[Any, ...] = ("1", None, True, [1], 0, -1, 31_536_001)
 WRONG_TYPES: list[tuple[str, str, dict[str, Any], str]] = [
     *(
         ("POST", "/start", {**START, field: value}, field)
-        for field in ("to", "region", "channel", "purpose", "locale", "ip", "device", "app_hash", "origin")
+        for field in ("to", "region", "channel", "purpose", "locale", "ip", "device", "app_hash", "origin", "user")
         for value in (1, 1.5, True, ["x"], {"x": "y"})
     ),
     *(("POST", "/start", {**START, name: value}, name) for name in ("binding", "keys") for value in NOT_A_BINDING),
@@ -69,6 +69,7 @@ WRONG_FORMS: list[tuple[str, dict[str, Any], str]] = [
         for value in ("", "x", "1.2.3", "1.2.3.4/24", "01.2.3.4", "fe80::1%eth0", "1.2.3.4\n", "١.٢.٣.٤", "1" * 46)
     ),
     *(("/start", {**START, "device": value}, "device") for value in ("", "two\nlines", "nul\0", "x" * 129, "\x9f")),
+    *(("/start", {**START, "user": value}, "user") for value in ("", "two\nlines", "nul\0", "x" * 257, "\x9f", "a/b")),
     *(("/start", {**START, "binding": value}, "binding") for value in ({"": "x"}, {"x" * 65: "x"}, {"x": "y" * 257})),
     ("/start", {**START, "binding": {str(count): "x" for count in range(17)}}, "binding"),
     *(

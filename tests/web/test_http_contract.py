@@ -77,6 +77,7 @@ def test_all_fields_of_a_start_are_taken(live: Contract) -> None:
         locale="pt-BR",
         ip="2001:db8::1",
         device="browser ü",
+        user="ann ü",
         binding={"amount": "12.00 EUR"},
         app_hash="FA+9qCX9VSu",
         origin="login.example.com",

@@ -201,6 +201,7 @@ def test_an_error_answers_with_its_own_status(item: dict[str, Any]) -> None:
         {"to": "+14155550123", "locale": "english please"},
         {"to": "+14155550123", "ip": "not an address"},
         {"to": "+14155550123", "device": "two\nlines"},
+        {"to": "+14155550123", "user": "a/b"},
         {"to": "+14155550123", "binding": {"amount": 12}},
         {"to": "+14155550123", "binding": {str(n): "x" for n in range(17)}},
         {"to": "+14155550123", "binding": {"": "x"}},

@@ -19,9 +19,9 @@ JUDGED = frozenset({"start", "approved", "wrong", "canceled"})
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One line. `at` is seconds since the epoch, `price` US dollars; `to` (E.164 or an email address) or, in an export,
-    the pseudonym `number` with `range`, `line_type` and, of a phone, `country`, and then `ip`, `network` and what
-    `keys` name are pseudonyms as well. `refused` is what refused a start when it was live, `near` ("1" or "0") whether
-    its number's neighbours were in use."""
+    the pseudonym `number` with `range`, `line_type` and, of a phone, `country`, and then `ip`, `network`, `user` and
+    what `keys` name are pseudonyms as well. `refused` is what refused a start when it was live, `near` ("1" or "0")
+    whether its number's neighbours were in use."""
 
     at: float
     event: str
@@ -41,6 +41,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     purpose: str = "login"
     channel: str = "sms"
     keys: dict[str, str] | None = None
+    user: str | None = None
 
     @property
     def pseudonymous(self) -> bool:

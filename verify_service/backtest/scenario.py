@@ -9,7 +9,7 @@ from verify_service.errors import ConfigError, Problem
 
 MOST = 10_000
 """Events of a scenario: enough for an incident, and few enough to be played."""
-_SAID = ("tenant", "purpose", "channel", "device", "keys", "price", "refused")
+_SAID = ("tenant", "purpose", "channel", "device", "keys", "user", "price", "refused")
 _OF_A_VERIFICATION = frozenset({"approved", "wrong", "canceled"})
 _OF_A_MESSAGE = frozenset({"sent", "delivered", "failed", "failed-over"})
 _OF_A_NUMBER = frozenset({"consent", "unlocked"})

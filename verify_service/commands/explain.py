@@ -50,6 +50,14 @@ def _keys(_context: click.Context, _parameter: click.Parameter, value: tuple[str
     return said
 
 
+def _user(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    from verify_service.model import USER
+
+    if value is not None and not re.match(USER, value):
+        raise click.BadParameter("is 1 to 256 characters, no / and no control characters among them")
+    return value
+
+
 def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """A tenant of the service: one of the file's, where VERIFY_CONFIG says which that is."""
     from verify_service import config
@@ -62,6 +70,7 @@ def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return value
 
 
+user_option = click.option("--user", callback=_user, help="The tenant's own name for the person.")
 to_option = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
 
 
@@ -70,6 +79,7 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
 @click.option("--device", help="Your name for the person's device.")
 @click.option("--key", "keys", metavar="NAME=VALUE", multiple=True, callback=_keys, help="One of your own `keys`.")
+@user_option
 @click.option("--purpose", default="login", show_default=True, help="What the code would be for.")
 @click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -78,12 +88,13 @@ def explain(
     ip: str | None,
     device: str | None,
     keys: dict[str, str],
+    user: str | None,
     purpose: str,
     tenant: str,
     as_json: bool,
 ) -> None:
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
-    found = _remote().explain.explain(tenant, number, ip=ip, device=device, keys=keys, purpose=purpose)
+    found = _remote().explain.explain(tenant, number, ip=ip, device=device, keys=keys, user=user, purpose=purpose)
     if as_json:
         from verify_service.insight.explain import shown
 

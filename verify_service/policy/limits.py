@@ -14,6 +14,9 @@ from verify_service.policy.specs import LimitSpec, NumberLimit, NumberLimits, Wi
 # Given the number, these say nothing more, so they do not take part in its key.
 _FOLLOW_FROM_NUMBER = frozenset({"prefix", "country", "line_type", "mailbox", "mail_domain"})
 
+# A user is the tenant's own: two tenants' users of one name are two people.
+_OF_A_USER = frozenset({"tenant", "user"})
+
 AS_SAID = tuple(name for name in get_args(Dimension) if name in StartOptions.__struct_fields__ and name != "ip")
 """The dimensions that are as the caller says them: those that a start has an option for, by their names."""
 
@@ -71,35 +74,47 @@ class _Limit:
         self.name = entry.name
         self.counts: Counts = entry.counts
         self.by_number = "number" in entry.of
-        self.dimensions = tuple(
-            sorted(set(entry.of) - {"number"} - (_FOLLOW_FROM_NUMBER if self.by_number else frozenset()))
-        )
+        # One by number and user lies where the number does: the start script knows that place.
+        self.by_user = "user" in entry.of and not self.by_number
+        said = set(entry.of) | (_OF_A_USER if "user" in entry.of else frozenset())
+        if self.by_number:
+            said -= {"number"} | _FOLLOW_FROM_NUMBER
+        self.dimensions = tuple(sorted(said - _OF_A_USER if self.by_user else said))
         windows = [Window(*window) for window in entry.windows]
         self.spec = LimitSpec(entry.name, entry.mode == "enforce", windows, entry.net_of_approved)
         self._packed = self.spec.pack()
 
-    def suffix(self, tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
-        """What follows the number's tag in the key; None where the request lacks a dimension."""
-        if not self.dimensions:
+    def suffix(self, tagger: Tagger, facts: Mapping[str, str | None], kind: str = "limit") -> str | None:
+        """What follows the number's tag in the key, or the user's; None where the request lacks a dimension."""
+        if not self.dimensions and kind == "limit":
             return ""
         found = values(self.dimensions, facts)
-        return None if found is None else "." + tagger.tag("limit", *found)
+        return None if found is None else "." + tagger.tag(kind, *found)
 
     def hit(
         self, tagger: Tagger, number: str, facts: Mapping[str, str | None], *, peek: bool, own: bool = False
     ) -> Hit | None:
-        if self.by_number:
-            suffix = self.suffix(tagger, facts)
-            if suffix is None:
+        counting = "own-limit" if own else "limit"
+        if self.by_number or self.by_user:
+            owner = number if self.by_number else user_tag(tagger, facts)
+            suffix = self.suffix(tagger, facts, "limit" if self.by_number else counting)
+            if owner is None or suffix is None:
                 return None
-            owner, counted = number, number + suffix
+            counted = owner + suffix
         else:
             found = values(self.dimensions, facts)
             if found is None:
                 return None
-            owner = counted = tagger.tag("own-limit" if own else "limit", *found)
+            owner = counted = tagger.tag(counting, *found)
         kind = "limit?" if peek else "limit"
         return Hit(kind, self.name, owner, f"limit:{self.name}:{counted}", self._packed, 1, self.spec.enforced)
+
+
+def user_tag(tagger: Tagger, facts: Mapping[str, str | None]) -> str | None:
+    """The pseudonym of the tenant's user that a request names, whose partition has what is counted of them; None where
+    it names none."""
+    found = values(("tenant", "user"), facts)
+    return None if found is None else tagger.user(*found[1::2])
 
 
 def facts_of(

@@ -26,6 +26,7 @@ Dimension = Literal[
     "ip",
     "network",
     "device",
+    "user",
     "prefix",
     "country",
     "line_type",

@@ -56,7 +56,7 @@ def _steps(link: Link, now: int, book: Rulebook, who: str) -> tuple[int, list[_S
     tag = secrets.token_hex(10)
     home = verifications.partition(tag)
     own = {word[4:]: _DEVICE for limit in book.policy.limit for word in limit.of if word.startswith("key:")}
-    facts = facts_of(_TENANT, StartOptions(ip=_IP, device=_DEVICE, keys=own), number, _PURPOSE)
+    facts = facts_of(_TENANT, StartOptions(ip=_IP, device=_DEVICE, keys=own, user=_DEVICE), number, _PURPOSE)
     book.judge(number, tag, facts, _IP)
     hits = book.hits(number, tag, facts)
 

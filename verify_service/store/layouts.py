@@ -88,7 +88,8 @@ class Content(Array, frozen=True):
 
 class Facts(Array, frozen=True):
     """What is known of a start, as its event has it: pseudonyms, and the range without its last three digits. `keys`
-    are the caller's own, as in `account=<pseudonym>,session=<pseudonym>`."""
+    are the caller's own, as in `account=<pseudonym>,session=<pseudonym>`; `user` is the pseudonym of the tenant's
+    user."""
 
     tenant: str = ""
     purpose: str = ""
@@ -103,6 +104,7 @@ class Facts(Array, frozen=True):
     network: str = ""
     device: str = ""
     keys: str = ""
+    user: str = ""
 
 
 class Context(Array, frozen=True):

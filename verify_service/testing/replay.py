@@ -13,7 +13,7 @@ from verify_service.testing import VerifyClient, VerifyClock, VerifyInbox, Verif
 
 _A_DAY_S = 86_400
 _PATIENCE_S = 60.0
-_SAID = ("channel", "purpose", "ip", "device", "keys")
+_SAID = ("channel", "purpose", "ip", "device", "keys", "user")
 
 
 class Played(NamedTuple):
@@ -51,6 +51,7 @@ class _Step(msgspec.Struct, frozen=True):
     ip: str | None = None
     device: str | None = None
     keys: dict[str, str] | None = None
+    user: str | None = None
     refused: str = ""
     state: str = ""
     carried: tuple[dict[str, Any], ...] = ()

@@ -19,6 +19,7 @@ _FORMS = {
     "locale": "a language tag, such as en or pt-BR",
     "device": "1 to 128 characters, no control characters among them",
     "keys": "a map from names (1 to 32 of a-z, 0-9 and _) to 1 to 256 characters, no control characters among them",
+    "user": "1 to 256 characters, no / and no control characters among them",
     "state": "text of at most 512 characters, no control characters among them",
     "app_hash": "the 11 characters of an Android app hash",
     "origin": "a host name, such as login.example.com",

@@ -8,7 +8,7 @@ from msgspec import Meta
 from verify_service.asking import StartFields
 from verify_service.consents import Source
 from verify_service.inbox import Rule
-from verify_service.model import HostedPage
+from verify_service.model import USER, HostedPage
 from verify_service.policy.live import MOST_NOTE, NOTE
 from verify_service.store.consents import State
 
@@ -30,6 +30,7 @@ Keys = Annotated[
     ],
     Meta(max_length=5),
 ]
+User = Annotated[str, Meta(min_length=1, max_length=256, pattern=USER)]
 AppHash = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{11}\Z")]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
@@ -58,6 +59,7 @@ class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     app_hash: AppHash | None = None
     origin: Origin | None = None
     keys: Keys | None = None
+    user: User | None = None
     page: PageBody | None = None
 
 
