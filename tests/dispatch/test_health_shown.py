@@ -1,8 +1,6 @@
 """What operators see of their providers: health, weights, and what today has come to."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from itertools import count
 from typing import Any, Literal
@@ -10,8 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from tests.support.bench import a_start
+from tests.support.commands import run
 from tests.support.dispatching import ONE, Post, Scripted, report
-from tests.support.live import clean, until
+from tests.support.live import until
 from verify_service import config
 from verify_service.dispatch.acknowledging import straying
 from verify_service.dispatch.health import HealthReporter
@@ -63,10 +62,8 @@ def test_operators_see_health_and_cost(post: Post) -> None:
     for _ in range(2):
         post.bench.clock.advance(1)
         pulse(post.bench.clock.now(), [report("b/sms", errors=3)], [["a/sms", "b/sms"]], {})
-    words = ["providers", "--json"]
-    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(post.folder / "d1.toml")}
-    run = [sys.executable, "-m", "verify_service"]
-    shown = json.loads(subprocess.run([*run, *words], env=env, capture_output=True, text=True, check=True).stdout)
+    env = {**noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(post.folder / "d1.toml")}
+    shown = json.loads(printed("--json", env=env))
     first, second = shown
     assert {name: first[name] for name in ("provider", "channel", "weight_percent", "reason", "errors")} == {
         "provider": "a",
@@ -81,7 +78,7 @@ def test_operators_see_health_and_cost(post: Post) -> None:
     told = {"delivered": first["today"][0]["delivered"], "failed": first["today"][0]["failed"]}
     assert first["today"] == [{"sender": "short", "messages": 2, "segments": 4, "price": 0.0158, **told}]
     assert second["today"][0]["price"] == 0.1
-    text = subprocess.run([*run, "providers"], env=env, capture_output=True, text=True, check=True).stdout
+    text = printed(env=env)
     assert "a  sms  100 % of its weight\n" in text
     assert "today by short: 2 messages, 4 segments" in text
     assert "b  sms  60 % of its weight since 20" in text
@@ -93,9 +90,8 @@ def test_a_weight_that_stays_beside_many_errors_is_explained(post: Post) -> None
     post.bench.store.health.pulse(post.bench.clock.now(), [report("a/sms", ok=2, errors=7)], [["a/sms"]], {})
     file = post.folder / "sole.toml"
     file.write_text(ONE)
-    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
-    run = [sys.executable, "-m", "verify_service", "providers"]
-    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    env = {**noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    text = printed(env=env)
     first, *_ = text.splitlines()
     assert first == (
         "a  sms  100 % of its weight, although 78% of its tries fail: no other provider of its routes does better"
@@ -157,12 +153,11 @@ def test_a_price_that_nobody_told_is_not_nothing(post: Post) -> None:
     post.bench.store.health.pulse(post.bench.clock.now(), [], [], costs)
     file = post.folder / "verify.toml"
     file.write_text(SENDERS)
-    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
-    run = [sys.executable, "-m", "verify_service", "providers"]
-    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    env = {**noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    text = printed(env=env)
     assert "today by short: 2 messages, 2 segments, 0 delivered, 0 failed, price —\n" in text
     assert "today by the brand: 1 messages, 0 segments, 0 delivered, 0 failed, $0.01\n" in text
-    shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
+    shown = printed("--json", env=env)
     assert [each["today"][0]["price"] for each in json.loads(shown)] == [None, 0.0079]
 
 
@@ -180,21 +175,27 @@ def test_what_nobody_could_use_is_counted_and_shown(post: Post) -> None:
     stray("entry", "in no form that is known", 7)
     file = post.folder / "verify.toml"
     file.write_text(SENDERS)
-    env = {**clean(), **noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
-    run = [sys.executable, "-m", "verify_service", "providers"]
-    text = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
+    env = {**noon, "VERIFY_REDIS_URL": post.server.url, "VERIFY_CONFIG": str(file)}
+    text = printed(env=env)
     assert (
         "    today by all channels, told and not used: 7 entries of lists that could not be read, 1 receipts that "
         "name no message, 1 texts that could not be read, "
         "3 receipts whose id matched no message, 2 receipts with a word that is not known\n"
     ) in text
-    shown = subprocess.run([*run, "--json"], env=env, capture_output=True, text=True, check=True).stdout
+    shown = printed("--json", env=env)
     assert [each["strays"] for each in json.loads(shown)] == [
         {"entry": 7, "nameless": 1, "text": 1, "unmatched": 3, "word": 2},
         {},
     ]
     assert deliveries.strays.today(now + 86_400_000) == {}
     assert exposition(False, {}).decode().count('verify_strays_total{provider="a",why="word"} 2.0') == 1
+
+
+def printed(*words: str, env: Mapping[str, str]) -> str:
+    """What `verify-service providers` prints."""
+    done = run("providers", *words, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def _sum(today: dict[str, dict[str, int]]) -> int:

@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.contract import Contract, contract
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.live import until
 
 pytestmark = pytest.mark.slow
 
@@ -51,14 +51,8 @@ def attacked(live: Contract, prefix: str) -> str:
 
 
 def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "verify_service", "blocks", *words],
-        env={**clean(), "VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    state = str(live.running.server.state_dir)
+    return run("blocks", *words, env={"VERIFY_STATE_DIR": state, "VERIFY_CLOCK": "virtual"})
 
 
 def test_a_block_is_listed_with_its_evidence_and_lifted_by_http(live: Contract) -> None:

@@ -1,8 +1,6 @@
 """Explain: what would become of a start that is not made, by the very judges that decide, and nothing is spent."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bench import Bench, a_start, make_bench, wrong
-from tests.support.commands import command
+from tests.support.commands import command, run
 from tests.support.contract import Contract, a_number, contract
 from tests.support.detector import field, numbers
-from tests.support.live import PATIENCE_S, changed, contents
+from tests.support.live import changed, contents
 from verify_service import phone
 from verify_service.errors import Problem
 from verify_service.policy.decisions import Decision
@@ -248,9 +246,8 @@ def test_a_number_is_unlocked_by_command(live: Contract) -> None:
     for purpose in ("a", "b", "c", "d", "e"):
         live.default.request("POST", "/start", {"to": to, "purpose": purpose})
     assert live.default.refused("POST", "/start", {"to": to, "purpose": "f"})["limit"] == "number"
-    words = [sys.executable, "-m", "verify_service", "unlock", "--to", to, "--by", "ann", "--reason", "locked out"]
     env = {"VERIFY_STATE_DIR": str(live.running.server.state_dir)}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = run("unlock", "--to", to, "--by", "ann", "--reason", "locked out", env=env)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{to}: 1 counts forgotten\n"
     assert live.default.request("POST", "/start", {"to": to, "purpose": "f"})[0] == 201

@@ -5,14 +5,13 @@ import json
 import re
 import statistics
 import subprocess
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.support.live import PATIENCE_S
+from tests.support.commands import run
 from tests.support.simulated import SEEDS, conversion, simulated, starts
 from verify_service.phone import parse
 from verify_service.simulate import SCENARIOS, Event, scenario
@@ -25,11 +24,9 @@ PUMPING = {"sequential-one-ip", "sequential-many-ips", "spread", "spread-complet
 ATTACKS = PUMPING | {"flooding", "guessing"}
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
+def command(*words: str) -> "subprocess.CompletedProcess[str]":
     """`verify-service simulate` as a user runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", "verify_service", "simulate", *words], capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    return run("simulate", *words)
 
 
 @pytest.mark.parametrize("country", COUNTRIES.values(), ids=COUNTRIES)

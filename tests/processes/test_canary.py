@@ -4,8 +4,6 @@ kept, logged or answered is searched for them."""
 import base64
 import json
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +17,8 @@ import redis
 import urllib3
 
 from tests.support.bench import wrong
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.commands import run
+from tests.support.live import PATIENCE_S, until
 from verify_service.testing import RunningServer, VerifyServer, start_server
 
 pytestmark = pytest.mark.slow
@@ -323,10 +322,10 @@ def test_metrics_and_exported_events_have_neither_codes_nor_numbers(canary: Cana
     assert (status, b"verify_starts_total" in metrics) == (200, True)
     assert b"415555" not in metrics
     assert_clean(canary, metrics, "the metrics")
-    command = [sys.executable, "-m", "verify_service", "events", "export", "--since", "7d"]
     state = {"VERIFY_STATE_DIR": str(canary.server.state_dir)}
-    done = subprocess.run(command, env=clean(state), cwd=tmp_path, capture_output=True, check=True, timeout=PATIENCE_S)
+    done = run("events", "export", "--since", "7d", env=state, cwd=tmp_path)
+    assert done.returncode == 0
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert {event["range"] for event in events if event["event"] == "start"} == {ALICE[:-3], BOB[:-3]}
     assert {"start", "sent", "wrong", "approved", "canceled", "failed"} <= {event["event"] for event in events}
-    assert_clean(canary, done.stdout + done.stderr, "the export")
+    assert_clean(canary, (done.stdout + done.stderr).encode(), "the export")

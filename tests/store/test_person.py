@@ -4,15 +4,15 @@ import base64
 import json
 import secrets
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
+from tests.support.commands import run
 from tests.support.contract import Contract, LocalClient, a_number, contract
-from tests.support.live import PATIENCE_S, clean, everything, patient, until
+from tests.support.live import everything, patient, until
 from tests.support.vendor import vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.data_subjects import DataSubjects
@@ -244,27 +244,14 @@ def test_a_tenant_that_there_is_not_is_refused(tmp_path: Path) -> None:
         ("webhooks", "dead"),
         ("webhooks", "replay"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "verify_service", *words, "--tenant", "nope"],
-            env={**clean(), "VERIFY_STATE_DIR": str(tmp_path), "VERIFY_CONFIG": str(file)},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        env = {"VERIFY_STATE_DIR": str(tmp_path), "VERIFY_CONFIG": str(file)}
+        done = run(*words, "--tenant", "nope", env=env)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"there is no tenant 'nope'; it is one of acme, default (by {file})" in done.stderr
 
 
 def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "verify_service", *words],
-        env={**clean(), "VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return run(*words, env={"VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"})
 
 
 def test_a_phones_keyword_is_answered_in_the_fake_inbox(tmp_path: Path) -> None:
