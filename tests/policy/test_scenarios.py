@@ -46,7 +46,8 @@ def test_sequential_pumping_walks_through_blocks(name: str, seed: int) -> None:
 def test_spread_pumping_is_low_and_slow(name: str, seed: int) -> None:
     """One country, many prefixes, hundreds of addresses, most of a day, few in an hour on any prefix, numbers that are
     no neighbours; a quarter approved where the attacker completes; a wrong code for each where he enters such."""
-    fraud = starts(simulated(name, seed, per_day=12_000), "pumper")
+    events = simulated(name, seed, days=1, per_day=12_000)
+    fraud = starts(events, "pumper")
     prefixes = {parse(event.to or "", None).prefix for event in fraud}
     assert len({parse(event.to or "", None).country for event in fraud}) == 1
     assert 6 <= len(prefixes) <= 24
@@ -55,11 +56,9 @@ def test_spread_pumping_is_low_and_slow(name: str, seed: int) -> None:
     assert len({event.ip for event in fraud}) > 0.5 * min(len(fraud), 1000)
     apart = steps([int(event.to or "") for event in fraud])
     assert sum(step <= 2 for step in apart) < 0.1 * len(apart)
-    share = conversion(simulated(name, seed, per_day=12_000), "pumper")
+    share = conversion(events, "pumper")
     assert 0.18 < share < 0.32 if name == "spread-completing" else share == 0
-    mistyped = {
-        event.id for event in simulated(name, seed, per_day=12_000) if event.who == "pumper" and event.event == "wrong"
-    }
+    mistyped = {event.id for event in events if event.who == "pumper" and event.event == "wrong"}
     assert len(mistyped) == (len(fraud) if name == "spread-wrong-codes" else 0)
 
 
@@ -90,7 +89,7 @@ def test_guessing_is_few_wrong_codes_at_many_numbers(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_flash_crowd_is_real(seed: int) -> None:
     """Within an hour, in one country, many times what it sees otherwise; four in five are approved."""
-    events = simulated("flash-crowd", seed, per_day=12_000)
+    events = simulated("flash-crowd", seed, days=1, per_day=12_000)
     crowd = starts(events, "crowd")
     (iso,) = {parse(event.to or "", None).country for event in crowd}
     first = {event.id: event for event in reversed(crowd)}
@@ -118,7 +117,7 @@ def test_an_office_enrols(seed: int) -> None:
 @pytest.mark.parametrize("name", ["dead-route-country", "dead-route-everywhere"])
 def test_no_text_arrives_on_a_dead_route(name: str, seed: int) -> None:
     """For ninety minutes of the last day nobody is approved, in one country or in any; before and after people are."""
-    events = simulated(name, seed, per_day=12_000)
+    events = simulated(name, seed, days=1, per_day=12_000)
     approved = {event.id for event in events if event.event == "approved"}
     places: dict[str, list[Event]] = defaultdict(list)
     for event in sorted({event.id: event for event in reversed(starts(events))}.values()):
@@ -137,7 +136,7 @@ def test_no_text_arrives_on_a_dead_route(name: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_launch_brings_a_new_country(seed: int) -> None:
     """A country without any traffic before has about a fifth of all in the end, and converts."""
-    events = simulated("launch", seed, per_day=12_000)
+    events = simulated("launch", seed, days=1, per_day=12_000)
     (iso,) = {parse(event.to or "", None).country for event in starts(events, "newcomer")}
     assert COUNTRIES[iso].share == 0
     evening = [event for event in starts(events) if event.at > events[-1].at - 10 * HOUR]
