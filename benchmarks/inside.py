@@ -14,6 +14,7 @@ from verify_service import codes, config
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.factors import Factors
 from verify_service.insight.explain import Explain
 from verify_service.model import Clock, Number, Start, TimelineEvent
 from verify_service.policy import file as policy_file
@@ -59,6 +60,8 @@ class Inside:
         self.clock = clock or SystemClock()
         rules = fixed(self.policy, self.tagger)
         self.service = Service(self.config, rules, self.keys, self.tagger, self.store.verifications, self.clock)
+        common = (self.config, rules, self.keys, self.tagger, self.store.users, self.clock)
+        self.factors = Factors(*common, self.service.approvals)
 
     def app(self) -> Any:
         """The WSGI app of the web role around the same service."""
@@ -68,6 +71,7 @@ class Inside:
                 config=self.config,
                 store=self.store,
                 service=self.service,
+                factors=self.factors,
                 keys=self.keys,
                 live=live,
                 clock=self.clock,

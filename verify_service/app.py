@@ -11,6 +11,7 @@ from verify_service.config import Config
 from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch.acknowledging import straying
 from verify_service.errors import ConfigError
+from verify_service.factors import Factors
 from verify_service.insight.explain import Explain
 from verify_service.process import die_with_parent
 from verify_service.relief import Relief
@@ -35,14 +36,14 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
     consents = runtime.consents()
     config = operator.listening_at(runtime.config, settings.web_address())
     verifications = runtime.store.verifications
-    service = Service(
-        config, live, runtime.keys, runtime.tagger, verifications, runtime.clock, approvals(runtime, config)
-    )
+    signing = approvals(runtime, config)
+    service = Service(config, live, runtime.keys, runtime.tagger, verifications, runtime.clock, signing)
     return create_app(
         WebContext(
             config=operator.with_inbox_key(config, settings.inbox_key()),
             store=runtime.store,
             service=service,
+            factors=Factors(config, live, runtime.keys, runtime.tagger, runtime.store.users, runtime.clock, signing),
             keys=runtime.keys,
             live=live,
             clock=runtime.clock,

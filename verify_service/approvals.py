@@ -22,6 +22,8 @@ TYPE = "verification+jwt"
 ALGORITHM = "EdDSA"
 # What a code by a channel proves, beside `otp` (RFC 8176, section 2); of the other channels it has no word.
 PROVES = {"sms": "sms", "voice": "tel"}
+FACTOR_PURPOSE = "second-factor"
+"""The `purpose` of a receipt that says that a user's second factor was shown."""
 _EDDSA = OKPAlgorithm()
 _USUAL = ReceiptTerms()
 
@@ -102,23 +104,58 @@ class Approvals:
         """The receipt of an approval, whose check brought the binding; None where none is wanted, or the recipient that
         it is to name was sealed by a key that has left the ring."""
         found = checked.approval
-        if found is None or self.keys is None or (subject := self._subject(tenant, checked)) is None:
+        if found is None or (subject := self._subject(tenant, checked)) is None:
             return None
-        issued = int(found.at) // 1000
+        more: dict[str, object] = {"test": True} if found.test else {}
+        proven = _proven(found.test, checked.channel)
+        issued = int(found.at)
+        return self._signed(found.signer, tenant, subject, checked.id, issued, found.purpose, binding, proven, more)
+
+    def receipt_of_factor(
+        self,
+        wish: ReceiptWish | None,
+        tenant: str,
+        user: str,
+        approval_id: str,
+        issued: int,
+        approved_at: int,
+        binding: Mapping[str, str] | None,
+        proven: list[str],
+    ) -> str | None:
+        """The receipt that a second factor of the tenant's user was shown at `approved_at`; None where none is wanted.
+        `auth_time` is as OpenID Connect has it (Core 1.0, section 2)."""
+        if wish is None:
+            return None
+        subject = user if wish.named else self._tagger.fingerprint("receipt", tenant, self._tagger.user(tenant, user))
+        more: dict[str, object] = {"auth_time": approved_at // 1000}
+        return self._signed(wish.signer, tenant, subject, approval_id, issued, FACTOR_PURPOSE, binding, proven, more)
+
+    def _signed(
+        self,
+        signer: str,
+        tenant: str,
+        subject: str,
+        approval_id: str,
+        issued: int,
+        purpose: str,
+        binding: Mapping[str, str] | None,
+        proven: list[str],
+        more: dict[str, object],
+    ) -> str | None:
+        if self.keys is None:
+            return None
         claims: dict[str, object] = {
             "iss": self._issuer,
             "aud": tenant,
             "sub": subject,
-            "jti": checked.id,
-            "iat": issued,
-            "exp": issued + int(self._of(tenant).receipt_life.seconds),
-            "purpose": found.purpose,
+            "jti": approval_id,
+            "iat": issued // 1000,
+            "exp": issued // 1000 + int(self._of(tenant).receipt_life.seconds),
+            "purpose": purpose,
             "binding": dict(sorted(binding.items())) if binding else {},
-            "amr": _proven(found.test, checked.channel),
+            "amr": proven,
         }
-        if found.test:
-            claims["test"] = True
-        return self.keys.sign(found.signer, claims)
+        return self.keys.sign(signer, claims | more)
 
     def _of(self, tenant: str) -> ReceiptTerms:
         return self._terms.get(tenant, _USUAL)

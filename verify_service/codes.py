@@ -123,6 +123,11 @@ class KeyRing:
         except InvalidTag:
             raise ValueError("ciphertext does not belong here") from None
 
+    @staticmethod
+    def kid_of(sealed: bytes) -> str:
+        """The kid of the key that encrypted."""
+        return sealed.partition(b":")[0].decode("ascii", "replace")
+
     def seal_to(self, to: str, tenant: str, tag: str) -> bytes:
         """A recipient, sealed for this tenant and under its own tag alone."""
         return self.encrypt(to.encode(), _place(tenant, tag))
@@ -179,6 +184,10 @@ class Tagger:
     def user(self, tenant: str, user: str) -> str:
         """The pseudonym of a tenant's user: two tenants' users of one name are two people."""
         return self.tag("user", tenant, user)
+
+    def recovery(self, user: str, slow: bytes) -> bytes:
+        """What is kept of a recovery code, from its slow hash: whoever has the store alone cannot try codes."""
+        return _mac(self._key, b"recovery", user.encode(), slow)[: len(slow)]
 
     def former(self, to: str) -> tuple[str, ...]:
         """Their pseudonyms of earlier versions, under which an opt-out may stand."""

@@ -41,9 +41,25 @@ Late = Annotated[str, "late"]
 and what stands behind it apart."""
 
 
+Bytes = msgspec.Raw
+"""Bytes in an array: `text` makes them of what they are, `plain` gives that back."""
+Empty = dict[str, str]
+"""What an empty list is that Lua packed."""
+
+
 def text(packed: bytes) -> msgspec.Raw:
     """Bytes for the server's msgpack, which is older than the type of byte strings and has one kind of string."""
     return msgspec.Raw(b"\xdb" + len(packed).to_bytes(4, "big") + packed)
+
+
+# How many bytes stand before a string's own, by what it begins with: str 8, 16 and 32; of a shorter one there is one.
+_BEFORE = {0xD9: 2, 0xDA: 3, 0xDB: 5}
+
+
+def plain(packed: msgspec.Raw) -> bytes:
+    """The bytes of what `text` or the server's msgpack packed."""
+    found = bytes(packed)
+    return found[_BEFORE.get(found[0], 1) :]
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -221,11 +237,12 @@ def lua_module(layouts: Sequence[type[Layout]]) -> str:
 
 def _inner(kind: Any) -> tuple[Any, bool]:
     """The layout that a field's type holds, if any, and whether it holds many of them."""
-    many = get_origin(kind) is not None and _is_a(get_origin(kind), Sequence)
     for one in (kind, *get_args(kind)):
-        if isinstance(one, type) and issubclass(one, Array):
-            return one, many
-    return None, many
+        many = _is_a(get_origin(one), Sequence)
+        inner = get_args(one)[0] if many else one
+        if _is_a(inner, Array):
+            return inner, many
+    return None, False
 
 
 def _is_a(kind: Any, of: type) -> bool:
@@ -239,7 +256,7 @@ def _default(part: msgspec.structs.FieldInfo) -> str | None:
     match part.default:
         case str() as words:
             return f"'{words}'"
-        case bytes():
+        case bytes() | msgspec.Raw():
             return "''"
         case bool() as said:
             return str(said).lower()

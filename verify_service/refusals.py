@@ -36,7 +36,7 @@ def refusal(refused: Refused, policy: Policy) -> Problem:
                 expires_at=refused.expires_at,
             )
         case "rate-limited":
-            allows = next(limit.allow for limit in policy.limit if limit.name == refused.limit)
+            allows = next(limit.allow for limit in policy.limits if limit.name == refused.limit)
             return RateLimited(
                 f"The limit `{refused.limit}` ({allows}) has no room; a retry can pass in {seconds} s.",
                 limit=refused.limit,

@@ -60,6 +60,11 @@ STARTS = Counter("verify_starts", "Starts by outcome: started, resent, replayed 
 CHECKS = Counter(
     "verify_checks", "Checks by outcome: approved, pending, exhausted, replayed or a problem.", ["outcome"]
 )
+FACTOR_CHECKS = Counter(
+    "verify_factor_checks",
+    "Checks of a user's factors by outcome: approved, wrong, used, replayed or a problem.",
+    ["outcome"],
+)
 REFUSED = Counter(
     "verify_refused",
     "Starts and checks refused, by what decided: a limit, a rule, or a circumstance such as cooldown.",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verify_service import codes, config, phone
+from verify_service.factors import Factors
 from verify_service.insight.explain import Explain
 from verify_service.model import Start
 from verify_service.policy import file as policy_file
@@ -41,6 +42,15 @@ class Bench:
     @property
     def explain(self) -> Explain:
         return Explain(self.store, self.service.rules, self.tagger, self.clock)
+
+    @property
+    def factors(self) -> Factors:
+        return self.factors_of(self.service)
+
+    def factors_of(self, service: Service, keys: codes.KeyRing | None = None) -> Factors:
+        """Those of a service that differs from the bench's own in what it signs with, or in its keys."""
+        common = (service.config, service.rules, keys or self.keys, self.tagger, self.store.users, self.clock)
+        return Factors(*common, service.approvals)
 
     @property
     def relief(self) -> Relief:

@@ -24,6 +24,7 @@ from verify_service.approvals import Approvals, SigningKeys
 from verify_service.codes import api_key_digest
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
+from verify_service.factors import Factors
 from verify_service.insight.explain import Explain
 from verify_service.model import Clock
 from verify_service.policy import file as policy_file
@@ -169,6 +170,7 @@ class LocalClient(ContractClient):
         signing = SigningKeys(signing_keys) if signing_keys else None
         approvals = Approvals(self.keys, tagger, config.receipts, public_url, signing)
         self.service = Service(config, fixed(rules, tagger), self.keys, tagger, store.verifications, clock, approvals)
+        self.factors = Factors(config, self.service.rules, self.keys, tagger, store.users, clock, approvals)
         failures = FailedAuthentications(store.link, tagger)
         live = LivePolicy(Policies(store.link, tagger), tagger)
         self.app: Flask = create_app(
@@ -176,6 +178,7 @@ class LocalClient(ContractClient):
                 config=config,
                 store=store,
                 service=self.service,
+                factors=self.factors,
                 keys=self.keys,
                 live=live,
                 clock=clock,

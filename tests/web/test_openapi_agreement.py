@@ -41,6 +41,9 @@ BODIES = {
     "Inbound": schemas.InboundBody,
     "ConsentRecord": schemas.ConsentBody,
     "Unlock": schemas.UnlockBody,
+    "NewFactor": schemas.FactorBody,
+    "FactorCode": schemas.FactorCodeBody,
+    "UserCheck": schemas.UserCheckBody,
     "PolicyPush": schemas.PolicyBody,
 }
 
@@ -57,6 +60,7 @@ def app(store: Store) -> Flask:
             config=config.load(None, None),
             store=store,
             service=client.service,
+            factors=client.factors,
             keys=client.keys,
             live=live,
             clock=clock,

@@ -12,7 +12,7 @@ from verify_service.policy import bounds
 from verify_service.policy.base import DAY_MS
 from verify_service.policy.sections import OWN, Dimension, Policy
 
-CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant"})
+CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant", "user"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
 RESERVED = frozenset({"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications"})
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
@@ -80,6 +80,8 @@ def _limits(policy: Policy) -> Iterator[str]:
                 f"{at}.of: wrong codes can be counted by {', '.join(sorted(CHECK_DIMENSIONS))}, not by {extra.pop()}: "
                 "a check does not say it"
             )
+        if limit.counts == "wrong-codes" and "user" in limit.of and (extra := set(limit.of) - {"user", "tenant"}):
+            yield f"{at}.of: the wrong codes of a user are counted by user alone, not by {extra.pop()} as well"
         if limit.counts == "wrong-codes" and limit.net_of_approved:
             yield f"{at}.net_of_approved: only starts are given back by an approval"
 

@@ -26,7 +26,7 @@ class Limits:
 
     def __init__(self, policy: Policy, tagger: Tagger) -> None:
         self._tagger = tagger
-        self._limits = [_Limit(entry) for entry in policy.limit if entry.mode != "off"]
+        self._limits = [_Limit(entry) for entry in policy.limits if entry.mode != "off"]
 
     def of_start(
         self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False, own: bool = False
@@ -59,6 +59,10 @@ class Limits:
             and not limit.by_number
             and (hit := limit.hit(self._tagger, "", facts, peek=False))
         ]
+
+    def of_user(self, user: str) -> list[Hit]:
+        """The limits on the wrong codes of a user's factors, all in the partition of the user's tag."""
+        return [limit.of_user(user) for limit in self._limits if limit.counts == "wrong-codes" and limit.by_user]
 
     def of_check_by_number(self, facts: Mapping[str, str | None]) -> NumberLimits:
         """The limits that hang on the number: the check script learns the number from the record."""
@@ -106,7 +110,12 @@ class _Limit:
             if found is None:
                 return None
             owner = counted = tagger.tag(counting, *found)
-        kind = "limit?" if peek else "limit"
+        return self._counted("limit?" if peek else "limit", owner, counted)
+
+    def of_user(self, user: str) -> Hit:
+        return self._counted("limit", user, user)
+
+    def _counted(self, kind: str, owner: str, counted: str) -> Hit:
         return Hit(kind, self.name, owner, f"limit:{self.name}:{counted}", self._packed, 1, self.spec.enforced)
 
 

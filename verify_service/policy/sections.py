@@ -99,6 +99,18 @@ class Entries(Section, frozen=True):
     ] = frozenset()
 
 
+class FactorSettings(Section, frozen=True):
+    """Second factors: authenticator apps and tokens."""
+
+    per_user: Annotated[int, Meta(ge=1, le=20, description="How many factors a user may have.")] = 5
+    drift: Annotated[
+        int, Meta(ge=0, le=10, description="How many time steps a device's clock may be learnt to be off.")
+    ] = 2
+    look_ahead: Annotated[
+        int, Meta(ge=1, le=20, description="How many codes of a counter (HOTP) are looked for at once.")
+    ] = 3
+
+
 class LimitConfig(Section, frozen=True):
     """One limit."""
 
@@ -122,6 +134,10 @@ class LimitConfig(Section, frozen=True):
         return tuple((item.amount, item.get_expiry() * 1000) for item in parsed)
 
 
+USER_LIMIT = LimitConfig(name="user-wrong-codes", of=("user",), allow="10/hour; 20/day", counts="wrong-codes")
+"""What bounds the guessing of a user's factors where a policy has no limit of its own on that."""
+
+
 class Policy(Section, frozen=True):
     """A policy; `file.parse` makes only those that may be used."""
 
@@ -138,6 +154,13 @@ class Policy(Section, frozen=True):
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[tuple[LimitConfig, ...], Meta(max_length=MOST_LIMITS)] = ()
     rule: Annotated[tuple[AnyRule, ...], Meta(max_length=MOST_RULES)] = ()
+    factors: FactorSettings = msgspec.field(default_factory=FactorSettings)
+
+    @property
+    def limits(self) -> tuple[LimitConfig, ...]:
+        """Its limits; one on the wrong codes of a user is always among them."""
+        bounded = any(each.counts == "wrong-codes" and "user" in each.of for each in self.limit)
+        return self.limit if bounded else (*self.limit, USER_LIMIT)
 
     def price(self, country: str) -> float:
         """What a message to the country costs, in US dollars; to none, as an email is, nothing."""

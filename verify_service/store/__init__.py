@@ -12,6 +12,7 @@ from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import prepare
 from verify_service.store.senders import Senders
 from verify_service.store.services import ServiceStore
+from verify_service.store.users import Users
 from verify_service.store.verifications import Verifications
 from verify_service.store.webhooks import WebhookStore
 
@@ -34,6 +35,7 @@ class Store:
         self.data_subjects = DataSubjectStore(self.link, keep_events)
         self.webhooks = WebhookStore(self.link, keep_events)
         self.services = ServiceStore(self.link)
+        self.users = Users(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
 

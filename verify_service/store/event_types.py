@@ -157,6 +157,19 @@ class Erased(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class FactorEvent(Event, frozen=True, kw_only=True):
+    """What happened to a tenant's user, by its pseudonym; `id` is the factor's, where it is one that did. `kind` is the
+    factor's, or `recovery-code`."""
+
+    events = (
+        *("factor-enrolled", "factor-verified", "factor-approved", "factor-wrong", "factor-removed"),
+        *("recovery-codes", "user-erased"),
+    )
+    tenant: str
+    user: str
+    kind: str = ""
+
+
 class WebhookOff(Event, frozen=True, kw_only=True):
     """A tenant's endpoint said that it is gone."""
 
@@ -165,7 +178,7 @@ class WebhookOff(Event, frozen=True, kw_only=True):
 
 
 ALL: tuple[type[Event], ...] = (
-    *(Start, Ended, Sending, Blocked, Lifted, Unlocked, Shifted, Consent, Erased, WebhookOff),
+    *(Start, Ended, Sending, Blocked, Lifted, Unlocked, Shifted, Consent, Erased, FactorEvent, WebhookOff),
 )
 # The release before this one carried by its events what no reader is told.
 _HIDDEN = frozenset({"corrects", "credits", "undo"})

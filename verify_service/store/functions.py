@@ -8,7 +8,7 @@ import redis
 
 from verify_service.packing import Layout, lua_module
 from verify_service.policy import kinds, specs
-from verify_service.store import answers, event_types, layouts
+from verify_service.store import answers, event_types, layouts, user_layouts
 
 FUNCTIONS = {
     "blocks": ("blocks", "lift"),
@@ -28,15 +28,16 @@ FUNCTIONS = {
     "services": ("keep_service",),
     "settle": ("settle", "bury"),
     "start": ("start",),
+    "users": ("user", "enrol", "check_factor", "remove_factor", "recovery_codes", "erase_user"),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
-_READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehearse", "wanted"}
+_READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehearse", "user", "wanted"}
 """Those that the server itself keeps from writing."""
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
 LAYOUTS: tuple[type[Layout], ...] = (
-    *(*layouts.ALL, *answers.ALL, *event_types.ALL),
+    *(*layouts.ALL, *user_layouts.ALL, *answers.ALL, *event_types.ALL),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )
 """All that is declared."""

@@ -26,6 +26,8 @@ _FORMS = {
     "to": "a number in E.164, such as +14155550123, an email address, or a pattern of either with *",
     "provider": "the name of a provider: lower-case letters, digits and hyphens",
     "body": "text without control characters",
+    "label": "1 to 64 characters, no control characters and no colon among them",
+    "issuer": "1 to 64 characters, no control characters and no colon among them",
     "source": "1 to 32 lower-case letters, digits and hyphens, such as web-form",
 }
 

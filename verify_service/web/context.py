@@ -10,6 +10,7 @@ from verify_service.codes import KeyRing
 from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
+from verify_service.factors import Factors
 from verify_service.inbox import Inbox
 from verify_service.insight.explain import Explain
 from verify_service.look import Logo
@@ -33,6 +34,7 @@ class WebContext:
     config: Config
     store: Store
     service: Service
+    factors: Factors
     keys: KeyRing
     live: LivePolicy
     clock: Clock

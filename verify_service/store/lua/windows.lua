@@ -101,20 +101,28 @@ end
 -- What a rule's key counts: a number's tag, an address's, or what else it ends with.
 local function counted_of(key) return key:match('([^:]*)$') end
 
+-- How many hits a window counts.
+local function hits_in(state, window, now)
+  if not window.logged then return counted(state.counters, window, now) end
+  local hits = 0
+  for place = 1, state.rule.most do
+    if (logged_at(state.log, place) or 0) >= now - window.ms then hits = hits + 1 end
+  end
+  return hits
+end
+
 -- What a rule says, as a decision's record shows it: by the window that decides, its count and bound. `bound` answers
 -- that of a window that is counted by bucket.
 local function verdict_of(state, wait, now, cost, bound)
   local rule, shown = state.rule, nil
   for _, window in ipairs(rule.windows) do
-    local amount, ms, hits, need = window.amount, window.ms, 0
+    local amount, ms, hits = window.amount, window.ms, hits_in(state, window, now)
+    local need
     if window.logged then
-      for place = 1, rule.most do
-        if (logged_at(state.log, place) or 0) >= now - ms then hits = hits + 1 end
-      end
       need = log_wait(state.log, amount, ms, now)
     else
       amount = bound(window)
-      hits, need = counted(state.counters, window, now), counter_wait(state.counters, window, amount, now, cost)
+      need = counter_wait(state.counters, window, amount, now, cost)
     end
     if not shown or need > shown.wait or (need == shown.wait and hits / amount > shown.count / shown.bound) then
       shown = {wait = need, count = hits, bound = amount, window = ms}
@@ -127,4 +135,4 @@ local function verdict_of(state, wait, now, cost, bound)
 end
 
 return {rule_of = rule_of, log_wait = log_wait, counter_wait = counter_wait, count = count, refund_of = refund_of,
-  counted_of = counted_of, verdict_of = verdict_of}
+  counted_of = counted_of, hits_in = hits_in, verdict_of = verdict_of}

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from verify_service.asking import StartFields
+from verify_service.authenticators import Algorithm, Kind
 from verify_service.consents import Source
 from verify_service.inbox import Rule
 from verify_service.model import USER, HostedPage
@@ -36,6 +37,7 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Origin = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}\Z")]
 Code = Annotated[str, Meta(min_length=4, max_length=64)]
+Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f:]{1,64}\Z")]
 
 
 class PageBody(HostedPage, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +76,33 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     binding: Binding | None = None
     ip: Ip | None = None
     receipt: bool | None = None
+
+
+class FactorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /users/{user}/factors."""
+
+    kind: Kind
+    label: Label | None = None
+    issuer: Label | None = None
+    digits: Annotated[int, Meta(ge=6, le=8)] | None = None
+    period: Annotated[int, Meta(ge=15, le=300)] | None = None
+    algorithm: Algorithm | None = None
+
+
+class FactorCodeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /users/{user}/factors/{id}/verify."""
+
+    code: Code
+
+
+class UserCheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /users/{user}/check: with a code, or with `max_age` in seconds."""
+
+    code: Code | None = None
+    factor: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    receipt: bool | None = None
+    binding: Binding | None = None
+    max_age: Annotated[int, Meta(ge=1, le=86_400)] | None = None
 
 
 class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

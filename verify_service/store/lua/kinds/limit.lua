@@ -5,8 +5,9 @@ local open_counts, give_back = counts.open_counts, counts.give_back
 local keeping = import('common').keeping
 local open_limit_spec = import('layouts').open_limit_spec
 local windows = import 'windows'
-local rule_of, log_wait, counter_wait, count, refund_of, verdict_of =
-  windows.rule_of, windows.log_wait, windows.counter_wait, windows.count, windows.refund_of, windows.verdict_of
+local rule_of, log_wait, counter_wait, count, refund_of, hits_in, verdict_of =
+  windows.rule_of, windows.log_wait, windows.counter_wait, windows.count, windows.refund_of, windows.hits_in,
+  windows.verdict_of
 
 -- A rule of a limit_spec.
 local function made(spec)
@@ -48,6 +49,15 @@ local function hold(limit, nonce, now)
   return limit.rule.net and refund_of(limit.key, nonce, now) or '', true
 end
 
+-- How many hits it has room for.
+local function left(limit, now)
+  local least = math.huge
+  for _, window in ipairs(limit.rule.windows) do
+    least = math.min(least, window.amount - hits_in(limit, window, now))
+  end
+  return math.max(0, least)
+end
+
 local function verdict(limit, now)
   return verdict_of(limit, judge(limit, now), now, 1, function(window) return window.amount end)
 end
@@ -55,4 +65,4 @@ end
 local function approved(base, key, nonce, at, _, once) give_back(base, key, nonce, at, 1, once) end
 
 return {refusal = 'rate-limited', counts = true, made = made, open = open, read = read, judge = judge, hold = hold,
-  verdict = verdict, undo = give_back, approved = approved}
+  left = left, verdict = verdict, undo = give_back, approved = approved}

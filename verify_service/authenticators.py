@@ -1,0 +1,105 @@
+"""Second factors without a store: the codes of an authenticator app, its QR code, and recovery codes.
+
+TOTP is RFC 6238, HOTP is RFC 4226, both as pyotp has them. The `otpauth://` URI is the key URI format that Google
+Authenticator began and the other apps read.
+"""
+
+import base64
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterator
+from typing import Literal
+
+import pyotp
+import segno
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from verify_service import typed
+from verify_service.model import Frozen
+
+Kind = Literal["totp", "hotp"]
+Algorithm = Literal["SHA1", "SHA256", "SHA512"]
+
+# As long as the hash's output, as RFC 4226 (section 4, R6) and RFC 6238 (section 5.1) recommend.
+SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
+_HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
+RESYNC_AHEAD = 50
+"""How far ahead two HOTP codes in a row are looked for (RFC 4226, section 7.4)."""
+RECOVERY_CODES = 10
+SALT_BYTES = 16
+HASH_BYTES = 16
+# Crockford's Base32: no i, l, o or u, so that nobody takes one sign for another, read aloud or on paper.
+_SIGNS = "0123456789abcdefghjkmnpqrstvwxyz"
+_MEANT = str.maketrans("oil", "011")
+_LENGTH = 10
+# OWASP's password storage cheat sheet: Argon2id with 19 MiB, two passes, one lane.
+_MEMORY_KIB, _PASSES = 19_456, 2
+# Each takes 19 MiB while it runs; a web role has more threads than a host may have room for.
+_hashing = threading.BoundedSemaphore(4)
+
+
+class Authenticator(Frozen, frozen=True):
+    """What an app and we agree on. `period` is in seconds, and of HOTP nothing."""
+
+    kind: Kind
+    secret: bytes
+    digits: int = 6
+    period: int = 30
+    algorithm: Algorithm = "SHA1"
+
+    @property
+    def base32(self) -> str:
+        """The secret as people type it into an app: without padding."""
+        return base64.b32encode(self.secret).decode().rstrip("=")
+
+    def codes(self, first: int, last: int) -> Iterator[tuple[int, str]]:
+        """The codes of the counters from `first` to `last`, both included; there are none below zero. A TOTP's counter
+        is its time step."""
+        made = pyotp.HOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm])
+        for counter in range(max(0, first), last + 1):
+            yield counter, made.at(counter)
+
+    def step(self, now: int) -> int:
+        """The time step of a moment in milliseconds (RFC 6238, section 4.2)."""
+        return now // 1000 // self.period
+
+    def uri(self, label: str, issuer: str, counter: int = 0) -> str:
+        """The key URI that a QR code shows."""
+        if self.kind == "hotp":
+            counted = pyotp.HOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm])
+            return counted.provisioning_uri(name=label, initial_count=counter, issuer_name=issuer)
+        timed = pyotp.TOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm], interval=self.period)
+        return timed.provisioning_uri(name=label, issuer_name=issuer)
+
+
+def new_secret(algorithm: Algorithm) -> bytes:
+    """A fresh secret, as long as the hash wants it."""
+    return secrets.token_bytes(SECRET_BYTES[algorithm])
+
+
+def qr(uri: str) -> str:
+    """The QR code of a URI as an SVG element, without styles or scripts, in the size of its page."""
+    made: str = segno.make(uri, error="m", micro=False).svg_inline(scale=4, omitsize=True, dark="#000", light="#fff")
+    return made
+
+
+def new_recovery_codes() -> tuple[str, ...]:
+    """Ten, of 50 random bits each, in two groups of five that can be read aloud."""
+    drawn = ("".join(secrets.choice(_SIGNS) for _ in range(_LENGTH)) for _ in range(RECOVERY_CODES))
+    return tuple(f"{code[:5]}-{code[5:]}" for code in drawn)
+
+
+def recovery_code(written: str) -> str | None:
+    """The ten signs of a recovery code as a person typed it: in capitals, with spaces or dashes, an O for a 0. None of
+    what is none."""
+    found = typed.code(written).lower().translate(_MEANT)
+    return found if len(found) == _LENGTH and set(found) <= set(_SIGNS) else None
+
+
+def slow_hash(code: str, salt: bytes) -> bytes:
+    """Argon2id (RFC 9106) of a recovery code's ten signs. A few run at a time; the others wait."""
+    with _hashing:
+        return Argon2id(salt=salt, length=HASH_BYTES, iterations=_PASSES, lanes=1, memory_cost=_MEMORY_KIB).derive(
+            code.encode()
+        )

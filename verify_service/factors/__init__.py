@@ -1,0 +1,275 @@
+"""A user's second factors: enrol, verify, check, remove. It knows no HTTP and no Redis, as service.py does not.
+
+What a code matches is found here, from the record as it was read; the script then decides, on the record as it is. It
+counts first: a caller is told `wrong` or `approved` of as many codes as the limits on a user's wrong codes allow.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from verify_service import authenticators, codes, typed
+from verify_service.approvals import Approvals
+from verify_service.authenticators import Authenticator
+from verify_service.config import Config
+from verify_service.errors import InvalidRequest, NotFound
+from verify_service.factors.nouns import (
+    PROVES,
+    RECOVERY_CODE,
+    Enrolled,
+    FactorCheck,
+    FactorState,
+    NewFactor,
+    UserState,
+)
+from verify_service.factors.records import Records, Secret, codes_left, live
+from verify_service.model import Clock
+from verify_service.packing import text
+from verify_service.policy.rulebook import Rules
+from verify_service.refusals import refusal
+from verify_service.store.shapes import Idempotency, Refused
+from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match
+from verify_service.store.users import Seen, Users
+from verify_service.telemetry import FACTOR_CHECKS, counting_problems
+
+__all__ = ["RECOVERY_CODE", "Enrolled", "FactorCheck", "FactorState", "Factors", "NewFactor", "UserState"]
+
+REPLAY_MS = 60_000
+"""How long an Idempotency-Key is answered again."""
+NO_FACTOR = "The user has no verified factor."
+NO_SUCH_FACTOR = "The user has no such factor."
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class _Written(NamedTuple):
+    """A code as it was typed, of an app or token or a recovery code, and what came with it."""
+
+    code: str
+    recovery: str
+    factor: str | None
+    binding: Mapping[str, str] | None = None
+    receipt: bool = False
+    idempotency_key: str | None = None
+    verifying: bool = False
+
+
+class Factors:
+    """The second factors of all tenants' users. Every method raises StoreUnavailable."""
+
+    def __init__(
+        self,
+        config: Config,
+        rules: Rules,
+        keys: codes.KeyRing,
+        tagger: codes.Tagger,
+        users: Users,
+        clock: Clock,
+        approvals: Approvals,
+    ) -> None:
+        self._config = config
+        self._rules = rules
+        self._records = Records(keys, tagger)
+        self._tagger = tagger
+        self._users = users
+        self._clock = clock
+        self._approvals = approvals
+
+    def enrol(self, tenant: str, user: str, new: NewFactor) -> Enrolled:
+        """A factor for the user, which its first right code verifies within a day. Raises InvalidRequest where the
+        user has as many as the policy allows."""
+        now = self._clock.now()
+        subject = self._records.subject(tenant, user)
+        label, issuer = new.label or user, new.issuer or self._config.tenants[tenant].brand
+        secret = Secret(new.secret or authenticators.new_secret(new.algorithm), label, issuer)
+        factor = self._records.new_factor(subject, new, secret, now)
+        most = self._rules().policy.factors.per_user
+        if self._users.enrol(now, subject, factor, most) == "full":
+            raise InvalidRequest("user", f"has {most} factors, which is as many as the policy allows; remove one first")
+        made = Authenticator(new.kind, secret.secret, new.digits, new.period, new.algorithm)
+        uri = made.uri(label, issuer, new.counter)
+        state = self._records.state(subject, factor)
+        return Enrolled(state, made.base32, uri, authenticators.qr(uri))
+
+    def verify(self, tenant: str, user: str, factor_id: str, code: str) -> FactorCheck:
+        """Compares a code with the one factor; the first right one verifies it, and brings recovery codes to a user who
+        has none. Raises NotFound, RateLimited, InvalidRequest."""
+        return self._decide(tenant, user, _Written(*_read(code), factor_id, verifying=True))
+
+    def check(
+        self,
+        tenant: str,
+        user: str,
+        code: str,
+        *,
+        factor: str | None = None,
+        receipt: bool = False,
+        binding: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> FactorCheck:
+        """Compares a code with the user's verified factors, or the one that is named, and with the recovery codes; a
+        right one is approved once. Raises NotFound where the user has no verified factor, RateLimited,
+        IdempotencyMismatch, and InvalidRequest for what is no code, or where no receipt is possible."""
+        written = _Written(*_read(code), factor, binding, receipt, idempotency_key)
+        return self._decide(tenant, user, written)
+
+    def recent(
+        self, tenant: str, user: str, max_age: int, binding: Mapping[str, str], *, receipt: bool = False
+    ) -> FactorCheck | None:
+        """The approval that came with the same binding within `max_age` seconds, at most a day; None where there is
+        none. It spends nothing. Raises InvalidRequest."""
+        wish = self._approvals.wish(tenant, receipt)
+        now = self._clock.now()
+        tag = self._tagger.user(tenant, user)
+        found = self._users.approval(tag, self._bound(binding))
+        if found is None or not found.at <= now < found.at + max_age * 1000:
+            return None
+        proven = PROVES[found.kind]
+        signed = self._approvals.receipt_of_factor(wish, tenant, user, found.id, now, found.at, binding, proven)
+        seen = self._users.look(now, tag, self._rules().limits.of_user(tag))
+        return FactorCheck(
+            id=found.id,
+            status="approved",
+            factor=_shown_id(found.factor),
+            kind=found.kind,
+            checks_left=_counted(seen.left),
+            at=found.at,
+            recovery_codes_left=codes_left(seen.record),
+            receipt=signed,
+        )
+
+    def look(self, tenant: str, user: str) -> UserState:
+        """What there is of the user; one that is not known has nothing."""
+        now = self._clock.now()
+        subject = self._records.subject(tenant, user)
+        seen = self._users.look(now, subject.user, self._rules().limits.of_user(subject.user))
+        factors = tuple(self._records.state(subject, each) for each in live(seen.record, now))
+        wait = -(-seen.wait // 1000) if seen.limit else None
+        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait)
+
+    def remove(self, tenant: str, user: str, factor_id: str) -> None:
+        """Takes a factor from the user; with the last verified one, the recovery codes are void. Raises NotFound."""
+        if not self._users.remove(
+            self._clock.now(), self._records.subject(tenant, user), factor_id.removeprefix("fa_")
+        ):
+            raise NotFound(NO_SUCH_FACTOR)
+
+    def renew_recovery_codes(self, tenant: str, user: str) -> tuple[str, ...]:
+        """Ten new ones; those of before are void. Raises NotFound where the user has no verified factor."""
+        subject = self._records.subject(tenant, user)
+        fresh, salt, kept = self._records.new_codes(subject)
+        if not self._users.renew_codes(self._clock.now(), subject, salt, kept):
+            raise NotFound(NO_FACTOR)
+        return fresh
+
+    def erase(self, tenant: str, user: str) -> bool:
+        """Forgets the user; False where there was nothing."""
+        return self._users.erase(self._clock.now(), self._records.subject(tenant, user))
+
+    @counting_problems(FACTOR_CHECKS)
+    def _decide(self, tenant: str, user: str, written: _Written) -> FactorCheck:
+        wish = self._approvals.wish(tenant, written.receipt)
+        book = self._rules()
+        tag = self._tagger.user(tenant, user)
+        hits = book.limits.of_user(tag)
+        said = self._idempotency(tenant, user, written)
+        outcome: tuple[FactorAnswer, bool] | Refused = Refused("unread")
+        while isinstance(outcome, Refused) and outcome.kind == "unread":
+            now = self._clock.now()
+            ask, fresh = self._ask(tenant, user, written, now, self._users.look(now, tag, hits))
+            outcome = self._users.check(now, ask, hits, said)
+        if isinstance(outcome, Refused):
+            if outcome.kind == "absent":
+                raise NotFound(NO_SUCH_FACTOR if written.factor else NO_FACTOR)
+            raise refusal(outcome, book.policy)
+        told, replayed = outcome
+        FACTOR_CHECKS.labels("replayed" if replayed else told.kind).inc()
+        signed = None
+        if told.kind == "approved":
+            proven = PROVES[told.of_kind]
+            signed = self._approvals.receipt_of_factor(
+                wish, tenant, user, told.id, told.at, told.at, written.binding, proven
+            )
+        return _outcome(told, fresh if told.codes_kept and not replayed else None, signed)
+
+    def _ask(
+        self, tenant: str, user: str, written: _Written, now: int, seen: Seen
+    ) -> tuple[FactorAsk, tuple[str, ...]]:
+        """What the script decides by, and the recovery codes that an approval would bring. Raises NotFound,
+        StoreUnavailable."""
+        book = self._rules()
+        subject = self._records.subject(tenant, user)
+        only = (written.factor or "").removeprefix("fa_")
+        factors = [each for each in live(seen.record, now) if not only or each.id == only]
+        if not written.verifying:
+            factors = [each for each in factors if each.status == "verified"]
+        if not factors:
+            raise NotFound(NO_SUCH_FACTOR if only else NO_FACTOR)
+        matches: list[Match] = []
+        hashed, salt, kept = NOTHING, b"", b""
+        fresh: tuple[str, ...] = ()
+        unread = seen.limit != ""  # What is refused anyway is not worth a slow hash.
+        if written.code and not unread:
+            matches = [*self._records.matches(subject, factors, written.code, now, book.policy.factors)]
+        if written.recovery and not unread and not only:
+            hashed = self._records.recovery_hash(subject, seen.record, written.recovery)
+        if written.verifying and matches and factors[0].status != "verified" and not codes_left(seen.record):
+            fresh, salt, kept = self._records.new_codes(subject)
+        ask = FactorAsk(
+            subject=subject,
+            id=self._users.new_id("ap", subject.user),
+            request=secrets.token_hex(8),
+            decision=self._users.new_id("de", subject.user),
+            revision=book.revision,
+            replay_ms=REPLAY_MS,
+            matches=matches,
+            recovery=hashed,
+            verifying=only if written.verifying else "",
+            salt=text(salt),
+            codes=text(kept),
+            binding=self._bound(written.binding) if written.binding else "",
+            unread=unread,
+        )
+        return ask, fresh
+
+    def _bound(self, binding: Mapping[str, str]) -> str:
+        return self._tagger.fingerprint("binding", codes.canonical(binding).decode())
+
+    def _idempotency(self, tenant: str, user: str, written: _Written) -> Idempotency | None:
+        if written.idempotency_key is None:
+            return None
+        named = self._tagger.fingerprint("idempotency", tenant, "factors", user, written.idempotency_key)
+        return Idempotency(named, self._tagger.fingerprint("body", _encode(written._asdict()).decode()))
+
+
+def _read(written: str) -> tuple[str, str]:
+    """(code, '') of an app's or a token's, ('', code) of a recovery code. Raises InvalidRequest."""
+    digits = typed.code(written)
+    if digits.isascii() and digits.isdigit() and 6 <= len(digits) <= 8:
+        return digits, ""
+    if recovery := authenticators.recovery_code(written):
+        return "", recovery
+    raise InvalidRequest("code", "is 6 to 8 digits, or a recovery code of 10 letters and digits")
+
+
+def _counted(left: int) -> int | None:
+    return None if left < 0 else left
+
+
+def _shown_id(factor: str) -> str | None:
+    return f"fa_{factor}" if factor else None
+
+
+def _outcome(told: FactorAnswer, fresh: tuple[str, ...] | None, receipt: str | None) -> FactorCheck:
+    return FactorCheck(
+        id=told.id,
+        status=told.kind,
+        factor=_shown_id(told.factor),
+        kind=told.of_kind or None,
+        checks_left=_counted(told.left),
+        at=told.at,
+        recovery_codes_left=told.codes_left,
+        recovery_codes=fresh,
+        receipt=receipt,
+    )

@@ -1,0 +1,158 @@
+"""Second factors of a tenant's users: enrol, verify, check, look, remove."""
+
+import re
+
+import msgspec
+from flask import Response
+
+from verify_service.duration import rfc3339
+from verify_service.errors import InvalidRequest, NotFound
+from verify_service.factors import FactorCheck, FactorState, NewFactor
+from verify_service.web import bodies
+from verify_service.web.answers import json
+from verify_service.web.context import context
+from verify_service.web.native import parameters, schemas
+from verify_service.web.native.surface import native
+from verify_service.web.problems import MOST_BYTES
+
+_factor = msgspec.json.Decoder(schemas.FactorBody)
+_verify = msgspec.json.Decoder(schemas.FactorCodeBody)
+_check = msgspec.json.Decoder(schemas.UserCheckBody)
+_ID = re.compile(r"fa_[0-9a-f]{32}")
+# A path that is not UTF-8 comes with U+FFFD in place of what could not be read: two such users would be one.
+_USER = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{1,256}")
+
+
+@native.post("/users/<user>/factors")
+@native.guarded("verify")
+def enrol(tenant: str, user: str) -> Response:
+    body = bodies.read(_factor)
+    if body.kind == "hotp" and body.period is not None:
+        raise InvalidRequest("period", "goes with `totp`; a counter has none")
+    said = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
+    made = context().factors.enrol(tenant, _user(user), NewFactor(**said))
+    return json(_shown(made.factor) | {"secret": made.secret, "uri": made.uri, "qr": made.qr}, 201)
+
+
+@native.post("/users/<user>/factors/<factor_id>/verify")
+@native.guarded("verify")
+def verify(tenant: str, user: str, factor_id: str) -> Response:
+    body = bodies.read(_verify)
+    found = context().factors.verify(tenant, _user(user), _id(factor_id), body.code)
+    shown: dict[str, object] = {
+        "id": factor_id,
+        "status": "verified" if found.approved else "unverified",
+        "approved": found.approved,
+        "checks_left": found.checks_left,
+    }
+    if found.recovery_codes:
+        shown["recovery_codes"] = found.recovery_codes
+    return json(shown)
+
+
+@native.post("/users/<user>/check")
+@native.guarded("verify")
+def check_user(tenant: str, user: str) -> Response:
+    body = bodies.read(_check)
+    name, factors = _user(user), context().factors
+    if body.max_age is not None:
+        if body.code is not None or body.factor is not None:
+            raise InvalidRequest("max_age", "asks for an earlier approval; leave `code` and `factor` out")
+        if not body.binding:
+            raise InvalidRequest("binding", "is required with `max_age`: it names the session that was approved")
+        recent = factors.recent(tenant, name, body.max_age, body.binding, receipt=bool(body.receipt))
+        return json(_checked(recent) if recent else {"approved": False, "status": "none", "factor": None, "kind": None})
+    if body.code is None:
+        raise InvalidRequest("code", "is required (or `max_age`, for an earlier approval)")
+    found = factors.check(
+        tenant,
+        name,
+        body.code,
+        factor=_id(body.factor) if body.factor is not None else None,
+        receipt=bool(body.receipt),
+        binding=body.binding or None,
+        idempotency_key=parameters.idempotency_key(),
+    )
+    return json(_checked(found))
+
+
+@native.get("/users/<user>")
+@native.guarded("verify")
+def look_at_user(tenant: str, user: str) -> Response:
+    found = context().factors.look(tenant, _user(user))
+    shown: dict[str, object] = {
+        "user": user,
+        "factors": [_shown(each) for each in found.factors],
+        "recovery_codes_left": found.recovery_codes_left,
+        "checks_left": found.checks_left,
+    }
+    if found.retry_after is not None:
+        shown["retry_after"] = found.retry_after
+    return json(shown)
+
+
+@native.delete("/users/<user>/factors/<factor_id>")
+@native.guarded("verify")
+def remove(tenant: str, user: str, factor_id: str) -> Response:
+    context().factors.remove(tenant, _user(user), _id(factor_id))
+    return Response(status=204)
+
+
+@native.post("/users/<user>/recovery-codes")
+@native.guarded("verify")
+def renew_recovery_codes(tenant: str, user: str) -> Response:
+    if bodies.raw(MOST_BYTES).strip() not in (b"", b"{}"):
+        raise InvalidRequest("", "this call takes no body")
+    return json({"recovery_codes": context().factors.renew_recovery_codes(tenant, _user(user))}, 201)
+
+
+@native.delete("/users/<user>")
+@native.guarded("verify")
+def erase_user(tenant: str, user: str) -> Response:
+    context().factors.erase(tenant, _user(user))
+    return Response(status=204)
+
+
+def _user(user: str) -> str:
+    if not _USER.fullmatch(user):
+        raise InvalidRequest("user", "is 1 to 256 characters, no control characters and no / among them")
+    return user
+
+
+def _id(factor_id: str) -> str:
+    if not _ID.fullmatch(factor_id):
+        raise NotFound("The user has no such factor.")
+    return factor_id
+
+
+def _shown(factor: FactorState) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "id": factor.id,
+        "kind": factor.kind,
+        "status": factor.status,
+        "label": factor.label,
+        "issuer": factor.issuer,
+        "digits": factor.digits,
+        "algorithm": factor.algorithm,
+        "created_at": rfc3339(factor.created_at),
+        "used_at": rfc3339(factor.used_at) if factor.used_at else None,
+    }
+    return shown | ({"period": factor.period} if factor.kind == "totp" else {})
+
+
+def _checked(found: FactorCheck) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "id": found.id,
+        "status": found.status,
+        "approved": found.approved,
+        "factor": found.factor,
+        "kind": found.kind,
+        "checks_left": found.checks_left,
+    }
+    if found.approved:
+        shown["approved_at"] = rfc3339(found.at)
+    if found.kind == "recovery-code":
+        shown["recovery_codes_left"] = found.recovery_codes_left
+    if found.receipt:
+        shown["receipt"] = found.receipt
+    return shown
