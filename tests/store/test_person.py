@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support.bench import Bench, ManualClock, a_start, make_bench, wrong
 from tests.support.commands import run
 from tests.support.contract import Contract, LocalClient, a_number, contract
 from tests.support.live import everything, patient, until
-from tests.support.vendor import vendor_at_work
+from tests.support.vendor import Vendor, vendor_at_work
 from verify_service.consents import Ledger
 from verify_service.data_subjects import DataSubjects
 from verify_service.duration import rfc3339
@@ -97,35 +98,49 @@ def test_a_consent_is_of_a_number(store: Store, number: str) -> None:
         assert (problem["status"], problem["errors"][0]["field"]) == (422, "number")
 
 
-def test_a_tenants_consents_are_its_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Vendor]:
+    """Where the default tenant is told of cancellations."""
+    with vendor_at_work() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, endpoint: Vendor) -> Iterator[Contract]:
+    """A service with a sender that phones answer to; each test has a number of its own."""
+    file = (
+        '[senders.short]\ntype = "short-code"\naddress = "43721"\n'
+        '[[routes]]\nvia = [{ provider = "fake-a", sender = "short" }]\n'
+        f'[tenants.default.webhook]\nurl = "{endpoint.url}"\nsecret = "env:HOOK"\nevents = ["canceled"]\n'
+    )
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    with contract(tmp_path_factory.mktemp("person"), file, {"HOOK": secret}) as found:
+        yield found
+
+
+def test_a_tenants_consents_are_its_own(live: Contract) -> None:
     """What one tenant records, neither binds another nor is shown to it; what may be read takes a `read` key."""
-    with contract(tmp_path) as live:
-        to = a_number()
-        live.acme.request("PUT", f"/consents/{to}", {"state": "out"})
-        assert live.acme.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
-        assert live.default.request("GET", f"/consents/{to}")[2]["state"] == "unknown"
-        assert live.reader.request("GET", f"/consents/{to}")[2]["state"] == "out"
-        assert live.default.start(to)["status"] == "pending"
-        _tenant_is_untouched(live, to)
-
-
-def test_a_key_that_may_not_read_learns_no_trail_by_writing(tmp_path: Path) -> None:
-    """A `verify` key is answered what it recorded, in these four members, and nothing of what was said before."""
-    with contract(tmp_path) as live:
-        to = a_number()
-        live.acme.request("POST", "/fake/inbound", {"from": to, "to": "43721", "body": "STOP"})
-        live.acme.request("PUT", f"/consents/{to}", {"state": "out", "source": "crm", "note": "a secret of the case"})
-        problem = live.acme.refused("GET", f"/consents/{to}")
-        assert problem["type"] == "/problems/forbidden"
-        status, _, answer = live.acme.request("PUT", f"/consents/{to}", {"state": "out"})
-        assert (status, answer) == (200, {"to": to, "state": "out", "source": "api", "at": answer["at"]})
-        trail = live.reader.request("GET", f"/consents/{to}")[2]["trail"]
-        assert [entry["source"] for entry in trail] == ["sms", "crm", "api"]
-
-
-def _tenant_is_untouched(live: Contract, to: str) -> None:
+    to = a_number()
+    live.acme.request("PUT", f"/consents/{to}", {"state": "out"})
+    assert live.acme.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
+    assert live.default.request("GET", f"/consents/{to}")[2]["state"] == "unknown"
+    assert live.reader.request("GET", f"/consents/{to}")[2]["state"] == "out"
+    assert live.default.start(to)["status"] == "pending"
     assert live.default.request("DELETE", f"/consents/{to}")[0] == 204
     assert live.reader.request("GET", f"/consents/{to}")[2]["source"] == "api"
+
+
+def test_a_key_that_may_not_read_learns_no_trail_by_writing(live: Contract) -> None:
+    """A `verify` key is answered what it recorded, in these four members, and nothing of what was said before."""
+    to = a_number()
+    live.acme.request("POST", "/fake/inbound", {"from": to, "to": "43721", "body": "STOP"})
+    live.acme.request("PUT", f"/consents/{to}", {"state": "out", "source": "crm", "note": "a secret of the case"})
+    problem = live.acme.refused("GET", f"/consents/{to}")
+    assert problem["type"] == "/problems/forbidden"
+    status, _, answer = live.acme.request("PUT", f"/consents/{to}", {"state": "out"})
+    assert (status, answer) == (200, {"to": to, "state": "out", "source": "api", "at": answer["at"]})
+    trail = live.reader.request("GET", f"/consents/{to}")[2]["trail"]
+    assert [entry["source"] for entry in trail] == ["sms", "crm", "api"]
 
 
 def test_an_export_has_all_that_is_held_and_nothing_of_others(bench: Bench) -> None:
@@ -202,35 +217,31 @@ def test_on_a_cluster_a_person_is_found_and_erased(spread: Store) -> None:
     assert people(bench).export("default", TO)["verifications"] == []
 
 
-def test_the_commands_show_erase_list_and_replay(tmp_path: Path) -> None:
+def test_the_commands_show_erase_list_and_replay(live: Contract, endpoint: Vendor) -> None:
     """`person export` and `erase`, `webhooks dead` and `replay` on a service that runs; a tenant's figures in
     /metrics; 2 and one line for what cannot be used."""
-    with vendor_at_work() as vendor:
-        vendor.answer = lambda: (410, {}, b"")
-        hook = f'[tenants.default.webhook]\nurl = "{vendor.url}"\nsecret = "env:HOOK"\nevents = ["canceled"]\n'
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        with contract(tmp_path, hook, {"HOOK": secret}) as live:
-            to = a_number()
-            store = Store((live.running.server.state_dir / "store-url").read_text())
-            until(lambda: store.link.command(0, ["EXISTS", "vs:{0}:hooks"]))  # The events that are told of begin here.
-            started = live.default.start(to)["id"]
-            live.default.cancel(started)
-            until(lambda: "verify_webhooks_dead 1.0" in live.default.request("GET", "/metrics")[2])
-            [letter] = json.loads(command(live, "webhooks", "dead", "--json").stdout)
-            assert (letter["id"], letter["event"], letter["reason"]) == (started, "canceled", "HTTP 410")
-            assert f"{started}  canceled of " in command(live, "webhooks", "dead").stdout
-            vendor.answer = lambda: (200, {}, b"")
-            assert command(live, "webhooks", "replay").stdout == "1 events are tried again\n"
-            until(lambda: len(vendor.requests) == 2)
-            assert command(live, "webhooks", "dead").stdout == "no dead letter\n"
-            held = json.loads(command(live, "person", "export", "--to", to).stdout)
-            assert [each["id"] for each in held["verifications"]] == [started]
-            done = command(live, "person", "erase", "--to", to, "--reason", "asked by letter", "--by", "dpo")
-            assert done.stdout == f"{to}: erased for default, 1 verifications among it\n"
-            assert json.loads(command(live, "person", "export", "--to", to).stdout)["verifications"] == []
-            for words in (("erase", "--to", to, "--reason", " "), ("erase", "--to", to), ("export", "--to", "x")):
-                failed = command(live, "person", *words)
-                assert (failed.returncode, failed.stdout) == (2, "")
+    endpoint.answer = lambda: (410, {}, b"")
+    to = a_number()
+    store = Store((live.running.server.state_dir / "store-url").read_text())
+    until(lambda: store.link.command(0, ["EXISTS", "vs:{0}:hooks"]))  # The events that are told of begin here.
+    started = live.default.start(to)["id"]
+    live.default.cancel(started)
+    until(lambda: "verify_webhooks_dead 1.0" in live.default.request("GET", "/metrics")[2])
+    [letter] = json.loads(command(live, "webhooks", "dead", "--json").stdout)
+    assert (letter["id"], letter["event"], letter["reason"]) == (started, "canceled", "HTTP 410")
+    assert f"{started}  canceled of " in command(live, "webhooks", "dead").stdout
+    endpoint.answer = lambda: (200, {}, b"")
+    assert command(live, "webhooks", "replay").stdout == "1 events are tried again\n"
+    until(lambda: len(endpoint.requests) == 2)
+    assert command(live, "webhooks", "dead").stdout == "no dead letter\n"
+    held = json.loads(command(live, "person", "export", "--to", to).stdout)
+    assert [each["id"] for each in held["verifications"]] == [started]
+    done = command(live, "person", "erase", "--to", to, "--reason", "asked by letter", "--by", "dpo")
+    assert done.stdout == f"{to}: erased for default, 1 verifications among it\n"
+    assert json.loads(command(live, "person", "export", "--to", to).stdout)["verifications"] == []
+    for words in (("erase", "--to", to, "--reason", " "), ("erase", "--to", to), ("export", "--to", "x")):
+        failed = command(live, "person", *words)
+        assert (failed.returncode, failed.stdout) == (2, "")
 
 
 def test_a_tenant_that_there_is_not_is_refused(tmp_path: Path) -> None:
@@ -254,22 +265,17 @@ def command(live: Contract, *words: str) -> "subprocess.CompletedProcess[str]":
     return run(*words, env={"VERIFY_STATE_DIR": str(live.running.server.state_dir), "VERIFY_CLOCK": "virtual"})
 
 
-def test_a_phones_keyword_is_answered_in_the_fake_inbox(tmp_path: Path) -> None:
+def test_a_phones_keyword_is_answered_in_the_fake_inbox(live: Contract) -> None:
     """Where the sender is configured, the answer to HELP arrives once, from it, without a code; STOP and START work as
     with a real provider."""
-    file = (
-        '[senders.short]\ntype = "short-code"\naddress = "43721"\n'
-        '[[routes]]\nvia = [{ provider = "fake-a", sender = "short" }]\n'
-    )
-    with contract(tmp_path, file) as live:
-        to = a_number()
-        for _ in range(2):
-            live.inbox.text(to, "43721", "help")
-        [answer] = live.inbox.messages(to, wait=30)
-        assert (answer["from"], answer["code"], answer["verification_id"][:3]) == ("43721", "", "re_")
-        live.inbox.text(to, "43721", "Stop")
-        assert live.default.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
-        live.inbox.text(to, "43721", "START")
-        until(lambda: len(live.inbox.messages(to)) == 3)
-        started = live.default.start(to)
-        assert live.default.check(id=started["id"], code=live.inbox.code(to))["approved"]
+    to = a_number()
+    for _ in range(2):
+        live.inbox.text(to, "43721", "help")
+    [answer] = live.inbox.messages(to, wait=30)
+    assert (answer["from"], answer["code"], answer["verification_id"][:3]) == ("43721", "", "re_")
+    live.inbox.text(to, "43721", "Stop")
+    assert live.default.refused("POST", "/start", {"to": to})["type"] == "/problems/opted-out"
+    live.inbox.text(to, "43721", "START")
+    until(lambda: len(live.inbox.messages(to)) == 3)
+    started = live.default.start(to)
+    assert live.default.check(id=started["id"], code=live.inbox.code(to))["approved"]

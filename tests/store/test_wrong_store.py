@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.live import BASE, PATIENCE_S, until
 from tests.support.roles import answers, children, role
 from verify_service import codes
@@ -49,9 +50,8 @@ def test_a_dispatcher_of_another_tag_key_does_not_start(server: EmbeddedValkey, 
     Policies(store.link, codes.Tagger(codes.new_key())).first(1, "start", "", BASE)
     env = environment(server, codes.new_key())
     for words in (["dispatch"], ["web", "--port", str(free_port()), "--quiet"]):
-        with role(tmp_path, env, *words) as (process, log):
-            assert process.wait(PATIENCE_S) == 2
-            assert log.read_text().splitlines(keepends=True)[-1] == REFUSED
+        done = run(*words, env=env, cwd=tmp_path)
+        assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (2, REFUSED)
 
 
 def test_a_dispatcher_ends_where_the_store_turns_out_to_be_another_tag_keys(

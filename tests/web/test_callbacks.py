@@ -3,8 +3,6 @@
 import base64
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,14 @@ import urllib3
 
 from tests.support.bench import ManualClock
 from tests.support.callbacks import SECRET, signed
+from tests.support.commands import fails
 from tests.support.contract import LocalClient, contract, judge
-from tests.support.live import PATIENCE_S, clean, until
+from tests.support.live import until
 from tests.support.vendor import vendor_at_work
 from verify_service.adapters import Callbacks
 from verify_service.codes import new_key
 from verify_service.dispatch.acknowledging import straying
-from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Callback, InboundText, Receipt
 from verify_service.providers.webhook import WebhookCallbacks
@@ -261,15 +260,5 @@ def test_a_web_role_without_a_vendors_secret_says_so_in_one_line(tmp_path: Path)
     keys = {"VERIFY_KEYS": f"k1:{new_key()}", "VERIFY_TAG_KEY": new_key(), "VERIFY_API_KEY": new_key()}
     env = {"VERIFY_CONFIG": str(file), **keys}
     with EmbeddedValkey(tmp_path / "valkey", append_fsync="no") as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "verify_service", "web", "--port", str(free_port())],
-            env={**clean(), **env, "VERIFY_REDIS_URL": server.url},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
-        "verify-service: providers.hook: secret env:HOOK_SECRET: the environment has no HOOK_SECRET"
-    )
+        said = fails("web", env={**env, "VERIFY_REDIS_URL": server.url})
+    assert said == "providers.hook: secret env:HOOK_SECRET: the environment has no HOOK_SECRET"

@@ -24,9 +24,9 @@ def inbox_link(running: RunningServer) -> str:
     return str(link)
 
 
-def holder(running: RunningServer, key: str) -> ContractClient:
+def holder(server: VerifyServer, key: str) -> ContractClient:
     """Who calls with this key."""
-    return ContractClient(VerifyServer(running.server.url, key, Path(), 0))
+    return ContractClient(VerifyServer(server.url, key, Path(), 0))
 
 
 def test_the_link_that_run_prints_opens_the_inbox_and_nothing_else(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_link_that_run_prints_opens_the_inbox_and_nothing_else(tmp_path: Pat
         assert page == f"{running.server.url}/fake/inbox"
         key = fragment.removeprefix("key=")
         assert (fragment.startswith("key="), len(key) >= 43, key != running.server.api_key) == (True, True, True)
-        owner, guest, to = ContractClient(running.server), holder(running, key), a_number()
+        owner, guest, to = ContractClient(running.server), holder(running.server, key), a_number()
         owner.start(to)
         for _ in range(8):  # whichever worker answers
             status, _, shown = guest.request("GET", "/fake/inbox?wait=30", headers=JSON)
@@ -59,26 +59,22 @@ def test_the_link_that_run_prints_opens_the_inbox_and_nothing_else(tmp_path: Pat
     again = start_server(tmp_path / "state")
     try:
         assert inbox_link(again).partition("#key=")[2] != key
-        assert holder(again, key).request("GET", "/fake/inbox", headers=JSON)[0] == 401
+        assert holder(again.server, key).request("GET", "/fake/inbox", headers=JSON)[0] == 401
     finally:
         assert again.stop() == 0
 
 
-def test_the_bare_address_says_what_there_is(tmp_path: Path) -> None:
+def test_the_bare_address_says_what_there_is(verify_server: VerifyServer) -> None:
     """A page for a person, JSON for who asks for it; both name the inbox, and every link that they give works."""
-    running = start_server(tmp_path / "state")
-    try:
-        stranger = holder(running, "")
-        status, headers, page = stranger.request("GET", "/", headers={"Accept": "text/html"})
-        assert (status, headers["content-type"].partition(";")[0]) == (200, "text/html")
-        status, _, links = stranger.request("GET", "/", headers=JSON)
-        assert (status, links.pop("service"), links["inbox"]) == (200, "verify_service", "/fake/inbox")
-        for link in links.values():
-            assert f'href="{link}"' in page
-            assert urlsplit(link).netloc == ""
-            assert stranger.request("GET", link, headers={"Accept": "text/html"})[0] == 200
-    finally:
-        assert running.stop() == 0
+    stranger = holder(verify_server, "")
+    status, headers, page = stranger.request("GET", "/", headers={"Accept": "text/html"})
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "text/html")
+    status, _, links = stranger.request("GET", "/", headers=JSON)
+    assert (status, links.pop("service"), links["inbox"]) == (200, "verify_service", "/fake/inbox")
+    for link in links.values():
+        assert f'href="{link}"' in page
+        assert urlsplit(link).netloc == ""
+        assert stranger.request("GET", link, headers={"Accept": "text/html"})[0] == 200
 
 
 @pytest.mark.parametrize("accept", [JSON, {"Accept": "text/html"}])

@@ -13,19 +13,41 @@ from statistics import median
 
 import pytest
 
+from tests.support.bench import make_bench
+from tests.support.contract import a_number
 from tests.support.dispatching import Post
-from tests.support.live import PATIENCE_S, until
-from tests.support.web_role import AUTHORIZED, BODY, JSON, Web, answer, request, web_role
+from tests.support.live import PATIENCE_S, patient, until
+from tests.support.web_role import AUTHORIZED, JSON, Web, answer, request, web_role
+from verify_service.embedded import EmbeddedValkey
 from verify_service.gateway import DEADLINE_S
 from verify_service.serve import IDLE_S, THREADS, UNREAD_S
+from verify_service.store import Store
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A role that the module's tests call side by side; each starts for a number of its own."""
+    folder = tmp_path_factory.mktemp("slow")
+    with EmbeddedValkey(folder / "valkey", append_fsync="no") as server:
+        store = Store(patient(server.url))
+        store.prepare()
+        with web_role(Post(server, folder, make_bench(store))) as role:
+            yield role
+
+
 @pytest.fixture
-def web(post: Post) -> Iterator[Web]:
+def own(post: Post) -> Iterator[Web]:
+    """A role of a test's own, whose store it may stop, and which it may end."""
     with web_role(post) as role:
         yield role
+
+
+@pytest.fixture
+def body() -> bytes:
+    """A start for a number that nobody has started for."""
+    return b'{"to": "%b"}' % a_number().encode()
 
 
 @contextmanager
@@ -67,19 +89,19 @@ def test_a_refusal_by_the_head_does_not_wait_for_the_body(web: Web) -> None:
     ],
     ids=["start", "chunks", "callback"],
 )
-def test_slow_bodies_take_no_thread(web: Web, data: bytes) -> None:
+def test_slow_bodies_take_no_thread(web: Web, body: bytes, data: bytes) -> None:
     """A hundred of them, with a key or on a vendor's path: `/healthz` and starts are answered meanwhile; the slow ones
     get 408 once the deadline is over, and have started nothing."""
-    start = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}", body=BODY)
+    start = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(body)}", body=body)
     with slow(web, 100, data) as connections:
         began = time.monotonic()
         assert [web.healthz() for _ in range(5)] == [200] * 5
         assert web.ask(start)[0] == 201
         assert time.monotonic() - began < DEADLINE_S
         for connection in connections:
-            status, headers, body = answer(connection)
+            status, headers, problem = answer(connection)
             assert (status, headers["connection"]) == (408, "close")
-            assert json.loads(body)["type"] == "/problems/request-timeout"
+            assert json.loads(problem)["type"] == "/problems/request-timeout"
             assert answer(connection)[0] == 0
         assert time.monotonic() - began > DEADLINE_S / 2
     assert web.ask(start)[0] == 429  # The number's cooldown: one start, and only that one.
@@ -110,10 +132,10 @@ def test_healthz_waits_for_no_body(web: Web) -> None:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.7])
-def test_a_body_in_pieces_is_read(web: Web, pause: float) -> None:
+def test_a_body_in_pieces_is_read(web: Web, body: bytes, pause: float) -> None:
     """With a length and in chunks, at once or slowly: the start is made, and the connection can be used on."""
-    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (BODY[:5], BODY[5:])] + [b"0\r\n\r\n"]
-    whole = (request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}"), BODY[:5], BODY[5:])
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:5], body[5:])] + [b"0\r\n\r\n"]
+    whole = (request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(body)}"), body[:5], body[5:])
     chunked = (request("POST /start", AUTHORIZED, JSON, "Transfer-Encoding: chunked"), *chunks)
     statuses = []
     with web.connect() as connection:
@@ -125,36 +147,36 @@ def test_a_body_in_pieces_is_read(web: Web, pause: float) -> None:
     assert statuses == [201, 429]
 
 
-def test_healthz_answers_while_every_thread_waits(web: Web) -> None:
+def test_healthz_answers_while_every_thread_waits(own: Web, body: bytes) -> None:
     """With the store frozen, and more starts and `/readyz` under way than there are threads: 20 of 20, within a
     second, and `/readyz` says that the store does not answer. Thawed, every start is answered."""
-    data = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}", body=BODY)
-    os.kill(web.valkey, signal.SIGSTOP)
+    data = request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(body)}", body=body)
+    os.kill(own.valkey, signal.SIGSTOP)
     try:
-        with slow(web, 3 * THREADS, data) as connections, slow(web, 20, request("GET /readyz")):
+        with slow(own, 3 * THREADS, data) as connections, slow(own, 20, request("GET /readyz")):
             took = []
             for _ in range(20):
                 began = time.monotonic()
-                assert web.healthz() == 200
+                assert own.healthz() == 200
                 took.append(time.monotonic() - began)
             assert median(took) < 1
-            assert web.ask(request("GET /readyz"))[0] == 503
-            os.kill(web.valkey, signal.SIGCONT)
+            assert own.ask(request("GET /readyz"))[0] == 503
+            os.kill(own.valkey, signal.SIGCONT)
             assert {answer(connection)[0] for connection in connections} <= {201, 429, 503}
     finally:
-        os.kill(web.valkey, signal.SIGCONT)
+        os.kill(own.valkey, signal.SIGCONT)
 
 
-def test_a_role_that_is_told_to_stop_answers_what_is_under_way(web: Web) -> None:
+def test_a_role_that_is_told_to_stop_answers_what_is_under_way(own: Web, body: bytes) -> None:
     """A request whose body comes after SIGTERM is answered; then the role ends with status 0."""
-    with web.connect() as connection:
-        connection.sendall(request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(BODY)}"))
-        until(lambda: web.healthz() == 200)
-        web.process.terminate()
-        until(lambda: not listens(web), "the role to take no more connections")
-        connection.sendall(BODY)
+    with own.connect() as connection:
+        connection.sendall(request("POST /start", AUTHORIZED, JSON, f"Content-Length: {len(body)}"))
+        until(lambda: own.healthz() == 200)
+        own.process.terminate()
+        until(lambda: not listens(own), "the role to take no more connections")
+        connection.sendall(body)
         assert answer(connection)[0] == 201
-    assert web.process.wait(PATIENCE_S) == 0
+    assert own.process.wait(PATIENCE_S) == 0
 
 
 def listens(web: Web) -> bool:
