@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from tests.support.commands import run
 from tests.support.live import BASE, PATIENCE_S, until
 from tests.support.roles import THEN, answers, environment, package_of_then, role
 from tests.support.vendor import Vendor, vendor_at_work
@@ -75,13 +76,13 @@ class Memory:
 class Versions:
     """A store, a provider and a tenant's endpoint, and roles of both versions on them."""
 
-    def __init__(self, folder: Path, server: EmbeddedValkey, provider: Vendor, endpoint: Vendor) -> None:
+    def __init__(self, folder: Path, then: Path, server: EmbeddedValkey, provider: Vendor, endpoint: Vendor) -> None:
         self.folder = folder
         self.store = Store(server.url)
         self.clock = VirtualClock(self.store.link)
         self.provider = provider
         self.endpoint = endpoint
-        self._then = package_of_then(folder / "then")
+        self._then = then
         self._name, count = secrets.token_hex(4), itertools.count()
         provider.answer = lambda: (200, {}, msgspec.json.encode({"id": f"{self._name}-{next(count)}"}))
         (folder / "verify.toml").write_text(config(provider, endpoint))
@@ -120,11 +121,14 @@ class Versions:
 
     def command(self, version: str, *words: str) -> str:
         """What a command of a version prints."""
-        command = [sys.executable, "-m", "verify_service", *words]
-        env = environment(self.env, self.package(version))
-        done = subprocess.run(
-            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
+        if version == "now":
+            done = run(*words, env=self.env, cwd=self.folder)
+        else:
+            command = [sys.executable, "-m", "verify_service", *words]
+            env = environment(self.env, self.package(version))
+            done = subprocess.run(
+                command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -141,12 +145,12 @@ class Versions:
 
 
 @contextmanager
-def versions(folder: Path) -> Iterator[Versions]:
-    """On a store of its own."""
+def versions(folder: Path, then: Path) -> Iterator[Versions]:
+    """On a store of its own; the package of then lies in a folder."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedValkey(folder / "valkey", append_fsync="no"))
         provider, endpoint = (stack.enter_context(vendor_at_work()) for _ in range(2))
-        yield Versions(folder, server, provider, endpoint)
+        yield Versions(folder, then, server, provider, endpoint)
 
 
 def begin(life: Versions, version: str) -> Memory:
@@ -283,5 +287,5 @@ def restored(life: Versions, packed: bytes) -> Memory:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, versions(Path(folder)) as life:
+    with tempfile.TemporaryDirectory() as folder, versions(Path(folder), package_of_then(Path(folder, "then"))) as life:
         (THEN / "store.json").write_bytes(kept(life, begin(life, "then")))
