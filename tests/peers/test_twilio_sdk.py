@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
@@ -211,6 +212,46 @@ def test_the_safe_list_the_limits_and_the_attempts_are_read(twilio: Client) -> N
     assert (twilio.verify.v2.verification_attempts_summary().fetch().total_attempts or 0) >= 1
 
 
+def test_an_app_is_enrolled_and_asked_for_its_codes(twilio: Client) -> None:
+    """Entity, factor and challenges: wrong and right, brought along and later, listed and deleted; by the server's own
+    clock, and codes that are right on both sides of a time step's end."""
+    who = twilio.verify.v2.services(SERVICE).entities(secrets.token_hex(16))
+    made = who.new_factors.create(friendly_name="Ann’s phone", factor_type="totp")
+    assert (made.status, made.config["code_length"]) == ("unverified", 6)
+    app = pyotp.parse_uri(made.binding["uri"])
+    assert isinstance(app, pyotp.TOTP)
+
+    began = int(made.date_created.timestamp())
+
+    def code(steps: int) -> str:
+        return app.at(began + 30 * steps)
+
+    near = {code(steps) for steps in range(-5, 10)}
+    wrong = next(each for each in ("000000", *map(str, range(100_000, 100_020))) if each not in near)
+
+    assert who.fetch().identity == who.factors(made.sid).fetch().identity
+    assert error(who.challenges.create, factor_sid=made.sid) == (403, 60318)
+    assert who.factors(made.sid).update(auth_payload=wrong).status == "unverified"
+    assert who.factors(made.sid).update(auth_payload=code(0)).status == "verified"
+    asked = who.challenges.create(factor_sid=made.sid)
+    assert (asked.status, asked.date_responded) == ("pending", None)
+    assert who.challenges(asked.sid).update(auth_payload=wrong).status == "pending"
+    assert who.challenges(asked.sid).update(auth_payload=code(1)).status == "approved"
+    assert error(who.challenges(asked.sid).update, auth_payload=code(1)) == (403, 60322)
+    assert who.challenges.create(factor_sid=made.sid, auth_payload=code(1)).status == "pending"
+    assert who.challenges(asked.sid).fetch().date_responded is not None
+    assert [each.status for each in who.challenges.list(page_size=1)] == ["approved", "pending"]
+    assert [each.sid for each in who.challenges.list(status="approved", order="desc")] == [asked.sid]
+    late = who.challenges.create(factor_sid=made.sid)
+    for _ in range(5):
+        who.challenges(late.sid).update(auth_payload=wrong)
+    assert error(who.challenges(late.sid).update, auth_payload=wrong) == (429, 60308)
+    assert error(who.new_factors.create, friendly_name="Ann", factor_type="push") == (400, 60204)
+    assert [each.sid for each in who.factors.list()] == [made.sid]
+    assert who.factors(made.sid).delete() is True
+    assert error(who.factors(made.sid).fetch) == (404, 20404)
+
+
 def test_every_field_that_the_sdk_reads_is_there(twilio: Client, running: RunningServer) -> None:
     """Its types are made of Twilio's public document."""
     service = twilio.verify.v2.services(SERVICE)
@@ -219,6 +260,14 @@ def test_every_field_that_the_sdk_reads_is_there(twilio: Client, running: Runnin
     limit = service.rate_limits.list()[0]
     bucket = service.rate_limits(limit.sid).buckets.list()[0]
     of_service = f"/v2/Services/{SERVICE}"
+    who = service.entities(secrets.token_hex(16))
+    app = who.new_factors.create(friendly_name="Ann", factor_type="totp")
+    who.factors(app.sid).update(auth_payload=pyotp.TOTP(app.binding["secret"]).at(app.date_created))
+    of_entity = f"{of_service}/Entities/{app.identity}"
+    challenge = who.challenges.create(factor_sid=app.sid)
+    whole(who.fetch(), running, of_entity)
+    whole(who.factors(app.sid).fetch(), running, f"{of_entity}/Factors/{app.sid}")
+    whole(challenge, running, f"{of_entity}/Challenges/{challenge.sid}")
     whole(service.fetch(), running, of_service)
     whole(made, running, f"{of_service}/Verifications/{made.sid}")
     whole(attempt, running, f"/v2/Attempts/{attempt.sid}")
@@ -245,6 +294,10 @@ def test_the_sdk_for_node_does_the_same(running: RunningServer, tmp_path: Path) 
         "unknown": [401, 20003],
         "first": SERVICE,
         "deleted": [True, True],
+        "enrolled": ["unverified", "unverified", "verified"],
+        "asked": ["pending", "pending", "approved"],
+        "responded": [403, 60322],
+        "entity": [True, [404, 20404]],
     }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
-from verify_service.packing import Answer, Array, Line, Packed, text
+from verify_service.packing import Answer, Array, Empty, Line, Packed, text
 from verify_service.store import Store, event_types
 from verify_service.store.functions import LAYOUTS as ALL
 from verify_service.store.functions import LUA
@@ -35,7 +35,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, Array):
         return instances(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        return st.one_of([values(each) for each in get_args(kind)])
+        return st.one_of([values(each) for each in get_args(kind) if each != Empty])
     if get_origin(kind) is tuple and get_args(kind)[-1] is not ...:
         return st.tuples(*map(values, get_args(kind)))
     if get_origin(kind) in (Sequence, tuple):

@@ -37,6 +37,16 @@ ATTEMPT = _named(
     "channel_data url"
 )
 SUMMARY = _named("total_attempts total_converted total_unconverted conversion_rate_percentage url")
+ENTITY = _named("sid identity account_sid service_sid date_created date_updated url links")
+FACTOR = _named(
+    "sid account_sid service_sid entity_sid identity date_created date_updated friendly_name status factor_type config "
+    "metadata url"
+)
+NEW_FACTOR = FACTOR | {"binding", "options"}
+CHALLENGE = _named(
+    "sid account_sid service_sid entity_sid identity factor_sid date_created date_updated date_responded "
+    "expiration_date status responded_reason details hidden_details metadata factor_type url links"
+)
 META = _named("first_page_url key next_page_url page page_size previous_page_url url")
 FORM = "application/x-www-form-urlencoded"
 

@@ -66,6 +66,7 @@ def test_a_service_is_made_changed_and_deleted(twilio: Twilio, clock: ManualCloc
     assert re.fullmatch("VA[0-9a-f]{32}", made["sid"])
     assert (made["friendly_name"], made["code_length"], made["account_sid"]) == ("My Shop", 8, twilio.account)
     assert made["date_created"] == made["date_updated"] == "2027-01-15T08:00:00Z"
+    assert made["totp"] == {"issuer": "My Shop", "time_step": 30, "code_length": 6, "skew": 1}
     assert twilio.call("GET", f"/Services/{made['sid']}") == (200, made)
     first, twilio.service = twilio.service, made["sid"]
     to = a_number()
@@ -75,7 +76,8 @@ def test_a_service_is_made_changed_and_deleted(twilio: Twilio, clock: ManualCloc
     assert twilio.check(code, To=to)["valid"] is True
     clock.advance(5)
     status, changed = twilio.call("POST", "/Services/{}", {"FriendlyName": "Our Shop"})
-    assert (status, changed) == (200, made | {"friendly_name": "Our Shop", "date_updated": "2027-01-15T08:00:05Z"})
+    renamed = {"friendly_name": "Our Shop", "totp": made["totp"] | {"issuer": "Our Shop"}}
+    assert (status, changed) == (200, made | renamed | {"date_updated": "2027-01-15T08:00:05Z"})
     assert twilio.call("DELETE", "/Services/{}") == (204, None)
     for method, path, form in (
         ("GET", "/Services/{}", None),
@@ -117,6 +119,7 @@ def test_a_service_of_the_file_or_of_a_name_is_not_changed_here(twilio: Twilio) 
         ({"FriendlyName": "Shop", "CodeLength": "-1"}, 60200),
         ({"FriendlyName": "Shop", "CustomCodeEnabled": "true"}, 60204),
         ({"FriendlyName": "Shop", "Psd2Enabled": "false"}, 60204),
+        ({"FriendlyName": "Shop", "Totp.CodeLength": "4"}, 60204),
         ({"FriendlyName": "Shop", "Push.ApnCredentialSid": "CR1"}, 60200),
     ],
 )

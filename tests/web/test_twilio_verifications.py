@@ -404,7 +404,11 @@ def test_a_bad_body_is_refused_and_spends_nothing(twilio: Twilio, name: str) -> 
     """On each path that takes a form."""
     body, headers, answer = BODIES[name]
     with twilio.spending_nothing():
-        for path in ("/Services/{}/Verifications", "/Services/{}/VerificationCheck", "/Services", "/SafeList/Numbers"):
+        for path in (
+            *("/Services/{}/Verifications", "/Services/{}/VerificationCheck", "/Services", "/SafeList/Numbers"),
+            *("/Services/{}/Entities", "/Services/{}/Entities/someone-1/Factors"),
+            "/Services/{}/Entities/someone-1/Challenges",
+        ):
             assert twilio.refused("POST", path, body, headers=headers) == answer, path
         of_one = f"/Services/{{}}/Verifications/VE{'0' * 32}"
         assert twilio.refused("POST", of_one, body, headers=headers) == answer
@@ -434,7 +438,7 @@ def test_a_verification_that_is_none_is_20404(twilio: Twilio, ref: str) -> None:
 
 
 def test_what_is_not_here_is_20404_and_another_method_20004(twilio: Twilio) -> None:
-    for path in ("/Templates", "/Services/{}/Webhooks", "/Services/{}/Entities/someone/Factors", "/Forms/x"):
+    for path in ("/Templates", "/Services/{}/Webhooks", "/Services/{}/AccessTokens/x", "/Forms/x"):
         assert twilio.refused("GET", path) == (404, 20404)
     assert twilio.refused("PUT", "/Services") == (405, 20004)
     assert twilio.headers["Allow"] == "GET, HEAD, POST"

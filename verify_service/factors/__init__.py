@@ -53,6 +53,7 @@ class _Written(NamedTuple):
     receipt: bool = False
     idempotency_key: str | None = None
     verifying: bool = False
+    recovery_codes: bool = False
 
 
 class Factors:
@@ -76,6 +77,10 @@ class Factors:
         self._clock = clock
         self._approvals = approvals
 
+    def tag(self, tenant: str, user: str) -> str:
+        """The user's pseudonym, under which all is kept that is known of it."""
+        return self._tagger.user(tenant, user)
+
     def enrol(self, tenant: str, user: str, new: NewFactor) -> Enrolled:
         """A factor for the user, which its first right code verifies within a day. Raises InvalidRequest where the
         user has as many as the policy allows."""
@@ -92,10 +97,11 @@ class Factors:
         state = self._records.state(subject, factor)
         return Enrolled(state, made.base32, uri, authenticators.qr(uri))
 
-    def verify(self, tenant: str, user: str, factor_id: str, code: str) -> FactorCheck:
+    def verify(self, tenant: str, user: str, factor_id: str, code: str, *, recovery_codes: bool = True) -> FactorCheck:
         """Compares a code with the one factor; the first right one verifies it, and brings recovery codes to a user who
-        has none. Raises NotFound, RateLimited, InvalidRequest."""
-        return self._decide(tenant, user, _Written(*_read(code), factor_id, verifying=True))
+        has none, where `recovery_codes` are wanted. Raises NotFound, RateLimited, InvalidRequest."""
+        written = _Written(*_read(code), factor_id, verifying=True, recovery_codes=recovery_codes)
+        return self._decide(tenant, user, written)
 
     def check(
         self,
@@ -214,7 +220,8 @@ class Factors:
             matches = [*self._records.matches(subject, factors, written.code, now, book.policy.factors)]
         if written.recovery and not unread and not only:
             hashed = self._records.recovery_hash(subject, seen.record, written.recovery)
-        if written.verifying and matches and factors[0].status != "verified" and not codes_left(seen.record):
+        wanted = written.recovery_codes and not codes_left(seen.record)
+        if wanted and matches and factors[0].status != "verified":
             fresh, salt, kept = self._records.new_codes(subject)
         ask = FactorAsk(
             subject=subject,

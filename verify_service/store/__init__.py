@@ -5,6 +5,7 @@ from verify_service.store.connection import Link
 from verify_service.store.consents import ConsentStore
 from verify_service.store.data_subjects import DataSubjectStore
 from verify_service.store.deliveries import Deliveries
+from verify_service.store.entities import Entities
 from verify_service.store.events import Events
 from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
@@ -35,6 +36,7 @@ class Store:
         self.data_subjects = DataSubjectStore(self.link, keep_events)
         self.webhooks = WebhookStore(self.link, keep_events)
         self.services = ServiceStore(self.link)
+        self.entities = Entities(self.link)
         self.users = Users(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)

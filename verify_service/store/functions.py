@@ -8,7 +8,7 @@ import redis
 
 from verify_service.packing import Layout, lua_module
 from verify_service.policy import kinds, specs
-from verify_service.store import answers, event_types, layouts, user_layouts
+from verify_service.store import answers, entity_layouts, event_types, layouts, user_layouts
 
 FUNCTIONS = {
     "blocks": ("blocks", "lift"),
@@ -18,6 +18,7 @@ FUNCTIONS = {
     "consents": ("heard", "unclear", "unread", "consent", "consent_of", "erase"),
     "decisions": ("refuse", "explain", "explain_pending", "unlock"),
     "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
+    "entities": ("make_entity", "begin_challenge", "try_challenge", "approve_challenge"),
     "health": ("pulse",),
     "hold": ("hold", "hold_check", "release", "claim_key", "refunded", "won", "mistyped"),
     "inbox": ("put", "take"),
@@ -37,7 +38,7 @@ _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehea
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
 LAYOUTS: tuple[type[Layout], ...] = (
-    *(*layouts.ALL, *user_layouts.ALL, *answers.ALL, *event_types.ALL),
+    *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *answers.ALL, *event_types.ALL),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )
 """All that is declared."""

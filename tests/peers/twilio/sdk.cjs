@@ -1,4 +1,5 @@
 // Twilio's package for Node against a service of ours; prints what came of it as JSON.
+const { createHmac, randomUUID } = require("node:crypto");
 const twilio = require("twilio");
 
 const [url, account, key, service, to, other] = process.argv.slice(2);
@@ -26,6 +27,40 @@ async function code(number) {
     const { messages } = await asked.json();
     if (messages.length) return messages[0].code;
   }
+}
+
+// The code of RFC 6238's own secret (its appendix B) in the time step of a moment, or in one behind it.
+function totp(date, steps) {
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(date.getTime() / 30000) + steps));
+  const mac = createHmac("sha1", "12345678901234567890").update(counter).digest();
+  const found = mac.readUInt32BE(mac[19] & 15) & 0x7fffffff;
+  return String(found % 1000000).padStart(6, "0");
+}
+
+// An app is enrolled, and asked for its codes. Each is right on both sides of a time step's end.
+async function app(at) {
+  const who = at.entities(randomUUID());
+  const made = await who.newFactors.create({
+    friendlyName: "Ann’s phone",
+    factorType: "totp",
+    "binding.secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+  });
+  const right = totp(made.dateCreated, 0);
+  const factor = who.factors(made.sid);
+  const missed = await factor.update({ authPayload: totp(made.dateCreated, 9) });
+  const verified = await factor.update({ authPayload: right });
+  const asked = await who.challenges.create({ factorSid: made.sid });
+  const challenge = who.challenges(asked.sid);
+  const again = await challenge.update({ authPayload: right });
+  const approved = await challenge.update({ authPayload: totp(made.dateCreated, 1) });
+  const responded = await refused(() => challenge.update({ authPayload: right }));
+  return {
+    enrolled: [made.status, missed.status, verified.status],
+    asked: [asked.status, again.status, approved.status],
+    responded,
+    entity: [await who.remove(), await refused(() => who.fetch())],
+  };
 }
 
 async function main() {
@@ -64,6 +99,7 @@ async function main() {
     unknown,
     first: listed[0].sid,
     deleted,
+    ...(await app(at)),
   };
   console.log(JSON.stringify(said));
 }

@@ -314,11 +314,12 @@ local function recovery_codes(KEYS, ARGV)
   return 1
 end
 
--- erase_user: forgets a user.
+-- erase_user: forgets a user, and what Twilio's API asked of it.
 --   KEYS[1]  user:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  subject   ARGV[4]  the id of what happened
 -- Answers 1, or 0 where there was nobody.
 local function erase_user(KEYS, ARGV)
   local change, subject = open(KEYS), layouts.open_subject(ARGV[3])
+  remove((KEYS[1]:gsub('user:', 'entity:', 1)))
   if not change.user then return 0 end
   change.user = nil
   save(change)

@@ -22,12 +22,16 @@ _FIXED = {
     "CustomCodeEnabled": "false",
     "Psd2Enabled": "true",
     "VerifyEventSubscriptionEnabled": "false",
+    "Totp.TimeStep": "30",
+    "Totp.CodeLength": "6",
+    "Totp.Skew": "1",
 }
 _FORM = {"FriendlyName", "CodeLength", *_FIXED}
 _LINKS = {
     "verifications": "Verifications",
     "verification_checks": "VerificationCheck",
     "rate_limits": "RateLimits",
+    "entities": "Entities",
 }
 
 
@@ -107,10 +111,11 @@ def _told(service: VerifyService, given: dict[str, str]) -> VerifyService:
 def _shown(tenant: str, service: VerifyService) -> dict[str, Any]:
     url = f"{root()}/Services/{service.sid}"
     config = context().config
+    name = service.name or config.tenants[tenant].brand
     return {
         "sid": service.sid,
         "account_sid": config.accounts[tenant],
-        "friendly_name": service.name or config.tenants[tenant].brand,
+        "friendly_name": name,
         "code_length": max(service.code_length, context().service.policy.code.digits),
         "lookup_enabled": False,
         "psd2_enabled": True,
@@ -120,7 +125,7 @@ def _shown(tenant: str, service: VerifyService) -> dict[str, Any]:
         "do_not_share_warning_enabled": False,
         "custom_code_enabled": False,
         "push": None,
-        "totp": None,
+        "totp": {"issuer": name, "time_step": 30, "code_length": 6, "skew": 1},
         "default_template_sid": None,
         "whatsapp": None,
         "passkeys": None,

@@ -48,10 +48,18 @@ _MEANS = {
     60204: "Service does not support this feature",
     60205: "SMS is not supported by landline phone number",
     60206: "'Amount' & 'Payee' params are required",
+    60301: "Entity already exists",
+    60308: "Challenge verification attempts limit reached",
+    60310: "Factor verification attempts reached",
+    60311: "Factor verification failed",
+    60315: "Reached max limit of Factors associated per Entity",
+    60318: "Factor is unverified",
+    60322: "Challenge already responded",
+    60323: "Challenge expired",
     60410: "Verification delivery attempt blocked",
     60605: "Verification delivery attempt blocked by geo permissions",
 }
-_STATUS = {21610: 400, 60200: 400, 60205: 403}
+_STATUS = {21610: 400, 60200: 400, 60205: 403, 60301: 409, 60311: 403, 60318: 403, 60322: 403, 60323: 403}
 _TOLD = ("retry_after", "limit", "rule", "decision")
 
 
@@ -157,7 +165,7 @@ def _code(problem: ProblemDetails) -> int:
         case "unauthorized":
             return 20003
         case "rate-limited":
-            return _code_of_limit(members["limit"])
+            return int(members.get("code") or _code_of_limit(members["limit"]))
         case "sends-exhausted":
             return 60203
         case "checks-exhausted":
