@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.authenticator import enrolled
 from tests.support.bench import make_bench, wrong
 from tests.support.cluster import (
     POLICY,
@@ -27,7 +28,7 @@ from tests.support.cluster import (
     numbers_where,
     port_of,
 )
-from tests.support.concurrency import numbers
+from tests.support.concurrency import at_once, numbers
 from tests.support.limit_state import limit_state
 from tests.support.live import PATIENCE_S, clean, dispatching, until
 from verify_service.codes import new_key
@@ -119,6 +120,24 @@ def test_a_start_and_a_check_cost_one_round_trip_on_a_single_server(alone: Store
         bench.store,
         lambda: bench.service.check(TENANT, started[0].id, code, ip="203.0.113.9", idempotency_key="key"),
     ) == (1, 1)
+
+
+def test_a_factor_is_checked_on_every_primary_in_two_round_trips(spread: Store) -> None:
+    """All that is kept of a user lies in one partition, so a cluster costs no more than a single server; and of
+    concurrent right codes one is approved there as well."""
+    bench = make_bench(spread)
+    users = {port_of(spread, int(bench.tagger.user(TENANT, user)[:4], 16) % 32): user for user in map(str, range(40))}
+    assert len(users) == 3
+    for user in users.values():
+        app = enrolled(bench, user)
+        check = partial(bench.factors.check, TENANT, user, app.at())
+        before = spread.link.round_trips
+        assert check().approved
+        assert spread.link.round_trips == before + 2
+        bench.clock.advance(30)
+        check = partial(bench.factors.check, TENANT, user, app.at(), binding={"session": user})
+        assert sorted(each.status for each in at_once(*[check] * 20)) == ["approved", *["used"] * 19]
+        assert bench.factors.recent(TENANT, user, 300, {"session": user})
 
 
 def test_a_node_that_has_lost_the_functions_gets_them_again(spread: Store) -> None:

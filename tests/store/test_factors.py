@@ -281,3 +281,20 @@ def test_nothing_readable_is_at_rest(bench: Bench, user: str) -> None:
     ):
         assert spoken not in kept
     assert bench.store.link.command(0, ["PTTL", f"vs:{{0}}:user:{bench.tagger.user(TENANT, user)}"]) == -1
+
+
+def test_a_record_that_cannot_be_read_approves_nobody(bench: Bench, user: str) -> None:
+    """503 on every path, and it is never written over."""
+    app = enrolled(bench, user)
+    key = f"vs:{{0}}:user:{bench.tagger.user(TENANT, user)}"
+    for damaged in (b"\x00", b"\x93\xa1a", b"\xc1" * 200):
+        bench.store.link.command(0, ["SET", key, damaged])
+        for call in (
+            partial(bench.factors.look, TENANT, user),
+            partial(bench.factors.check, TENANT, user, app.at()),
+            partial(bench.factors.enrol, TENANT, user, NewFactor()),
+            partial(bench.factors.renew_recovery_codes, TENANT, user),
+        ):
+            with pytest.raises(StoreUnavailable):
+                call()
+        assert bench.store.link.command(0, ["GET", key]) == damaged

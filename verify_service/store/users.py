@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from verify_service.errors import StoreUnavailable
 from verify_service.policy.hits import Hit, specs
 from verify_service.store import partitions
 from verify_service.store.answers import LimitedAnswer
@@ -40,7 +43,11 @@ class Users:
         """The user, and what the limits on wrong codes have room for."""
         answer = self._link.call(self._call("user", user, hits, [now, *specs(hits)]))
         seen = SeenUser.told(answer)
-        return Seen(User.open(seen.record) if seen.record else None, seen.left, seen.limit, seen.wait)
+        try:
+            record = User.open(seen.record) if seen.record else None
+        except msgspec.DecodeError:
+            raise StoreUnavailable("the record of a user cannot be read", answered=True) from None
+        return Seen(record, seen.left, seen.limit, seen.wait)
 
     def enrol(self, now: int, subject: Subject, factor: Factor, most: int) -> str:
         """Adds a factor: 'enrolled', 'full' where the user has `most`, all verified, or 'known' where it is there."""
