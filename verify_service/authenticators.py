@@ -6,6 +6,7 @@ Authenticator began and the other apps read.
 
 import base64
 import hashlib
+import io
 import secrets
 import threading
 from collections.abc import Iterator
@@ -79,9 +80,13 @@ def new_secret(algorithm: Algorithm) -> bytes:
 
 
 def qr(uri: str) -> str:
-    """The QR code of a URI as an SVG element, without styles or scripts, in the size of its page."""
-    made: str = segno.make(uri, error="m", micro=False).svg_inline(scale=4, omitsize=True, dark="#000", light="#fff")
-    return made
+    """The QR code of a URI as an SVG element, to be put into a page or shown as a picture: without styles or scripts,
+    in the size of its place."""
+    written = io.BytesIO()
+    segno.make(uri, error="m", micro=False).save(
+        written, kind="svg", scale=4, omitsize=True, light="#fff", xmldecl=False, svgclass=None, lineclass=None
+    )
+    return written.getvalue().decode().strip()
 
 
 def new_recovery_codes() -> tuple[str, ...]:
