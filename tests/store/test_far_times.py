@@ -36,8 +36,7 @@ def test_a_virtual_clock_ends_before_its_numbers_do(tmp_path: Path) -> None:
         store.prepare()
         left = 40 * DAY_S
         store.link.command(0, ["SET", OFFSET_KEY, LATEST_MS - time.time_ns() // 1_000_000 - left * 1000])
-        client = LocalClient(store, VirtualClock(store.link), POLICY)
-        client.app.register_blueprint(fake)
+        client = LocalClient(store, VirtualClock(store.link), POLICY, mounts=[fake])
 
         def now() -> datetime:
             return datetime.fromisoformat(client.request("GET", "/fake/clock")[2]["now"])

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from verify_service import codes, config, phone
@@ -78,6 +79,12 @@ def a_start(to: str, purpose: str = "login", **fields: Any) -> Start:
     return Start(number=phone.parse(to, None), channel="sms", purpose=purpose, **fields)
 
 
+@cache
+def _config() -> config.Config:
+    """What a service is configured with where there is no file. Nobody has its key."""
+    return config.load(None, secrets.token_hex(16))
+
+
 def make_bench(store: Store, policy: str | None = None, keys: str | None = None) -> Bench:
     """A service with its own keys on the store, so that tests do not see each other's numbers."""
     ring = codes.KeyRing(keys or f"k1:{codes.new_key()}")
@@ -86,7 +93,5 @@ def make_bench(store: Store, policy: str | None = None, keys: str | None = None)
     # A week of its own: the room for decision records goes by the minute.
     clock.advance(604_800 * secrets.randbelow(3000))
     rules = policy_file.parse(policy or policy_file.default_text(), "test policy")
-    service = Service(
-        config.load(None, secrets.token_hex(16)), fixed(rules, tagger), ring, tagger, store.verifications, clock
-    )
+    service = Service(_config(), fixed(rules, tagger), ring, tagger, store.verifications, clock)
     return Bench(store, ring, tagger, clock, service)

@@ -3,7 +3,7 @@
 import itertools
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,9 @@ import jsonschema_rs
 import msgspec
 import urllib3
 import yaml
-from flask import Flask
+from flask import Blueprint
 
+from tests.support.apps import app_of
 from tests.support.live import PATIENCE_S, changed, contents
 from verify_service import codes
 from verify_service import config as operator
@@ -37,7 +38,6 @@ from verify_service.store.connection import Link
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
 from verify_service.testing import RunningServer, VerifyClient, VerifyInbox, VerifyServer, start_server
-from verify_service.web import create_app
 from verify_service.web.catalogue import PROBLEM_TYPES
 from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
@@ -157,6 +157,7 @@ class LocalClient(ContractClient):
         public_url: str | None = None,
         signing_keys: str | None = None,
         config_file: Path | None = None,
+        mounts: Sequence[Blueprint] = (),
     ) -> None:
         key = f"vk_default_{secrets.token_urlsafe(32)}"
         super().__init__(VerifyServer("http://localhost", key, Path(), 0))
@@ -173,7 +174,7 @@ class LocalClient(ContractClient):
         self.factors = Factors(config, self.service.rules, self.keys, tagger, store.users, clock, approvals)
         failures = FailedAuthentications(store.link, tagger)
         live = LivePolicy(Policies(store.link, tagger), tagger)
-        self.app: Flask = create_app(
+        self.app = app_of(
             WebContext(
                 config=config,
                 store=store,
@@ -191,7 +192,8 @@ class LocalClient(ContractClient):
                 callbacks=callbacks or {},
                 inbox=None,
                 multiprocess=False,
-            )
+            ),
+            mounts,
         )
         self.address = "192.0.2.1"
 

@@ -53,8 +53,7 @@ def client(store: Store) -> LocalClient:
     def broken() -> Response:
         raise IndexError("nobody foresaw this")
 
-    made = LocalClient(store, ManualClock())
-    made.app.register_blueprint(forms)
+    made = LocalClient(store, ManualClock(), mounts=[forms])
     made.app.config["PROPAGATE_EXCEPTIONS"] = False
     return made
 
