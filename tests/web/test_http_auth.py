@@ -13,6 +13,7 @@ from verify_service.web.catalogue import PROBLEM_TYPES
 pytestmark = pytest.mark.slow
 
 ID = "ve_" + "0" * 32
+FACTOR = "fa_" + "0" * 32
 GUARDED: list[tuple[str, str, Any]] = [
     ("POST", "/start", {"to": "+14155550123"}),
     ("POST", "/check", {"id": ID, "code": "000000"}),
@@ -36,6 +37,13 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("GET", "/consents/+14155550123", None),
     ("PUT", "/consents/+14155550123", {"state": "out"}),
     ("DELETE", "/consents/+14155550123", None),
+    ("GET", "/users/ann", None),
+    ("DELETE", "/users/ann", None),
+    ("POST", "/users/ann/factors", {"kind": "totp"}),
+    ("DELETE", f"/users/ann/factors/{FACTOR}", None),
+    ("POST", f"/users/ann/factors/{FACTOR}/verify", {"code": "123456"}),
+    ("POST", "/users/ann/check", {"code": "123456"}),
+    ("POST", "/users/ann/recovery-codes", None),
 ]
 
 
