@@ -169,7 +169,7 @@ def test_a_right_code_is_not_refused_beside_wrong_ones(bench: Bench, user: str) 
 def test_recovery_codes_are_used_up(bench: Bench, user: str) -> None:
     """Ten, of which each approves once, however it is typed and whatever comes at once; the answer says how many are
     left. New ones void the old."""
-    app = enrolled(bench, user)
+    app = enrolled(bench, user, codes=True)
     assert len(set(app.recovery_codes)) == 10
     first, second, third = app.recovery_codes[:3]
     spoken = f" {first.upper().replace('-', ' ').replace('0', 'O').replace('1', 'l')} "
@@ -208,7 +208,7 @@ def test_a_user_has_as_many_factors_as_the_policy_allows(bench: Bench, user: str
     known = {each.id for each in bench.factors.look(TENANT, user).factors}
     for app in apps:
         if app.id in known:
-            assert verify(bench, user, app).approved
+            assert verify(bench, user, app, codes=False).approved
     with pytest.raises(InvalidRequest):
         bench.factors.enrol(TENANT, user, NewFactor())
 
@@ -216,7 +216,7 @@ def test_a_user_has_as_many_factors_as_the_policy_allows(bench: Bench, user: str
 def test_removing_the_last_factor_leaves_nothing(bench: Bench, user: str) -> None:
     """No recovery code outlives it, and nothing is sealed any more; of two, the other stays."""
     base = _sealed(bench)
-    first, second = enrolled(bench, user), enrolled(bench, user)
+    first, second = enrolled(bench, user, codes=True), enrolled(bench, user)
     assert _sealed(bench) - base == 3  # Two secrets and a name.
     bench.factors.remove(TENANT, user, first.id)
     with pytest.raises(NotFound):
@@ -267,7 +267,7 @@ def test_users_of_two_tenants_are_two_people(bench: Bench, user: str) -> None:
 
 def test_nothing_readable_is_at_rest(bench: Bench, user: str) -> None:
     """Neither the name, the secret, the label, a code nor a recovery code stands in any key or value."""
-    app = enrolled(bench, user, NewFactor(label="Ada's phone", issuer="Blue Bicycles"))
+    app = enrolled(bench, user, NewFactor(label="Ada's phone", issuer="Blue Bicycles"), codes=True)
     record = record_of(bench, user)
     assert not isinstance(record.factors, dict)
     kept = record.pack() + plain(record.name) + plain(record.codes)
@@ -294,7 +294,7 @@ def test_a_record_that_cannot_be_read_approves_nobody(bench: Bench, user: str) -
             partial(bench.factors.look, TENANT, user),
             partial(bench.factors.check, TENANT, user, app.at()),
             partial(bench.factors.enrol, TENANT, user, NewFactor()),
-            partial(bench.factors.renew_recovery_codes, TENANT, user),
+            partial(bench.factors.remove, TENANT, user, app.id),
         ):
             with pytest.raises(StoreUnavailable):
                 call()

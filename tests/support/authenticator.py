@@ -38,17 +38,18 @@ class App:
         return read.at(self.counter - 1)
 
 
-def enrolled(bench: Bench, user: str, new: NewFactor | None = None) -> App:
-    """A user with a verified factor; for TOTP the next time step has begun."""
+def enrolled(bench: Bench, user: str, new: NewFactor | None = None, *, codes: bool = False) -> App:
+    """A user with a verified factor; for TOTP the next time step has begun. With recovery codes where a test wants
+    `codes`: their hashes are slow."""
     app = App(bench, bench.factors.enrol(TENANT, user, new or NewFactor()))
-    first = verify(bench, user, app)
+    first = verify(bench, user, app, codes=codes)
     assert first.approved
     app.recovery_codes = first.recovery_codes or ()
     bench.clock.advance(app.enrolled.factor.period)
     return app
 
 
-def verify(bench: Bench, user: str, app: App) -> FactorCheck:
+def verify(bench: Bench, user: str, app: App, *, codes: bool = True) -> FactorCheck:
     """The first code."""
     code = app.at() if app.enrolled.factor.kind == "totp" else app.pressed()
-    return bench.factors.verify(TENANT, user, app.id, code)
+    return bench.factors.verify(TENANT, user, app.id, code, recovery_codes=codes)
