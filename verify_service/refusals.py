@@ -11,6 +11,7 @@ from verify_service.errors import (
     SendsExhausted,
     VerificationNotFound,
 )
+from verify_service.policy import texts
 from verify_service.policy.file import Policy
 from verify_service.policy.static_rules import StaticVerdict
 from verify_service.store.shapes import Refused
@@ -69,6 +70,9 @@ def blocked(rule: str, decision: str) -> Blocked:
     """The problem of a refusal by a rule, or by what a carrier said of the number."""
     if rule == "unreachable":
         said = "A carrier says that messages by this channel never arrive at this number."
+        return Blocked(said, rule=rule, decision=decision)
+    if rule == texts.NAME:
+        said = "This user has a verified factor, and the policy sends such users no codes: ask for the factor's code."
         return Blocked(said, rule=rule, decision=decision)
     return Blocked(f"The rule `{rule}` refuses this start.", rule=rule, decision=decision)
 

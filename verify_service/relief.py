@@ -1,4 +1,4 @@
-"""What a security team does for those who were refused by mistake: lift a block, unlock a number."""
+"""What a security team does for those who were refused by mistake: lift a block, unlock a number or a user."""
 
 from verify_service import recipient
 from verify_service.codes import Tagger
@@ -28,3 +28,9 @@ class Relief:
         mailbox = [(hit.owner, hit.key) for hit in self._rules().limits.of_mailbox(number)]
         tag = self._tagger.number(number.e164)
         return self._store.verifications.decisions.unlock(self._clock.now(), tag, by, reason, mailbox)
+
+    def unlock_user(self, tenant: str, user: str, by: str, reason: str) -> int:
+        """Forgets what limits have counted of a tenant's user: wrong codes of their factors, starts that named them.
+        Answers how many counts. Their factors stay as they are."""
+        tag = self._tagger.user(tenant, user)
+        return self._store.verifications.decisions.unlock(self._clock.now(), tag, by, reason, tenant=tenant)

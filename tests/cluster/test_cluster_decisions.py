@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.bench import Bench, make_bench
+from tests.support.authenticator import enrolled
+from tests.support.bench import Bench, make_bench, wrong
 from tests.support.cluster import (
     POLICY,
     TENANT,
@@ -27,6 +28,7 @@ from verify_service.store import Store
 PRICES = "[prices]\nUS = 0.25\n"
 BUDGET = '[[rule]]\nname = "spend"\nkind = "budget"\nof = ["country"]\nallow = "$1/hour"\nmode = "enforce"\n'
 NUMBER = '[[limit]]\nname = "number"\nof = ["number"]\nallow = "1/hour"\n'
+BY_USER = '[[limit]]\nname = "user"\nof = ["user"]\nallow = "9/hour"\n'
 IP = '[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "2/hour"\n'
 
 
@@ -123,3 +125,22 @@ def test_a_number_is_unlocked_in_its_partition(spread: Store) -> None:
     assert bench.relief.unlock(to, "ann", "why") == 1
     found = bench.explain.explain(TENANT, phone.parse(to, None), ip="203.0.113.77")
     assert {each.name: each.count for each in found.judged if each.kind == "limit"} == {"number": 0, "ip": 1}
+
+
+def test_a_users_factor_is_seen_from_every_partition(spread: Store) -> None:
+    """A start for a number elsewhere is refused by the user's record, says so in its decision, and counted nothing. The
+    user's counts are forgotten where they lie."""
+    bench = make_bench(spread, POLICY + NUMBER + BY_USER + '[factors]\ntexts = "deny"\n')
+    home = spread.verifications.partition(bench.tagger.user(TENANT, "ann"))
+    to = next(numbers_where(bench, lambda part: part != home))
+    begin(bench, to, user="ann")
+    app = enrolled(bench, "ann")
+    bench.factors.check(TENANT, "ann", wrong(app.at()))
+    bench.clock.advance(2)
+    before = counts(spread)
+    with pytest.raises(Blocked) as refused:
+        begin(bench, next(numbers_where(bench, lambda part: part not in (home, home_of(bench, to)))), user="ann")
+    assert judged_by(bench, refused.value)["user"] == ("pass", 1)
+    assert counts(spread) == before
+    assert bench.relief.unlock_user(TENANT, "ann", "ann", "why") == 2
+    assert bench.factors.look(TENANT, "ann").checks_left == 10

@@ -148,9 +148,10 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
     checked = run("policy", "check", str(file))
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.splitlines() == [
-        f"{file}: 7 limits, 3 rules",
+        f"{file}: 8 limits, 3 rules",
         "  number: starts of number: 5/10 minutes; 10/day (enforce)",
         "  number-wrong-codes: wrong-codes of number: 10/hour; 20/day (enforce)",
+        "  user-wrong-codes: wrong-codes of user: 10/hour; 20/day (enforce)",
         "  mailbox: starts of mailbox: 5/10 minutes; 10/day (enforce)",
         "  mail-domain: starts of mail_domain: 100/hour; 500/day, net of approved (enforce)",
         "  ip: starts of ip: 100/hour; 500/day, net of approved (enforce)",
@@ -161,6 +162,7 @@ def test_the_default_policy_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
         "$100 (enforce)",
         "  tenant-budget: budget: $5000/day by tenant, a day 20 times the usual or $1,000 (enforce)",
         "  chance to guess a code of one number in a day: 2.0e-05 (ceiling 1.0e-04)",
+        "  chance to guess a code of one user's factors in a day: 5.0e-04 (ceiling 1.0e-03)",
     ]
 
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "code": sections.CodeSettings,
+    "factors": sections.FactorSettings,
     "line_types": sections.LineTypes,
     "countries": sections.Countries,
     "limit": sections.LimitConfig,
@@ -94,12 +95,17 @@ def test_the_page_has_every_table_and_every_kind_of_rule() -> None:
     assert [word for word in get_args(sections.Dimension) if word not in section("## `[[limit]]`")] == []
 
 
+def shipped(words: str) -> dict[str, str]:
+    """What tables say of each key in their third column."""
+    return {
+        row.split("|")[1].strip(" `"): row.split("|")[3].strip(' `"') for row in words.splitlines() if "|" in row[1:]
+    }
+
+
 def test_the_page_states_the_shipped_figures() -> None:
     """Digits, life, checks, sends, line types and the ceiling of the page are those of the file."""
     policy = policy_file.load(None)
-    rows = {
-        row.split("|")[1].strip(" `"): row.split("|")[3].strip(' `"') for row in PAGE.splitlines() if "|" in row[1:]
-    }
+    rows, factors = shipped(section("## `[code]`")), shipped(section("## `[factors]`"))
     code = policy.code
     assert [rows[name] for name in ("digits", "life", "checks", "sends")] == [
         str(code.digits),
@@ -108,15 +114,15 @@ def test_the_page_states_the_shipped_figures() -> None:
         str(code.sends),
     ]
     assert float(rows["guess_ceiling"]) == code.guess_ceiling
+    kept = msgspec.to_builtins(policy.factors)
+    assert {name: type(value)(factors[name]) for name, value in kept.items()} == kept
     line = next(row for row in section("## `[line_types]`").splitlines() if row.startswith("| `deny`"))
     assert set(line.split("|")[3].strip().split(", ")) == policy.line_types.deny
 
 
 def test_the_page_states_the_detectors_defaults() -> None:
     """Every key of the pumping rule has its row, with the default that the struct has."""
-    rows = {
-        row.split("|")[1].strip(" `"): row.split("|")[3].strip(' `"') for row in PAGE.splitlines() if "|" in row[1:]
-    }
+    rows = shipped(PAGE)
     told, kept = {}, {}
     for field in msgspec.structs.fields(Pumping)[2:]:
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()

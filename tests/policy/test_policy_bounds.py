@@ -202,7 +202,7 @@ lengths = st.builds(lambda n, unit: f"{n} {unit}s", st.integers(0, 10**7), units
 floats = st.one_of(st.floats(), st.integers(-(10**30), 10**30))
 names = st.sampled_from(["n", "number", "pumping", "budget", "a" * 32, "a" * 33, "ä", ""])
 dimensions = st.lists(
-    st.sampled_from(["number", "ip", "country", "tenant", "device", "prefix", "key:account"]), max_size=4
+    st.sampled_from(["number", "ip", "country", "tenant", "device", "user", "prefix", "key:account"]), max_size=4
 )
 modes = st.sampled_from(["observe", "enforce", "off"])
 policies = st.fixed_dictionaries(
@@ -281,7 +281,7 @@ def test_an_error_in_a_script_is_found_before_the_push(
     monkeypatch.setattr("verify_service.policy.bounds.MOST_ALLOW", 10_000)
     monkeypatch.setattr("verify_service.policy.sections.LimitConfig.windows", property(lambda _: MANY))
     with pytest.raises(ConfigError, match="rehearsed under it, and failed"):
-        live.push(2, "a", "", HEAD + limit("1/day"))
+        live.push(2, "a", "", HEAD + "[factors]\nguess_ceiling = 1.0\n" + limit("1/day"))
     assert live.history.newest() == 1
 
 

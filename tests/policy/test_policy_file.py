@@ -22,6 +22,7 @@ def test_the_shipped_policy_is_the_promised_one() -> None:
     assert [(limit.name, limit.of, limit.counts, limit.windows, limit.net_of_approved) for limit in policy.limit] == [
         ("number", ("number",), "starts", ((5, 10 * minute), (10, day)), False),
         ("number-wrong-codes", ("number",), "wrong-codes", ((10, hour), (20, day)), False),
+        ("user-wrong-codes", ("user",), "wrong-codes", ((10, hour), (20, day)), False),
         ("mailbox", ("mailbox",), "starts", ((5, 10 * minute), (10, day)), False),
         ("mail-domain", ("mail_domain",), "starts", ((100, hour), (500, day)), True),
         ("ip", ("ip",), "starts", ((100, hour), (500, day)), True),
@@ -29,6 +30,7 @@ def test_the_shipped_policy_is_the_promised_one() -> None:
         ("ip-wrong-codes", ("ip",), "wrong-codes", ((60, hour), (200, day)), False),
     ]
     assert {limit.mode for limit in policy.limit} == {"enforce"}
+    assert policy.factors == policy_file.parse(GUARD, "x").factors
 
 
 def test_what_is_left_out_is_as_shipped() -> None:

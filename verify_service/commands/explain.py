@@ -1,4 +1,4 @@
-"""What a security team asks about single starts from the command line: explain one, unlock a number."""
+"""What a security team asks about single starts from the command line: explain one, unlock a number or a user."""
 
 import ipaddress
 import re
@@ -22,9 +22,11 @@ _OF_A_RECORD = ("count", "last_at")
 _COLOURS = {"pass": "green", "refuse": "red", "observe": "yellow"}
 
 
-def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> "Number":
+def _number(_context: click.Context, _parameter: click.Parameter, value: str | None) -> "Number | None":
     from verify_service import recipient
 
+    if value is None:
+        return None
     try:
         return recipient.parse(value, None)
     except Problem as error:
@@ -58,11 +60,13 @@ def _user(_context: click.Context, _parameter: click.Parameter, value: str | Non
     return value
 
 
-def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _tenant(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """A tenant of the service: one of the file's, where VERIFY_CONFIG says which that is."""
     from verify_service import config
     from verify_service.hints import nearest
 
+    if value is None:
+        return None
     found = settings.read()
     known = {"default", *config.load(found.config, None).tenants} if found.config else {value}
     if value not in known:
@@ -72,10 +76,11 @@ def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 user_option = click.option("--user", callback=_user, help="The tenant's own name for the person.")
 to_option = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
+or_to_option = click.option("--to", "number", callback=_number, help="The number, in E.164.")
 
 
 @click.command("explain")
-@to_option
+@or_to_option
 @click.option("--ip", callback=_address, help="The address of the person who asks for a code.")
 @click.option("--device", help="Your name for the person's device.")
 @click.option("--key", "keys", metavar="NAME=VALUE", multiple=True, callback=_keys, help="One of your own `keys`.")
@@ -84,7 +89,7 @@ to_option = click.option("--to", "number", required=True, callback=_number, help
 @click.option("--tenant", default="default", show_default=True, callback=_tenant, help="Whose start it would be.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(
-    number: "Number",
+    number: "Number | None",
     ip: str | None,
     device: str | None,
     keys: dict[str, str],
@@ -93,15 +98,24 @@ def explain(
     tenant: str,
     as_json: bool,
 ) -> None:
-    """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent."""
-    found = _remote().explain.explain(tenant, number, ip=ip, device=device, keys=keys, user=user, purpose=purpose)
+    """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent. With --user
+    and no --to, a code of that user's factors."""
+    if number is None and user is None:
+        raise click.UsageError("Name the number with --to, or with --user alone whose factors a code is typed for.")
+    if number is None and (ip or device or keys):
+        raise click.UsageError("--ip, --device and --key are of a start: name its number with --to.")
+    asked = _remote().explain
+    if number is not None:
+        found = asked.explain(tenant, number, ip=ip, device=device, keys=keys, user=user, purpose=purpose)
+    else:
+        found = asked.explain_user(tenant, user or "")
     if as_json:
         from verify_service.insight.explain import shown
 
         told = {name: each for name, each in shown(found).items() if name not in _OF_A_RECORD}
         click.echo(msgspec.json.encode(told).decode())
     elif sys.stdout.isatty():
-        _table(found)
+        _table(found, "A start" if number else "A code of the user")
     else:
         for each in found.judged:
             click.echo(f"{each.verdict:<7}  {each.mode:<7}  {each.name}: {each.sentence}")
@@ -109,13 +123,22 @@ def explain(
 
 
 @click.command("unlock")
-@to_option
+@or_to_option
+@user_option
+@click.option("--tenant", callback=_tenant, help="Whose user it is; `default` where it is left out.")
 @reason_option
 @by_option
-def unlock(number: "Number", reason: str, by: str) -> None:
-    """Forgets what limits have counted of a number. Wrong codes, too; in force at once."""
-    forgotten = _remote().relief.unlock(number.e164, by, reason)
-    click.echo(f"{number.e164}: {forgotten} counts forgotten")
+def unlock(number: "Number | None", user: str | None, tenant: str | None, reason: str, by: str) -> None:
+    """Forgets what limits have counted of a number or a user. Wrong codes, too; in force at once."""
+    if (number is None) == (user is None):
+        raise click.UsageError("Name either a number with --to, or a user with --user.")
+    if number is not None:
+        if tenant is not None:
+            raise click.UsageError("--tenant goes with --user: a number is unlocked for all tenants.")
+        whose, forgotten = number.e164, _remote().relief.unlock(number.e164, by, reason)
+    else:
+        whose, forgotten = user or "", _remote().relief.unlock_user(tenant or "default", user or "", by, reason)
+    click.echo(f"{whose}: {forgotten} counts forgotten")
 
 
 def _remote() -> "Remote":
@@ -124,12 +147,12 @@ def _remote() -> "Remote":
     return remote(settings.read())
 
 
-def _table(found: "Decision") -> None:
+def _table(found: "Decision", what: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"A start under revision {found.revision} of the policy", title_justify="left")
+    table = Table(title=f"{what} under revision {found.revision} of the policy", title_justify="left")
     for name in ("limit or rule", "mode", "verdict", "what it says"):
         table.add_column(name)
     for each in found.judged:

@@ -8,7 +8,7 @@ from verify_service.codes import Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
 from verify_service.model import Clock, Number, StartOptions
-from verify_service.policy import kinds
+from verify_service.policy import kinds, texts
 from verify_service.policy.decisions import Decision, decision
 from verify_service.policy.limits import facts_of
 from verify_service.policy.rulebook import Rules
@@ -53,11 +53,27 @@ class Explain:
         else:
             refusing = [each for each in judged if each.verdict == "refuse"]
             if refusing:
-                longest: Judged = max(refusing, key=lambda each: (kinds.comes_first(each.kind), each.wait))
+                longest: Judged = max(refusing, key=_decides)
                 by, wait = longest.name, int(longest.wait)
         return decision(
             id=None, at=now, revision=book.revision, by=by, wait=wait, static=judgment.verdicts, judged=judged
         )
+
+    def explain_user(self, tenant: str, user: str) -> Decision:
+        """Whether a code that the tenant's user types would be compared with their factors; nothing is written."""
+        now, book = self._clock.now(), self._rules()
+        hits = book.limits.of_user(self._tagger.user(tenant, user))
+        judged = [each for packed in self._decisions.explain(now, hits) for each in unpack(packed)]
+        refusing = max((each for each in judged if each.verdict == "refuse"), key=_decides, default=None)
+        by, wait = (refusing.name, int(refusing.wait)) if refusing else (None, 0)
+        return decision(
+            id=None, at=now, revision=book.revision, by=by, wait=wait, static=(), judged=judged, what="code of the user"
+        )
+
+
+def _decides(each: Judged) -> tuple[bool, float]:
+    """Of those that refuse the greatest is named: what is judged first, else what refuses longest."""
+    return each.kind == texts.NAME or kinds.comes_first(each.kind), each.wait
 
 
 def shown(found: Decision) -> dict[str, Any]:

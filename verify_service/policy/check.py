@@ -14,7 +14,9 @@ from verify_service.policy.sections import OWN, Dimension, Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant", "user"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
-RESERVED = frozenset({"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications"})
+RESERVED = frozenset(
+    {"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications", "factors"}
+)
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 # ISO 3166 leaves these to their users, so they are never a slip of the pen.
 _USERS_OWN = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
@@ -36,6 +38,13 @@ def check(policy: Policy, plain: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"code.guess_ceiling: a code of one number can be guessed with a chance of {chance:.1e} a day, above "
             f"{policy.code.guess_ceiling:.1e}; allow fewer wrong codes per number, or more digits"
+        )
+    chance = policy.factor_guess_chance()
+    if chance > policy.factors.guess_ceiling:
+        raise ConfigError(
+            f"factors.guess_ceiling: a code of one user's factors can be guessed with a chance of {chance:.1e} a day, "
+            f"above {policy.factors.guess_ceiling:.1e}; allow fewer wrong codes per user, or less of per_user, drift "
+            "and look_ahead"
         )
 
 

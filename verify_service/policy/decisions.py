@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from verify_service.policy import kinds, static_rules
+from verify_service.policy import kinds, static_rules, texts
 from verify_service.policy.static_rules import StaticVerdict
 from verify_service.policy.verdicts import Judged, Verdict, seconds
 
@@ -46,9 +46,10 @@ def decision(
     unjudged: tuple[str, ...] = (),
     count: int = 1,
     last_at: int | None = None,
+    what: str = "start",
 ) -> Decision:
     """A decision from what was judged; `by` is the limit, rule or circumstance that refused, `wait` in milliseconds.
-    `last_at` is `at` where it is left out."""
+    `last_at` is `at` where it is left out, `what` is called what was judged."""
     verdicts = [_of_static(each) for each in static]
     if by in REFUSALS:
         verdicts.append(_of_circumstance(by, wait))
@@ -57,7 +58,7 @@ def decision(
     if by is None:
         would = sum(each.verdict == "observe" for each in verdicts)
         watched = f" {would} in observe mode would have refused it." if would else ""
-        sentence = f"Every limit and rule in force lets this start pass.{watched}"
+        sentence = f"Every limit and rule in force lets this {what} pass.{watched}"
     else:
         sentence = deciding.sentence if deciding else f"`{by}` refuses."
     word: Literal["admit", "refuse"] = "admit" if by is None else "refuse"
@@ -89,7 +90,7 @@ def _of_judged(each: Judged) -> Verdict:
         each.kind,
         each.mode,
         each.verdict,
-        kinds.sentence(each),
+        texts.sentence(each) if each.kind == texts.NAME else kinds.sentence(each),
         key=each.key,
         count=shown.count,
         bound=shown.bound,

@@ -10,6 +10,7 @@ from verify_service.policy.file import Policy
 from verify_service.policy.hits import Hit
 from verify_service.policy.limits import Limits
 from verify_service.policy.static_rules import Judgment, StaticRules
+from verify_service.policy.texts import Texts
 
 
 class CodeRules(NamedTuple):
@@ -34,7 +35,7 @@ class Rulebook:
     """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
     that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
 
-    __slots__ = ("_rules", "code", "limits", "modes", "policy", "revision", "static_rules")
+    __slots__ = ("_rules", "_texts", "code", "limits", "modes", "policy", "revision", "static_rules")
 
     def __init__(self, revision: int, policy: Policy, tagger: Tagger) -> None:
         code = policy.code
@@ -46,6 +47,7 @@ class Rulebook:
         self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
         # Those that are judged first are read last: the store tells of all in that order.
         self._rules = [rule.ready(policy, tagger) for rule in sorted(rules, key=lambda rule: rule.first)]
+        self._texts = Texts(policy.factors, tagger)
         self.code = CodeRules(
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
         )
@@ -71,13 +73,13 @@ class Rulebook:
         lane: Lane = "real",
     ) -> list[Hit]:
         """What a start counts; where the allow-list names it, by the number's own limits alone. A rule learns from all
-        that it judges, so those of the lane `own` have none."""
+        that it judges, so those of the lane `own` have none. Whoever has a factor has it on any list."""
         if lane == "none":
             return []
         hits = self.limits.of_start(tag, facts, allowed=allowed, own=lane == "own")
         for rule in () if allowed or lane == "own" else self._rules:
             hits += rule.hits(number, tag, facts)
-        return hits
+        return hits + self._texts.hits(facts)
 
 
 Rules = Callable[[], Rulebook]

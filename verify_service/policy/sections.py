@@ -39,6 +39,10 @@ Counted = Annotated[str, Meta(extra_json_schema={"anyOf": [{"enum": sorted(get_a
 """A dimension of either sort, as `check` has it."""
 Counts = Literal["starts", "wrong-codes"]
 DEFAULT_PRICE = 0.05
+FACTOR_DIGITS = 6
+"""The fewest that a factor's code has."""
+RECOVERY = 10 / 32**10
+"""The chance that one guess is one of ten recovery codes, each of ten signs out of 32."""
 if TYPE_CHECKING:
     AnyRule = Rule
 else:
@@ -109,6 +113,21 @@ class FactorSettings(Section, frozen=True):
     look_ahead: Annotated[
         int, Meta(ge=1, le=20, description="How many codes of a counter (HOTP) are looked for at once.")
     ] = 3
+    texts: Annotated[
+        Literal["allow", "observe", "deny"],
+        Meta(description="Whether a start that says its `user` may send a code where that user has a verified factor."),
+    ] = "allow"
+    guess_ceiling: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Chance per user and day to guess a factor's code above which it is refused."),
+    ] = 1e-3
+
+    @property
+    def codes_at_once(self) -> int:
+        """How many codes of one factor are right at the same time, at most. Of TOTP that of now, one step around it,
+        and as many steps as its device's clock was learnt to be off; of HOTP those that are looked for, and the one
+        that must follow a code far ahead."""
+        return max(3 + self.drift, self.look_ahead + 1)
 
 
 class LimitConfig(Section, frozen=True):
@@ -180,11 +199,21 @@ class Policy(Section, frozen=True):
         tries = min(self._per_day("wrong-codes"), self._per_day("starts") * self.code.checks)
         return float(min(1.0, tries / 10**self.code.digits))
 
-    def _per_day(self, counts: Counts) -> float:
+    def factor_guess_chance(self) -> float:
+        """The chance that an attacker who types codes all day guesses one of a user who has as many factors as the
+        policy allows, all of them of 6 digits, and all recovery codes: a union bound.
+
+        Tries per day are bounded by an enforced limit on wrong codes per user.
+        """
+        right = self.factors.per_user * self.factors.codes_at_once / 10**FACTOR_DIGITS + RECOVERY
+        return float(min(1.0, self._per_day("wrong-codes", "user") * right))
+
+    def _per_day(self, counts: Counts, of: Dimension = "number") -> float:
+        alone = {(of,)} if of == "number" else {("user",), ("user", "tenant"), ("tenant", "user")}
         bounds = [
             hits * max(1, DAY_MS / ms)
-            for limit in self.limit
-            if limit.counts == counts and limit.of == ("number",) and limit.mode == "enforce"
+            for limit in self.limits
+            if limit.counts == counts and limit.of in alone and limit.mode == "enforce"
             if not limit.net_of_approved
             for hits, ms in limit.windows
         ]

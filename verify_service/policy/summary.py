@@ -21,11 +21,15 @@ def lines(policy: Policy) -> Iterator[str]:
             if found
         ]
         yield f"  countries: {', '.join([*named, f'{countries.default} the rest'])}"
+    if policy.factors.texts != "allow":
+        yield f"  codes by message for who has a verified factor: {policy.factors.texts}"
     for name, entries in (("allow", policy.allow), ("block", policy.block)):
         if listed := _counted(entries):
             yield f"  {name}: {listed}"
     ceiling = f"(ceiling {policy.code.guess_ceiling:.1e})"
     yield f"  chance to guess a code of one number in a day: {policy.guess_chance():.1e} {ceiling}"
+    ceiling = f"(ceiling {policy.factors.guess_ceiling:.1e})"
+    yield f"  chance to guess a code of one user's factors in a day: {policy.factor_guess_chance():.1e} {ceiling}"
 
 
 def _counted(entries: Entries) -> str:

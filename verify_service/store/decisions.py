@@ -107,29 +107,31 @@ class Decisions:
         kind, wait = self._link.call(Call(home, "explain_pending", keys, [now]))
         return kind.decode(), wait
 
-    def unlock(self, now: int, number: str, by: str, reason: str, others: Sequence[tuple[str, str]] = ()) -> int:
+    def unlock(
+        self, now: int, tag: str, by: str, reason: str, others: Sequence[tuple[str, str]] = (), tenant: str = ""
+    ) -> int:
         """Forgets what limits have counted of a number, wrong codes included, and what carriers said of it; and says so
-        in the events.
+        in the events. With a `tenant`, the tag is of a user of that one.
 
         Answers how many counts there were; `others` are owners and keys of further ones. Looks through the keys of the
-        number's partition, since a limit may count the number together with what is not known here. Raises
+        tag's partition, since a limit may count the number together with what is not known here. Raises
         StoreUnavailable.
         """
-        home = partitions.of_tag(number, self._link.partitions)
+        home = partitions.of_tag(tag, self._link.partitions)
         base = prefix(home)
         keys: list[str] = []
         cursor = b"0"
         while True:
-            scan: list[Argument] = ["SCAN", cursor, "MATCH", f"{base}limit:*:{number}*", "COUNT", _SCAN]
+            scan: list[Argument] = ["SCAN", cursor, "MATCH", f"{base}limit:*:{tag}*", "COUNT", _SCAN]
             cursor, found = self._link.command(home, scan)
             keys += [key.decode() for key in found]
             if cursor == b"0":
                 break
-        keys += unreachable_keys(number, CHANNELS, self._link.partitions)
+        if not tenant:
+            keys += unreachable_keys(tag, CHANNELS, self._link.partitions)
         # The partition's base goes along as a key too, so that a cluster finds the way where no count is left.
-        forgotten = self._link.call(
-            Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], [now, self._keep_events, number, by, reason])
-        )
+        args: list[Argument] = [now, self._keep_events, tag, by, reason, tenant]
+        forgotten = self._link.call(Call(home, "unlock", [f"{base}unlock", *dict.fromkeys(keys)], args))
         for owner, key in others:
             part = partitions.of_tag(owner, self._link.partitions)
             forgotten += self._link.command(part, ["DEL", prefix(part) + key])

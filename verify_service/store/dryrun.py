@@ -76,7 +76,7 @@ def _steps(link: Link, now: int, book: Rulebook, who: str) -> tuple[int, list[_S
                     None,
                     asked.decision,
                 )
-        yield from explaining(now, {home: hits})
+        yield from explaining(now, {home: [*hits, *book.limits.of_user(tag)]})
 
     return home, [(call.function, call.keys, [*map(_raw, call.args)]) for call in steps()]
 

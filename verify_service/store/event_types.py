@@ -126,6 +126,16 @@ class Unlocked(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class UserUnlocked(Event, frozen=True, kw_only=True):
+    """The same of a tenant's user, by its pseudonym."""
+
+    events = ("user-unlocked",)
+    tenant: str
+    user: str
+    by: str
+    reason: str
+
+
 class Shifted(Event, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A provider's weight changed."""
 
@@ -178,7 +188,8 @@ class WebhookOff(Event, frozen=True, kw_only=True):
 
 
 ALL: tuple[type[Event], ...] = (
-    *(Start, Ended, Sending, Blocked, Lifted, Unlocked, Shifted, Consent, Erased, FactorEvent, WebhookOff),
+    *(Start, Ended, Sending, Blocked, Lifted, Unlocked, UserUnlocked),
+    *(Shifted, Consent, Erased, FactorEvent, WebhookOff),
 )
 # The release before this one carried by its events what no reader is told.
 _HIDDEN = frozenset({"corrects", "credits", "undo"})

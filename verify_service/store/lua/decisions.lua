@@ -62,18 +62,21 @@ local function explain_pending(KEYS, ARGV)
   return {'', 0}
 end
 
--- unlock: forgets what the limits of a number have counted, and that it cannot be reached. Called by the service, for
--- an operator.
---   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<number>…, unreachable:<number>:<channel>
---   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the number   ARGV[4]  by whom   ARGV[5]  why
+-- unlock: forgets what the limits of a number or a user have counted, and that a number cannot be reached. Called by
+-- the service, for an operator.
+--   KEYS[1]  unlock (no key: it names the partition)   KEYS[…]  limit:<name>:<tag>…, unreachable:<number>:<channel>
+--   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  the tag   ARGV[4]  by whom   ARGV[5]  why
+--   ARGV[6]  the user's tenant; '' where it is a number's tag
 -- Answers how many counts there were.
 local function unlock(KEYS, ARGV)
-  local said, forgotten = {number = ARGV[3], by = ARGV[4], reason = ARGV[5]}, 0
+  local tag, tenant, forgotten = ARGV[3], ARGV[6], 0
+  local event = tenant == '' and 'unlocked' or 'user-unlocked'
   for i = 2, #KEYS do
     forgotten = forgotten + redis.call('EXISTS', KEYS[i])
     write('DEL', KEYS[i])
   end
-  emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), 'unlocked', ARGV[3], said)
+  emit(KEYS[1]:match('^(.-{%d+}:)'), ARGV[2], tonumber(ARGV[1]), event, tag,
+    {number = tag, tenant = tenant, user = tag, by = ARGV[4], reason = ARGV[5]})
   return forgotten
 end
 

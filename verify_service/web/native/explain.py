@@ -6,7 +6,7 @@ import msgspec
 from flask import Response
 
 from verify_service import recipient
-from verify_service.errors import NotFound
+from verify_service.errors import InvalidRequest, NotFound
 from verify_service.insight.explain import shown
 from verify_service.web import bodies
 from verify_service.web.answers import json
@@ -30,6 +30,12 @@ def decision(tenant: str, decision_id: str) -> Response:
 @native.post("/admin/unlock")
 @native.guarded("admin")
 def unlock(tenant: str) -> Response:
-    body = bodies.read(_unlock)
+    body, by, relief = bodies.read(_unlock), f"api:{tenant}", context().relief
+    if body.user is not None:
+        if body.to is not None:
+            raise InvalidRequest("user", "is unlocked by itself; leave `to` out, or send it alone")
+        return json({"user": body.user, "forgotten": relief.unlock_user(tenant, body.user, by, body.reason)})
+    if body.to is None:
+        raise InvalidRequest("to", "is required (or `user`)")
     to = recipient.parse(body.to, None).e164
-    return json({"to": to, "forgotten": context().relief.unlock(to, f"api:{tenant}", body.reason)})
+    return json({"to": to, "forgotten": relief.unlock(to, by, body.reason)})

@@ -106,10 +106,11 @@ class UserCheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /admin/unlock."""
+    """The body of POST /admin/unlock: a number, or a user of the caller's own tenant."""
 
-    to: To
     reason: Reason
+    to: To | None = None
+    user: User | None = None
 
 
 class ConsentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
