@@ -144,9 +144,9 @@ def delete_entity(tenant: str, service_sid: str, identity: str) -> Response:
 
 def _entity(who: Person, found: Sequence[FactorState]) -> dict[str, Any]:
     """Raises NotFound where nobody made it, and it has no factor."""
-    made = challenges_here().made_at(who.tenant, who.user)
-    times = [at for each in found for at in (each.created_at, each.used_at) if at] + [made] * (made > 0)
-    if not times:
+    times = [at for each in found for at in (each.created_at, each.used_at) if at]
+    times = times or [challenges_here().made_at(who.tenant, who.user)]
+    if not times[0]:
         raise NotFound("there is no such entity")
     links = {"factors": "Factors", "new_factors": "Factors", "challenges": "Challenges"}
     return {

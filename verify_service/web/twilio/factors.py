@@ -4,6 +4,7 @@ import base64
 import re
 from typing import Any
 
+import msgspec
 from flask import Response
 
 from verify_service.errors import InvalidRequest
@@ -75,8 +76,9 @@ def verify_factor(tenant: str, service_sid: str, identity: str, sid: str) -> Res
     if found.status == "verified":
         raise Refused(60311, "the factor is verified; ask for its codes by a challenge")
     with attempts_of(60310):
-        context().factors.verify(tenant, who.user, found.id, code, recovery_codes=False)
-    return json(_factor(who, who.factor(sid)))
+        told = context().factors.verify(tenant, who.user, found.id, code, recovery_codes=False)
+    verified = msgspec.structs.replace(found, status="verified", used_at=told.at)
+    return json(_factor(who, verified if told.approved else found))
 
 
 @twilio.delete(_FACTOR)
