@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
+import pytest
 
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
 from verify_service import authenticators
-from verify_service.policy.sections import USER_LIMIT, FactorSettings
+from verify_service.policy.sections import USER_LIMIT, FactorSettings, Policy
 from verify_service.store import Store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "second-factors.md").read_text("utf-8")
@@ -56,3 +57,7 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert "10 an hour and 20 a day" in words
     assert f"Further ahead, up to {authenticators.RESYNC_AHEAD}, two codes in a row are needed" in words
     assert (shipped.drift, shipped.look_ahead, shipped.per_user) == (2, 3, 5)
+    assert 1 / Policy().factor_guess_chance() == pytest.approx(2000)
+    assert "once in 16,000 days" in words
+    tries, right = 20, 3
+    assert 10**6 // (tries * right) // 1000 == 16

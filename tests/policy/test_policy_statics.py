@@ -207,3 +207,5 @@ def test_a_summary_says_what_is_listed() -> None:
         "  block: 1 numbers, 1 networks",
     ]
     assert US not in "".join(found)
+    denied = summary.lines(policy_file.parse(GUARD + '[factors]\ntexts = "deny"', "x"))
+    assert "  codes by message for who has a verified factor: deny" in denied

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import REGISTRY
 
+from tests.support.authenticator import App
 from tests.support.bench import Bench, a_start, make_bench, wrong
 from tests.support.contract import a_number
 from verify_service.errors import (
@@ -16,6 +17,7 @@ from verify_service.errors import (
     RateLimited,
     VerificationNotFound,
 )
+from verify_service.factors import NewFactor
 from verify_service.store import Store
 
 POLICY = """
@@ -33,6 +35,11 @@ allow = "1/hour"
 [[limit]]
 name = "guesses"
 of = ["number"]
+allow = "1/hour"
+counts = "wrong-codes"
+[[limit]]
+name = "user-guesses"
+of = ["user"]
 allow = "1/hour"
 counts = "wrong-codes"
 """
@@ -73,6 +80,10 @@ def test_a_refused_check_counts_as_well(few: Bench) -> None:
     false = wrong(few.code(started))
     few.service.check("default", started, false)
     assert refused(lambda: few.service.check("default", started, false), ChecksExhausted) == {"checks-exhausted": 1}
+    app = App(few, few.factors.enrol("default", "ann", NewFactor()))
+    few.factors.verify("default", "ann", app.id, wrong(app.at()))
+    again = refused(lambda: few.factors.verify("default", "ann", app.id, app.at()), RateLimited)
+    assert again == {"user-guesses": 1}
 
 
 def test_what_the_policy_did_not_decide_is_not_counted(few: Bench) -> None:

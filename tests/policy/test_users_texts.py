@@ -19,6 +19,7 @@ from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.policies import Policies
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,8 @@ def test_it_is_decided_in_the_one_round_trip_of_the_start(alone: Store, tmp_path
     """Whatever the policy says of texts. What is refused counts nothing; what only observes says so in the event, in
     the decision that this names, and in an explanation, as what is enforced does. A backtest knows nobody's factors."""
     bench = make_bench(alone)
+    for texts in ("observe", "deny"):
+        Policies(alone.link, bench.tagger).rehearse(bench.clock.now(), policy_file.parse(policy(texts), "x"))
     enrolled(bench, "ann")
     trips = dict[str, list[int]]()
     for texts in ("allow", "observe", "deny"):
