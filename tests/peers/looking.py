@@ -14,10 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyotp
+
 from tests.support.contract import a_number
 from tests.support.live import BASE
 from verify_service.embedded import free_port
-from verify_service.testing import VerifyClient, VerifyInbox, start_server
+from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer, start_server
 
 BROWSER = Path(sys.prefix) / "browser"
 CHROMIUM = "/usr/bin/chromium"
@@ -72,7 +74,9 @@ def look(folder: Path, shots: Path | None = None) -> dict[str, Any]:
         policy.write_text(POLICY)
         running = start_server(folder / "state", {"VERIFY_CONFIG": str(toml), "VERIFY_POLICY": str(policy)}, port=port)
         try:
-            plan = plan_of(VerifyClient(running.server), app) | {"shots": shots and str(shots)}
+            client = VerifyClient(running.server)
+            plan = plan_of(client, app) | users_of(client, running.server, app) | {"shots": shots and str(shots)}
+            plan["looks"] |= plan.pop("user_looks")
             done = subprocess.run(
                 ["node", str(Path(__file__).parent / "browser" / "look.mjs"), str(BROWSER / "node_modules"), CHROMIUM],
                 input=json.dumps(plan),
@@ -114,6 +118,37 @@ def plan_of(client: VerifyClient, app: str) -> dict[str, Any]:
         "webotp": started(),
         "framed": asking,
         "forged": started(),
+    }
+
+
+def users_of(client: VerifyClient, server: VerifyServer, app: str) -> dict[str, Any]:
+    """Pages of users: of one who has an app, and of others who are to set one up."""
+
+    def asked(method: str, path: str, **body: Any) -> dict[str, Any]:
+        status, _, answer = client.request(method, path, body)
+        assert status in (200, 201), answer
+        found: dict[str, Any] = answer
+        return found
+
+    def page(user: str, **fields: Any) -> str:
+        return str(asked("POST", f"/users/{user}/page", return_url=app, state="s1", **fields)["page"])
+
+    factor = asked("POST", "/users/ada/factors", kind="totp")
+    code = pyotp.TOTP(factor["secret"]).now()
+    assert asked("POST", f"/users/ada/factors/{factor['id']}/verify", code=code)["approved"]
+    to = a_number()
+    return {
+        "enrolments": {how: page(how.split()[0], enrol="totp") for how in ("with script", "without script")},
+        "choosing": {
+            "url": page("ada", to=to),
+            "inbox": f"{server.url}/fake/inbox/{to}?wait=20",
+            "key": server.api_key,
+        },
+        "user_looks": {
+            "enrolling": page("bob", enrol="totp"),
+            "ways": f"{page('ada', to=a_number())}?said=wrong",
+            "recovery": f"{page('ada')}?by=recovery",
+        },
     }
 
 

@@ -44,6 +44,7 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("POST", f"/users/ann/factors/{FACTOR}/verify", {"code": "123456"}),
     ("POST", "/users/ann/check", {"code": "123456"}),
     ("POST", "/users/ann/recovery-codes", None),
+    ("POST", "/users/ann/page", {"return_url": "http://localhost/", "enrol": "totp"}),
 ]
 
 

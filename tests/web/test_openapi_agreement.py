@@ -44,6 +44,7 @@ BODIES = {
     "NewFactor": schemas.FactorBody,
     "FactorCode": schemas.FactorCodeBody,
     "UserCheck": schemas.UserCheckBody,
+    "UserPageRequest": schemas.UserPageBody,
     "PolicyPush": schemas.PolicyBody,
 }
 

@@ -12,7 +12,6 @@ import msgspec
 
 from verify_service import authenticators, codes, typed
 from verify_service.approvals import Approvals
-from verify_service.authenticators import Authenticator
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, NotFound
 from verify_service.factors.nouns import (
@@ -92,10 +91,17 @@ class Factors:
         most = self._rules().policy.factors.per_user
         if self._users.enrol(now, subject, factor, most) == "full":
             raise InvalidRequest("user", f"has {most} factors, which is as many as the policy allows; remove one first")
-        made = Authenticator(new.kind, secret.secret, new.digits, new.period, new.algorithm)
-        uri = made.uri(label, issuer, new.counter)
-        state = self._records.state(subject, factor)
-        return Enrolled(state, made.base32, uri, authenticators.qr(uri))
+        return self._records.enrolled(subject, factor)
+
+    def waiting(self, tenant: str, user: str, factor_id: str) -> Enrolled | None:
+        """What `enrol` answered of a factor that still waits for its first code; None of a verified one, whose secret
+        nobody is shown. Raises NotFound."""
+        now, subject = self._clock.now(), self._records.subject(tenant, user)
+        record = self._users.look(now, subject.user, ()).record
+        found = next((each for each in live(record, now) if f"fa_{each.id}" == factor_id), None)
+        if found is None:
+            raise NotFound(NO_SUCH_FACTOR)
+        return None if found.status == "verified" else self._records.enrolled(subject, found)
 
     def verify(self, tenant: str, user: str, factor_id: str, code: str, *, recovery_codes: bool = True) -> FactorCheck:
         """Compares a code with the one factor; the first right one verifies it, and brings recovery codes to a user who

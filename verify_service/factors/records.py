@@ -9,7 +9,7 @@ import msgspec
 from verify_service import authenticators, codes
 from verify_service.authenticators import RESYNC_AHEAD, SALT_BYTES, Authenticator
 from verify_service.errors import StoreUnavailable
-from verify_service.factors.nouns import FactorState, NewFactor
+from verify_service.factors.nouns import Enrolled, FactorState, NewFactor
 from verify_service.packing import plain, text
 from verify_service.policy.sections import FactorSettings
 from verify_service.store.user_layouts import NOTHING, Factor, Match, Subject, User
@@ -50,6 +50,13 @@ class Records:
             created_at=now,
             counter=new.counter if new.kind == "hotp" else -1,
         )
+
+    def enrolled(self, subject: Subject, factor: Factor) -> Enrolled:
+        """The factor with what is shown of it until it is verified. Raises StoreUnavailable as `open` does."""
+        opened = self.open(subject, factor)
+        made = authenticator(factor, opened)
+        uri = made.uri(opened.label, opened.issuer, max(0, factor.counter))
+        return Enrolled(self.state(subject, factor), made.base32, uri, authenticators.qr(uri))
 
     def state(self, subject: Subject, factor: Factor) -> FactorState:
         """The factor as its tenant may see it. Raises StoreUnavailable as `open` does."""

@@ -87,6 +87,31 @@ class Page(_Part, frozen=True):
     back: str
 
 
+class FactorPage(_Part, frozen=True):
+    """What the hosted page says of second factors: how to set up an app, its recovery codes, ways to sign in."""
+
+    setup: str
+    scan: str
+    open: str
+    key: str
+    app: str
+    recovery: str
+    use_app: str
+    use_recovery: str
+    send: str
+    used: str
+    enrolled: str
+    codes: str
+    keep: str
+    lost: str
+    renew: str
+    void: str
+    print: str
+    copy: str
+    download: str
+    saved: str
+
+
 class Language(_Part, frozen=True):
     """One shipped language. `minutes` has a phrase for each plural category of its rule; `title` is the subject of an
     email and opens a call; sentences are put together with `join` between them; `direction` is that of its script."""
@@ -100,6 +125,7 @@ class Language(_Part, frozen=True):
     replies: Answers
     keywords: Keywords
     page: Page
+    factors: FactorPage
     join: str = " "
     direction: Literal["ltr", "rtl"] = "ltr"
 

@@ -1,7 +1,19 @@
 """The native API, and the fake provider's paths. What is imported here is mounted."""
 
-from verify_service.web.native import blocks, calls, consents, explain, jwks, operations, policy, users
+from verify_service.web.native import blocks, calls, consents, explain, jwks, operations, policy, user_pages, users
 from verify_service.web.native.fake import fake
 from verify_service.web.native.surface import native
 
-__all__ = ["blocks", "calls", "consents", "explain", "fake", "jwks", "native", "operations", "policy", "users"]
+__all__ = [
+    "blocks",
+    "calls",
+    "consents",
+    "explain",
+    "fake",
+    "jwks",
+    "native",
+    "operations",
+    "policy",
+    "user_pages",
+    "users",
+]

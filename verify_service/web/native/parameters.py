@@ -7,6 +7,16 @@ from flask import request
 from verify_service import recipient
 from verify_service.errors import InvalidNumber, InvalidRequest
 
+# A path that is not UTF-8 comes with U+FFFD in place of what could not be read: two such users would be one.
+_USER = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{1,256}")
+
+
+def user(name: str) -> str:
+    """A user's name in a path. Raises InvalidRequest."""
+    if not _USER.fullmatch(name):
+        raise InvalidRequest("user", "is 1 to 256 characters, no control characters and no / among them")
+    return name
+
 
 def after() -> str | None:
     """The id of the newest message that the caller has, or None. Raises InvalidRequest."""

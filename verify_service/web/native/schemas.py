@@ -40,11 +40,15 @@ Code = Annotated[str, Meta(min_length=4, max_length=64)]
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f:]{1,64}\Z")]
 
 
+ReturnUrl = Annotated[str, Meta(min_length=1, max_length=1024)]
+PageState = Annotated[str, Meta(max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,512}\Z")]
+
+
 class PageBody(HostedPage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What POST /start says of a hosted page."""
 
-    return_url: Annotated[str, Meta(min_length=1, max_length=1024)]
-    state: Annotated[str, Meta(max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,512}\Z")] | None = None
+    return_url: ReturnUrl
+    state: PageState | None = None
 
 
 class StartBody(StartFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +89,7 @@ class FactorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     label: Label | None = None
     issuer: Label | None = None
     digits: Annotated[int, Meta(ge=6, le=8)] | None = None
-    period: Annotated[int, Meta(ge=15, le=300)] | None = None
+    period: Annotated[int, Meta(ge=15, le=120)] | None = None
     algorithm: Algorithm | None = None
 
 
@@ -103,6 +107,30 @@ class UserCheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     receipt: bool | None = None
     binding: Binding | None = None
     max_age: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+
+
+class UserPageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /users/{user}/page: with `enrol` the page sets up an app, else it asks for a code."""
+
+    return_url: ReturnUrl
+    state: PageState | None = None
+    locale: Locale | None = None
+    enrol: Kind | None = None
+    label: Label | None = None
+    issuer: Label | None = None
+    digits: Annotated[int, Meta(ge=6, le=8)] | None = None
+    period: Annotated[int, Meta(ge=15, le=120)] | None = None
+    algorithm: Algorithm | None = None
+    to: To | None = None
+    region: Region | None = None
+    channel: Annotated[str, Meta(max_length=32)] | None = None
+    purpose: Purpose | None = None
+    ip: Ip | None = None
+    device: Device | None = None
+    binding: Binding | None = None
+    app_hash: AppHash | None = None
+    origin: Origin | None = None
+    keys: Keys | None = None
 
 
 class UnlockBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,8 +19,6 @@ _factor = msgspec.json.Decoder(schemas.FactorBody)
 _verify = msgspec.json.Decoder(schemas.FactorCodeBody)
 _check = msgspec.json.Decoder(schemas.UserCheckBody)
 _ID = re.compile(r"fa_[0-9a-f]{32}")
-# A path that is not UTF-8 comes with U+FFFD in place of what could not be read: two such users would be one.
-_USER = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{1,256}")
 
 
 @native.post("/users/<user>/factors")
@@ -30,7 +28,7 @@ def enrol(tenant: str, user: str) -> Response:
     if body.kind == "hotp" and body.period is not None:
         raise InvalidRequest("period", "goes with `totp`; a counter has none")
     said = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
-    made = context().factors.enrol(tenant, _user(user), NewFactor(**said))
+    made = context().factors.enrol(tenant, parameters.user(user), NewFactor(**said))
     return json(_shown(made.factor) | {"secret": made.secret, "uri": made.uri, "qr": made.qr}, 201)
 
 
@@ -38,7 +36,7 @@ def enrol(tenant: str, user: str) -> Response:
 @native.guarded("verify")
 def verify(tenant: str, user: str, factor_id: str) -> Response:
     body = bodies.read(_verify)
-    found = context().factors.verify(tenant, _user(user), _id(factor_id), body.code)
+    found = context().factors.verify(tenant, parameters.user(user), _id(factor_id), body.code)
     shown: dict[str, object] = {
         "id": factor_id,
         "status": "verified" if found.approved else "unverified",
@@ -54,7 +52,7 @@ def verify(tenant: str, user: str, factor_id: str) -> Response:
 @native.guarded("verify")
 def check_user(tenant: str, user: str) -> Response:
     body = bodies.read(_check)
-    name, factors = _user(user), context().factors
+    name, factors = parameters.user(user), context().factors
     if body.max_age is not None:
         if body.code is not None or body.factor is not None:
             raise InvalidRequest("max_age", "asks for an earlier approval; leave `code` and `factor` out")
@@ -79,7 +77,7 @@ def check_user(tenant: str, user: str) -> Response:
 @native.get("/users/<user>")
 @native.guarded("verify")
 def look_at_user(tenant: str, user: str) -> Response:
-    found = context().factors.look(tenant, _user(user))
+    found = context().factors.look(tenant, parameters.user(user))
     shown: dict[str, object] = {
         "user": user,
         "factors": [_shown(each) for each in found.factors],
@@ -94,7 +92,7 @@ def look_at_user(tenant: str, user: str) -> Response:
 @native.delete("/users/<user>/factors/<factor_id>")
 @native.guarded("verify")
 def remove(tenant: str, user: str, factor_id: str) -> Response:
-    context().factors.remove(tenant, _user(user), _id(factor_id))
+    context().factors.remove(tenant, parameters.user(user), _id(factor_id))
     return Response(status=204)
 
 
@@ -103,20 +101,14 @@ def remove(tenant: str, user: str, factor_id: str) -> Response:
 def renew_recovery_codes(tenant: str, user: str) -> Response:
     if bodies.raw(MOST_BYTES).strip() not in (b"", b"{}"):
         raise InvalidRequest("", "this call takes no body")
-    return json({"recovery_codes": context().factors.renew_recovery_codes(tenant, _user(user))}, 201)
+    return json({"recovery_codes": context().factors.renew_recovery_codes(tenant, parameters.user(user))}, 201)
 
 
 @native.delete("/users/<user>")
 @native.guarded("verify")
 def erase_user(tenant: str, user: str) -> Response:
-    context().factors.erase(tenant, _user(user))
+    context().factors.erase(tenant, parameters.user(user))
     return Response(status=204)
-
-
-def _user(user: str) -> str:
-    if not _USER.fullmatch(user):
-        raise InvalidRequest("user", "is 1 to 256 characters, no control characters and no / among them")
-    return user
 
 
 def _id(factor_id: str) -> str:

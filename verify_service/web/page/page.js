@@ -1,5 +1,6 @@
 // Counts down what the page says in seconds, takes a code that the browser finds in a text message (WebOTP), and asks
-// for the page again when the code's life has ended. Without this script a person asks for it themselves.
+// for the page again when its life has ended. Without this script a person asks for it themselves. A form that is to be
+// sent once is, however often it is clicked; recovery codes are printed and copied.
 "use strict";
 
 const began = performance.now();
@@ -42,4 +43,27 @@ if (code && "OTPCredential" in window) {
     },
     () => {},
   );
+}
+
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.once) event.preventDefault();
+    form.dataset.once = "sent";
+  });
+}
+
+function offer(id, act) {
+  const button = document.getElementById(id);
+  if (!button) return;
+  button.hidden = false;
+  button.addEventListener("click", () => act(button));
+}
+
+const lines = () => [...document.querySelectorAll("#codes li")].map((line) => line.textContent.trim()).join("\n");
+offer("print", () => print());
+if (navigator.clipboard) {
+  offer("copy", async (button) => {
+    await navigator.clipboard.writeText(lines());
+    button.textContent = `✓ ${button.textContent.replace("✓ ", "")}`;
+  });
 }

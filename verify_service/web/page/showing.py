@@ -1,22 +1,25 @@
 """What a person sees: the page of a verification as it stands, in their language, and the page of an error."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 from flask import Response, render_template, request
 from markupsafe import Markup, escape
 
 from verify_service.messages.locales import ENGLISH, Language, language, shipped
 from verify_service.model import Verification
-from verify_service.return_urls import Place, back
+from verify_service.return_urls import Place
 from verify_service.web.context import context
+from verify_service.web.page import links
 from verify_service.web.page.links import Link
 from verify_service.web.problems import ProblemDetails
 
-Notice = Literal["wrong", "unreadable", "sent_again", "wait", "limited", "opted_out", "refused"]
+Notice = Literal["wrong", "unreadable", "used", "sent_again", "wait", "limited", "opted_out", "refused"]
 NOTICES: tuple[Notice, ...] = get_args(Notice)
 """What became of what the person did, as the address of the page they are sent to says it."""
 GOOD: Notice = "sent_again"
+By = Literal["app", "recovery"]
+"""A way to sign in that no message is sent for."""
 # Their own names everywhere; the other channels have one in each language.
 _NAMES = {"sms": "SMS", "rcs": "RCS", "whatsapp": "WhatsApp"}
 HEADERS = {
@@ -29,62 +32,75 @@ HEADERS = {
 
 
 class Way(NamedTuple):
-    """A button that sends the code again: its channel, and what is written on it."""
+    """A button that sends a code: its channel, and what is written on it."""
 
     channel: str
     words: str
 
 
-def pending(link: Link, found: Verification, channels: Sequence[str], notice: Notice | None, wait: int) -> Response:
-    """The page that asks for the code. `wait` is what a notice of a limit tells, in seconds."""
-    tag, now = _tag(link.options.locale), context().clock.now()
+class Other(NamedTuple):
+    """A link to another way: its address, and what is written on it."""
+
+    address: str
+    words: str
+
+
+def pending(
+    link: Link, found: Verification, channels: Sequence[str], others: Sequence[By], notice: Notice | None, wait: int
+) -> Response:
+    """The page that asks for the code. `wait` is what a notice of a limit tells, in seconds; `others` are the ways that
+    the person has beside it."""
+    tag, now = tag_of(link), context().clock.now()
     words = language(tag)
-    ways = [Way(each, _with(words.page.again, channel=_channel(words, each))) for each in channels]
-    return _page(
+    return rendered(
+        "page.html",
         tag,
         link,
+        heading=words.page.title,
+        script=True,
         found=found,
-        sent=_with(words.page.sent, to=Markup('<bdi dir="ltr">{}</bdi>').format(_masked(found.to or ""))),
-        left=_with(words.page.left, left=str(found.checks_left)),
-        ways=ways if found.sends_left else [],
-        wait=_timed(words.page.wait, _seconds(found.resend_at - now)) if found.resend_at > now else None,
-        life=_seconds(found.expires_at - now),
-        notice=notice and _timed(getattr(words.page, notice), wait),
-        good=notice == GOOD,
-        early=notice == "wait",
-        wrong=notice in ("wrong", "unreadable"),
+        sent=with_(words.page.sent, to=Markup('<bdi dir="ltr">{}</bdi>').format(_masked(found.to or ""))),
+        left=with_(words.page.left, left=str(found.checks_left)),
+        ways=ways(words, words.page.again, channels) if found.sends_left else [],
+        others=other_ways(words, f"users/{links.token_of_user(context().keys, link)}" if others else "", others),
+        wait=_timed(words.page.wait, seconds(found.resend_at - now)) if found.resend_at > now else None,
+        life=seconds(found.expires_at - now),
+        **noticed(words, notice, wait),
     )
 
 
-def ended(link: Link, status: str) -> Response:
-    """The page of a verification that asks for nothing any more, with a way on. It has no receipt: that is given to who
-    brings the code."""
-    tag = _tag(link.options.locale)
-    onward = back(link.page.return_url, verification=link.id, status=status, state=link.page.state)
-    return _page(tag, link, sentence=getattr(language(tag).page, status), onward=onward)
+def ended(link: Link, status: str, sentence: str | None = None) -> Response:
+    """The page of what asks for nothing any more, with a way on; its sentence is that of the status, or another one. It
+    has no receipt: that is given to who brings the code."""
+    tag = tag_of(link)
+    heading = getattr(language(tag).page, sentence or status)
+    return rendered("frame.html", tag, link, heading=heading, onward=links.onward(link, status))
 
 
 def refused(problem: ProblemDetails) -> Response:
     """The page of an error: there is none of this verification, or it cannot be asked for now."""
     tag = _tag(None)
     words = language(tag).page
-    return _page(tag, None, problem.status, sentence=words.gone if problem.status == 404 else words.trouble)
+    heading = words.gone if problem.status == 404 else words.trouble
+    return rendered("frame.html", tag, None, problem.status, heading=heading)
 
 
-def _page(tag: str, link: Link | None, status: int = 200, **parts: object) -> Response:
+def rendered(template: str, tag: str, link: Link | None, status: int = 200, **parts: object) -> Response:
+    """A page under its headers, with the tenant's look."""
     words, config = language(tag), context().config
     tenant = config.tenants.get(link.tenant) if link else None
     brand = tenant.brand if tenant else ""
     name = tenant.name if tenant else ""
     html = render_template(
-        "page.html",
+        template,
         tag=tag,
         words=words,
+        root="../" * (request.path.count("/") - 2),
         brand=brand,
         tenant=name,
         colour=name in config.colours,
         logo=name in context().logos,
-        back=_with(words.page.back, brand=brand),
+        back=with_(words.page.back, brand=brand),
         **parts,
     )
     response = Response(html, status, mimetype="text/html")
@@ -93,6 +109,44 @@ def _page(tag: str, link: Link | None, status: int = 200, **parts: object) -> Re
     response.headers["Content-Security-Policy"] = _policy(places)
     response.headers["Content-Language"] = tag
     return response
+
+
+def tag_of(link: Link) -> str:
+    """The language of a link's pages."""
+    return _tag(link.options.locale)
+
+
+def noticed(words: Language, notice: Notice | None, wait: int) -> dict[str, Any]:
+    """What a template is to say of what the person did."""
+    sentence = words.factors.used if notice == "used" else getattr(words.page, notice) if notice else ""
+    return {
+        "notice": notice and _timed(sentence, wait),
+        "good": notice == GOOD,
+        "early": notice == "wait",
+        "wrong": notice in ("wrong", "unreadable", "used"),
+    }
+
+
+def ways(words: Language, sentence: str, channels: Iterable[str]) -> list[Way]:
+    """A button for each channel, with the sentence on it."""
+    own = {"voice": words.page.call, "email": words.page.email}
+    return [Way(each, with_(sentence, channel=own.get(each) or _NAMES[each])) for each in channels]
+
+
+def other_ways(words: Language, page: str, kinds: Iterable[By]) -> list[Other]:
+    """A link for each, to the user's page."""
+    said = {"app": words.factors.use_app, "recovery": words.factors.use_recovery}
+    return [Other(f"{page}?by={each}", said[each]) for each in kinds]
+
+
+def with_(sentence: str, **values: str) -> Markup:
+    """The sentence with its placeholders filled in; what is no Markup is escaped."""
+    return escape(sentence).format(**values)
+
+
+def seconds(ms: int) -> int:
+    """Rounded up; none where the time is over."""
+    return max(0, -(-ms // 1000))
 
 
 def _policy(places: Sequence[Place]) -> str:
@@ -109,19 +163,10 @@ def _tag(locale: str | None) -> str:
     return next((tag for each in wanted if (tag := shipped(each))), ENGLISH)
 
 
-def _channel(words: Language, channel: str) -> str:
-    own = {"voice": words.page.call, "email": words.page.email}
-    return own.get(channel) or _NAMES[channel]
-
-
 def _masked(to: str) -> str:
     """As much as its owner needs to know it: whoever else has the address of the page learns no number."""
     mailbox, at, domain = to.rpartition("@")
     return f"{mailbox[:1]}•••@{domain}" if at else f"•••{to[-2:]}"
-
-
-def _seconds(ms: int) -> int:
-    return max(0, -(-ms // 1000))
 
 
 def _timed(sentence: str, seconds: int) -> Markup:
@@ -129,9 +174,4 @@ def _timed(sentence: str, seconds: int) -> Markup:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     shown = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-    return _with(sentence, time=Markup('<bdi dir="ltr" data-clock="{}">{}</bdi>').format(seconds, shown))
-
-
-def _with(sentence: str, **values: str) -> Markup:
-    """The sentence with its placeholders filled in; what is no Markup is escaped."""
-    return escape(sentence).format(**values)
+    return with_(sentence, time=Markup('<bdi dir="ltr" data-clock="{}">{}</bdi>').format(seconds, shown))
