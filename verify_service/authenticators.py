@@ -1,7 +1,7 @@
 """Second factors without a store: the codes of an authenticator app, its QR code, and recovery codes.
 
-TOTP is RFC 6238, HOTP is RFC 4226, both as pyotp has them. The `otpauth://` URI is the key URI format that Google
-Authenticator began and the other apps read.
+TOTP is RFC 6238, HOTP is RFC 4226. The `otpauth://` URI is the key URI format that Google Authenticator began and the
+other apps read.
 """
 
 import base64
@@ -17,6 +17,7 @@ import segno
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from verify_service import typed
+from verify_service.codes import hotp
 from verify_service.model import Frozen
 
 Kind = Literal["totp", "hotp"]
@@ -57,9 +58,8 @@ class Authenticator(Frozen, frozen=True):
     def codes(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         """The codes of the counters from `first` to `last`, both included; there are none below zero. A TOTP's counter
         is its time step."""
-        made = pyotp.HOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm])
         for counter in range(max(0, first), last + 1):
-            yield counter, made.at(counter)
+            yield counter, hotp(self.secret, self.digits, counter, self.algorithm.lower())
 
     def step(self, now: int) -> int:
         """The time step of a moment in milliseconds (RFC 6238, section 4.2)."""

@@ -41,9 +41,10 @@ def _mac(keyed: HMAC, *parts: bytes) -> bytes:
     return mac.finalize()
 
 
-def hotp(secret: bytes, digits: int) -> str:
-    """The HOTP value of a secret at counter 0 (RFC 4226, section 5.3), a fifth of pyotp's CPU time."""
-    mac = hmac.digest(secret, bytes(8), "sha1")
+def hotp(secret: bytes, digits: int, counter: int = 0, algorithm: str = "sha1") -> str:
+    """The HOTP value of a secret at a counter (RFC 4226, section 5.3; RFC 6238 for other hashes), a fifth of pyotp's
+    CPU time. Of secrets below 112 bits, which other systems made and pyotp refuses, as well."""
+    mac = hmac.digest(secret, counter.to_bytes(8, "big"), algorithm)
     offset = mac[-1] & 0xF
     number = int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFF_FFFF
     return str(number % 10**digits).zfill(digits)

@@ -107,6 +107,8 @@ def test_totp_is_rfc_6238_and_hotp_is_rfc_4226() -> None:
         assert list(made.codes(made.step(59_000), made.step(59_000))) == [(1, right)]
     hotp = authenticators.Authenticator("hotp", ascii_secret[:20])
     assert [code for _, code in hotp.codes(0, 3)] == ["755224", "287082", "359152", "969429"]
+    for counter in (1, 2**31, 2**40):
+        assert list(hotp.codes(counter, counter)) == [(counter, pyotp.HOTP(hotp.base32).at(counter))]
 
 
 def test_hotp_looks_ahead_and_resynchronises(bench: Bench, user: str) -> None:
