@@ -32,10 +32,12 @@ def advance(live: Contract, by: float) -> None:
 
 
 def begin(live: Contract, to: str, **fields: Any) -> tuple[dict[str, Any], str]:
-    """A start, and the code that its own message brought."""
+    """A start, and the code that its own message brought; its delivery is in the timeline."""
     before = live.inbox.messages(to)
     started = live.default.start(to, **fields)
-    return started, live.inbox.code(to, after=before[0]["id"] if before else None)
+    code = live.inbox.code(to, after=before[0]["id"] if before else None)
+    until(lambda: live.default.status(started["id"])["timeline"][-1]["event"] == "delivered")
+    return started, code
 
 
 def test_a_start_answers_what_the_caller_needs(live: Contract) -> None:
@@ -226,7 +228,6 @@ def test_a_look_shows_the_history_and_never_the_code(live: Contract) -> None:
     """The timeline grows in order; `to` is there while pending and null after the end; the code is not in it."""
     to = a_number()
     started, code = begin(live, to)
-    until(lambda: live.default.status(started["id"])["timeline"][-1]["event"] == "delivered")
     live.default.check(id=started["id"], code=wrong(code))
     pending = live.default.status(started["id"])
     assert {name: pending[name] for name in started} == {**started, "checks_left": 4}

@@ -55,6 +55,7 @@ def test_a_code_expires(verify_client: VerifyClient, verify_inbox: VerifyInbox, 
     """After its life a right code is as good as none, and the timeline says expired."""
     started = verify_client.start(TO)
     code = verify_inbox.code(TO)
+    until(lambda: verify_client.status(started["id"])["timeline"][-1]["event"] == "delivered")
     verify_clock.advance(601)
     with pytest.raises(VerifyProblem) as refused:
         verify_client.check(id=started["id"], code=code)
