@@ -130,6 +130,7 @@ def test_by_http_it_is_blocked_with_a_decision(store: Store) -> None:
     assert client.factors.verify("default", "ann", made.factor.id, app.at(clock.now() // 1000)).approved
     problem = client.refused("POST", "/start", {"to": a_number(), "user": "ann"})
     assert (problem["status"], problem["type"], problem["rule"]) == (403, "/problems/blocked", "factors")
+    assert [client.request("GET", f"/users/{user}")[2]["texts"] for user in ("ann", "bob")] == [False, True]
     assert problem["detail"].endswith("ask for the factor's code.")
     _, _, decision = client.request("GET", f"/decisions/{problem['decision']}")
     assert decision["sentence"] == SAID

@@ -325,6 +325,16 @@ def test_a_text_passes_the_limits_and_refusals_of_a_start(office: Office) -> Non
     assert led(browser.submit(code=office.now(secret)))["status"] == "approved"
 
 
+def test_no_code_is_sent_to_who_has_a_factor_where_the_policy_denies_it(quiet: Store, tmp_path: Path) -> None:
+    """The page offers none, and one that is asked for all the same is refused. Who has no factor is offered them."""
+    office = Office(quiet, tmp_path, '[code]\nguess_ceiling = 1.0\n[factors]\ntexts = "deny"\n')
+    secret, browser = office.enrolled(), office.page(to=a_number())
+    assert 'name="send"' not in browser.open().text
+    assert PAGE.refused in browser.submit(send="sms", once="1").words
+    assert led(browser.submit(code=office.now(secret)))["status"] == "approved"
+    assert 'name="send"' in office.page("u-new", to=a_number()).open().text
+
+
 def test_a_stranger_has_no_page_of_a_user(office: Office) -> None:
     """Neither with the token of a verification's page, nor with one that is cut or of another ring; and a user's token
     opens no verification's page, and is no key of the API."""

@@ -155,10 +155,13 @@ class Factors:
         """What there is of the user; one that is not known has nothing."""
         now = self._clock.now()
         subject = self._records.subject(tenant, user)
-        seen = self._users.look(now, subject.user, self._rules().limits.of_user(subject.user))
+        book = self._rules()
+        seen = self._users.look(now, subject.user, book.limits.of_user(subject.user))
         factors = tuple(self._records.state(subject, each) for each in live(seen.record, now))
         wait = -(-seen.wait // 1000) if seen.limit else None
-        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait)
+        verified = any(each.status == "verified" for each in factors)
+        texts = not verified or book.policy.factors.texts != "deny"
+        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait, texts)
 
     def remove(self, tenant: str, user: str, factor_id: str) -> None:
         """Takes a factor from the user; with the last verified one, the recovery codes are void. Raises NotFound."""

@@ -70,9 +70,11 @@ class FactorCheck(Frozen, frozen=True):
 
 class UserState(Frozen, frozen=True):
     """What a user can do: the factors, how many recovery codes are left, and how many wrong codes may be typed, None
-    where nothing counts them. While `retry_after` seconds have not passed, no code is compared."""
+    where nothing counts them. While `retry_after` seconds have not passed, no code is compared. `texts` says whether
+    the policy lets a start that names the user send a code."""
 
     factors: tuple[FactorState, ...]
     recovery_codes_left: int
     checks_left: int | None
     retry_after: int | None
+    texts: bool

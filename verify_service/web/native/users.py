@@ -83,6 +83,7 @@ def look_at_user(tenant: str, user: str) -> Response:
         "factors": [_shown(each) for each in found.factors],
         "recovery_codes_left": found.recovery_codes_left,
         "checks_left": found.checks_left,
+        "texts": found.texts,
     }
     if found.retry_after is not None:
         shown["retry_after"] = found.retry_after

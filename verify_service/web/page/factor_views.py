@@ -29,7 +29,8 @@ def show_user(token: str) -> Response:
     notice, wait = steps.notice()
     if notice is None and state.retry_after is not None:
         notice, wait = "limited", state.retry_after
-    return factor_showing.asking(link, person, state, kinds, _by(kinds), _channels(link, person), notice, wait)
+    channels = _channels(link, person) if state.texts else []
+    return factor_showing.asking(link, person, state, kinds, _by(kinds), channels, notice, wait)
 
 
 @page.post("/users/<token>")
