@@ -191,6 +191,8 @@ def test_a_factor_must_show_a_code_before_it_counts(bench: Bench, user: str) -> 
     app = App(bench, bench.factors.enrol(TENANT, user, NewFactor()))
     with pytest.raises(NotFound):
         bench.factors.check(TENANT, user, app.at())
+    with pytest.raises(NotFound):
+        bench.factors.renew_recovery_codes(TENANT, user)
     assert verify(bench, user, app).recovery_codes is not None
     second = App(bench, bench.factors.enrol(TENANT, user, NewFactor()))
     assert bench.factors.verify(TENANT, user, second.id, app.at(1)).status == "wrong"
