@@ -73,7 +73,7 @@ def traffic(draw: st.DrawFn) -> tuple[list[list[Window]], list[tuple[str, int, i
 
 
 @given(case=traffic(), offset=st.integers(0, 3_600_000))
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_hits_pass_where_every_window_of_limits_has_room_and_the_wait_is_exact(
     store: Store, case: tuple[list[list[Window]], list[tuple[str, int, int]]], offset: int
 ) -> None:

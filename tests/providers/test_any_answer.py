@@ -53,7 +53,7 @@ def test_any_answer_is_a_receipt_or_a_delivery_error(kind: type[HttpPeer]) -> No
         provider = peer.provider()
         peer.turn("says")
 
-        @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(STATUSES, BODIES)
         def answered(status: int, body: bytes) -> None:
             peer.saying = Reply(status, b"" if status in (204, 304) else body)
@@ -76,7 +76,7 @@ def test_any_call_is_refused_in_words(kind: type[Peer]) -> None:
     with kind() as peer:
         callbacks = peer.callbacks()
 
-        @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(st.sampled_from(["GET", "POST"]), st.text(max_size=40), HEADERS, BODIES)
         def called(method: str, query: str, headers: dict[str, Any], body: bytes) -> None:
             call = Callback(method, f"{PUBLIC_URL}/receipts?{query}", headers, body)

@@ -42,7 +42,7 @@ from verify_service.web.catalogue import PROBLEM_TYPES
 from verify_service.web.context import WebContext
 from verify_service.web.readiness import Readiness
 
-SPEC: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "openapi.yaml").read_text("utf-8"))
+SPEC: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "openapi.yaml").read_bytes(), yaml.CSafeLoader)
 METHODS = ("get", "put", "post", "delete", "patch")
 _TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*|decided:.*)\Z")
 _numbers = itertools.count(2000)
