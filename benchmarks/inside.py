@@ -55,13 +55,18 @@ class Inside:
         self.callers = Callers()
         self.config = config.load(None, API_KEY)
         self.policy = policy_file.parse(policy_file.default_text(enforce=enforce), "the shipped policy")
-        self.keys = codes.KeyRing(keys or f"k1:{codes.new_key()}")
+        self.ring = keys or f"k1:{codes.new_key()}"
+        self.keys = codes.KeyRing(self.ring)
         self.tagger = codes.Tagger(codes.new_key())
         self.clock = clock or SystemClock()
         rules = fixed(self.policy, self.tagger)
         self.service = Service(self.config, rules, self.keys, self.tagger, self.store.verifications, self.clock)
-        common = (self.config, rules, self.keys, self.tagger, self.store.users, self.clock)
-        self.factors = Factors(*common, self.service.approvals)
+        self.factors = self.factors_of(self.keys)
+
+    def factors_of(self, keys: codes.KeyRing) -> Factors:
+        """Those of the same service with another ring."""
+        common = (self.config, self.service.rules, keys, self.tagger, self.store.users, self.clock)
+        return Factors(*common, self.service.approvals)
 
     def app(self) -> Any:
         """The WSGI app of the web role around the same service."""

@@ -65,6 +65,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
 def judge_web(runtime: Runtime, *, new_store: bool = False) -> int:
     """The policy's revision in force, 0 where the store does not answer. Raises ConfigError for what stops the web
     role: said once, and not by each worker with a traceback."""
+    runtime.judge_kept()
     if not runtime.config.principals:
         raise ConfigError("nobody could call: set VERIFY_API_KEY, or give a tenant in verify.toml an api_keys entry")
     callbacks(runtime)

@@ -5,14 +5,13 @@ other apps read.
 """
 
 import base64
-import hashlib
 import io
 import secrets
 import threading
 from collections.abc import Iterator
 from typing import Literal
+from urllib.parse import quote
 
-import pyotp
 import segno
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -25,7 +24,6 @@ Algorithm = Literal["SHA1", "SHA256", "SHA512"]
 
 # As long as the hash's output, as RFC 4226 (section 4, R6) and RFC 6238 (section 5.1) recommend.
 SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
-_HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
 RESYNC_AHEAD = 50
 """How far ahead two HOTP codes in a row are looked for (RFC 4226, section 7.4)."""
 RECOVERY_CODES = 10
@@ -66,12 +64,13 @@ class Authenticator(Frozen, frozen=True):
         return now // 1000 // self.period
 
     def uri(self, label: str, issuer: str, counter: int = 0) -> str:
-        """The key URI that a QR code shows."""
-        if self.kind == "hotp":
-            counted = pyotp.HOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm])
-            return counted.provisioning_uri(name=label, initial_count=counter, issuer_name=issuer)
-        timed = pyotp.TOTP(self.base32, digits=self.digits, digest=_HASHES[self.algorithm], interval=self.period)
-        return timed.provisioning_uri(name=label, issuer_name=issuer)
+        """The key URI that a QR code shows, the issuer in both places that apps look for it."""
+        name = f"{quote(issuer)}:{quote(label)}" if issuer else quote(label)
+        said = {"secret": self.base32, "issuer": quote(issuer)}
+        if (self.algorithm, self.digits) != ("SHA1", 6):
+            said |= {"algorithm": self.algorithm, "digits": str(self.digits)}
+        said |= {"counter": str(counter)} if self.kind == "hotp" else {"period": str(self.period)}
+        return f"otpauth://{self.kind}/{name}?{'&'.join(f'{key}={value}' for key, value in said.items() if value)}"
 
 
 def new_secret(algorithm: Algorithm) -> bytes:

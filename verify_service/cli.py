@@ -16,6 +16,7 @@ from verify_service import __version__, settings
 from verify_service.commands import explain, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
+from verify_service.commands.factors import factors, reseal
 from verify_service.commands.messages import messages
 from verify_service.commands.person import person
 from verify_service.commands.providers import providers
@@ -152,6 +153,7 @@ commands.add_command(record)
 commands.add_command(webhooks)
 commands.add_command(messages)
 commands.add_command(twilio)
+commands.add_command(factors)
 
 
 @commands.group()
@@ -191,6 +193,9 @@ def keys_new() -> None:
     click.echo(f"VERIFY_KEYS={new_ring()}")
     click.echo(f"VERIFY_TAG_KEY={new_key()}")
     click.echo(f"VERIFY_SIGNING_KEYS={new_ring()}")
+
+
+keys.add_command(reseal)
 
 
 @commands.group()

@@ -28,6 +28,7 @@ def dispatch(stop: threading.Event) -> None:
     """
     configure_logs()
     runtime = Runtime(settings.read())
+    runtime.judge_kept()
     webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
     refused: list[ConfigError] = []

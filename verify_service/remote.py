@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from verify_service.codes import Tagger
+from verify_service.codes import KeyRing, Tagger
 from verify_service.errors import ConfigError
 from verify_service.insight.explain import Explain
 from verify_service.model import Clock
@@ -17,6 +17,7 @@ from verify_service.store.policies import Policies
 # Files of the state folder.
 STORE_URL = "store-url"
 TAG_KEY = "tag-key"
+KEYS = "keys"
 
 
 class Remote(NamedTuple):
@@ -50,12 +51,21 @@ def remote(found: Settings) -> Remote:
     """The service that the environment names: by VERIFY_REDIS_URL and VERIFY_TAG_KEY, or as the `run` of the state
     folder. Raises ConfigError where there is none, StoreUnavailable."""
     store = store_at_hand(found)
-    file = found.state_dir / TAG_KEY
-    try:
-        tag_key = found.tag_key or file.read_text("utf-8")
-    except OSError:
-        raise ConfigError(f"VERIFY_TAG_KEY is not set, and there is no file {file}") from None
+    tag_key = found.tag_key or _kept(found, "VERIFY_TAG_KEY", TAG_KEY)
     return Remote(store, Tagger(tag_key), clock_of(found, store))
+
+
+def ring(found: Settings) -> KeyRing:
+    """The master keys of VERIFY_KEYS, or of the state folder. Raises ConfigError."""
+    return KeyRing(found.keys or _kept(found, "VERIFY_KEYS", KEYS))
+
+
+def _kept(found: Settings, name: str, file: str) -> str:
+    path = found.state_dir / file
+    try:
+        return path.read_text("utf-8")
+    except OSError:
+        raise ConfigError(f"{name} is not set, and there is no file {path}") from None
 
 
 def store_at_hand(found: Settings) -> Store:

@@ -15,7 +15,7 @@ from verify_service.codes import KeyRing, Tagger, api_key_digest, decode_ring, n
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.policy import file as policy_file
-from verify_service.remote import STORE_URL, TAG_KEY
+from verify_service.remote import KEYS, STORE_URL, TAG_KEY
 from verify_service.serve import address, check_free
 from verify_service.settings import Settings
 from verify_service.store.url import parse as parse_url
@@ -40,7 +40,7 @@ def run(
     check_free(host, port)
     env = dict(environ)
     for name, value, file, make in (
-        ("VERIFY_KEYS", found.keys, "keys", new_ring),
+        ("VERIFY_KEYS", found.keys, KEYS, new_ring),
         ("VERIFY_TAG_KEY", found.tag_key, TAG_KEY, new_key),
         (SIGNING_KEYS, found.signing_keys, "signing-keys", new_ring),
         ("VERIFY_API_KEY", found.api_key, "api-key", lambda: new_api_key("default")),

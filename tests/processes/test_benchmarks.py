@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import capacity, compare, facade, fraud, idle, receipts
+from benchmarks import capacity, compare, facade, factors, fraud, idle, receipts
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -87,6 +87,17 @@ def test_twilios_api_is_weighed_against_the_native_one(capsys: pytest.CaptureFix
         [call, process] for call in ("start", "check") for process in ("web", "web and Valkey")
     ]
     assert all(float(figure.replace(",", "")) > 0 for row in rows[2:] for figure in row[2:])
+
+
+def test_factors_are_weighed_at_size(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run: the file again costs no memory, and no check fails while all is sealed anew."""
+    factors.main(["--users", "300", "--rounds", "2", "--calls", "20"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    found = {row[0]: row for row in rows}
+    assert (found["new"][1], found["the same file again"][1]) == ("300", "300")
+    assert float(found["new"][5].replace(",", "")) > max(300, float(found["the same file again"][5]))
+    assert rows[-1][3] == "0"
+    assert int(rows[-1][0]) > 0
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

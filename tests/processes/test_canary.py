@@ -7,11 +7,13 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyotp
 import pytest
 import redis
 import urllib3
@@ -25,6 +27,11 @@ pytestmark = pytest.mark.slow
 
 ALICE, BOB, CAROL = "+14155550123", "+447400123456", "+14155550199"
 IP, DEVICE, PAYEE = "203.0.113.77", "alices-own-phone", "the-payee-of-alice"
+USER, LABEL, IMPORTED = (
+    "alice-the-user",
+    "alices-own-app",
+    base64.b32encode(b"a secret of an old one").decode().strip("="),
+)
 HOOK_SECRET = "whsec_" + base64.b64encode(b"a canary of thirty-two bytes ...").decode()
 # Eight digits: that many stand by themselves in no timestamp, so a find is a find.
 POLICY = '[code]\ndigits = 8\ncheck_by_number = true\n[[limit]]\nname = "number"\nof = ["number"]\nallow = "20/hour"\n'
@@ -55,6 +62,7 @@ class Canary:
     wire: list[bytes]
     codes: set[str] = field(default_factory=set)
     answers: list[bytes] = field(default_factory=list)
+    secrets: list[bytes] = field(default_factory=lambda: [IMPORTED.encode(), b"a secret of an old one"])
     token: bytes = b""
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False))
 
@@ -68,7 +76,7 @@ class Canary:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         answer = self.http.request(method, self.server.url + path, body=data, headers=sent, timeout=PATIENCE_S)
         assert answer.status < 500, f"{method} {path.partition('?')[0]}"
-        kept = re.sub(rb'"(to|from)":"\+[0-9]+"|"body":"[^"]*"', b"", answer.data)
+        kept = re.sub(rb'"(to|from)":"\+[0-9]+"|"(body|user|label)":"[^"]*"', b"", answer.data)
         self.answers.append(repr(dict(answer.headers)).encode() + kept)
         is_json = "json" in answer.headers.get("content-type", "")
         return answer.status, json.loads(answer.data) if is_json else answer.data
@@ -94,6 +102,14 @@ class Canary:
                 self.codes.update(found)
                 return str(found[0])
             seen = messages[0]["id"]
+
+    def told_once(self, path: str, body: Any) -> Any:
+        """The answer to a call that tells its caller secrets, which is not kept."""
+        sent = {"authorization": f"Bearer {self.server.api_key}", "content-type": "application/json"}
+        data = json.dumps(body).encode()
+        answer = self.http.request("POST", self.server.url + path, body=data, headers=sent, timeout=PATIENCE_S)
+        assert answer.status in (200, 201), answer.data
+        return answer.json()
 
     def settled(self, verification: str) -> None:
         """Waits until the timeline says what became of the message."""
@@ -191,6 +207,7 @@ def _live(canary: Canary) -> None:
         assert led == 303
     ask("GET", path)
 
+    _factors(canary)
     for deed in ("reject", "error", "timeout", "slow", "duplicate", "lose"):
         rule = {"to": CAROL, "do": deed, "times": 1, "delay_ms": 10, "receipt": "late"}
         ask("PUT", "/fake/behaviour", {"rules": [rule]})
@@ -205,6 +222,38 @@ def _live(canary: Canary) -> None:
     ask("PUT", f"/consents/{CAROL}", {"state": "out", "source": "call-centre", "note": "asked by phone"})
     ask("DELETE", f"/consents/{CAROL}")
     _nonsense(ask, code)
+
+
+def _factors(canary: Canary) -> None:
+    """An app is enrolled and used, recovery codes are spent and renewed, a user comes from a file and goes again."""
+    ask, user = canary.ask, f"/users/{USER}"
+    made = canary.told_once(f"{user}/factors", {"kind": "totp", "label": LABEL, "digits": 8})
+    raw = pyotp.TOTP(made["secret"]).byte_secret()
+    canary.secrets += [made["secret"].encode(), raw, raw.hex().encode(), base64.b64encode(raw)]
+    app = pyotp.parse_uri(made["uri"])
+    assert isinstance(app, pyotp.TOTP)
+    code = app.at(datetime.fromisoformat(made["created_at"]))
+    first = canary.told_once(f"{user}/factors/{made['id']}/verify", {"code": code})
+    renewed = canary.told_once(f"{user}/recovery-codes", {})
+    for recovery in (*first["recovery_codes"], *renewed["recovery_codes"]):
+        canary.secrets += [recovery.encode(), recovery.replace("-", "").encode()]
+    canary.codes.add(code)
+    for typed in (code, wrong(code), renewed["recovery_codes"][0], first["recovery_codes"][0], made["secret"], "1"):
+        ask("POST", f"{user}/check", {"code": typed, "binding": {"payee": PAYEE}, "receipt": True})
+    ask("POST", f"{user}/check", {"code": code, "factor": made["secret"]}, **{"idempotency-key": "factor"})
+    ask("POST", f"{user}/factors", {"kind": "totp", "secret": made["secret"]})
+    ask("GET", user)
+    lines = (
+        {"user": USER, "uri": f"otpauth://totp/{LABEL}?secret={IMPORTED}"},
+        {"user": USER, "uri": f"otpauth://totp/{LABEL}?secret={IMPORTED}1"},
+    )
+    state = canary.server.state_dir
+    file = state.parent / "users.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    done = run("factors", "import", str(file), env={"VERIFY_STATE_DIR": str(state), "VERIFY_CLOCK": "virtual"})
+    assert done.returncode == 2, done.stderr
+    canary.answers.append((done.stdout + done.stderr).encode())
+    ask("DELETE", f"{user}/factors/{made['id']}")
 
 
 def _nonsense(ask: Callable[..., tuple[int, Any]], code: str) -> None:
@@ -247,6 +296,8 @@ def secrets_of(canary: Canary) -> dict[str, list[bytes]]:
         "key": [
             form for key in keys for form in (key.encode(), base64.b64decode(key), base64.b64decode(key).hex().encode())
         ],
+        "user's name": [USER.encode(), LABEL.encode()],
+        "factor's secret or recovery code": canary.secrets,
         "API key": [canary.server.api_key.encode()],
         "provider's secret": [HOOK_SECRET.encode(), HOOK_SECRET.removeprefix("whsec_").encode()],
     }

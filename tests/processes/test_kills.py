@@ -20,8 +20,10 @@ import urllib3
 
 from benchmarks.processes import of_folder, roles
 from benchmarks.soak import soak
+from tests.support.bench import make_bench
 from tests.support.concurrency import at_once
 from tests.support.live import PATIENCE_S, clean, patient, until
+from tests.support.people import People
 from verify_service import config, phone
 from verify_service.codes import KeyRing, Tagger, new_key
 from verify_service.embedded import EmbeddedValkey
@@ -103,6 +105,21 @@ def test_what_a_dead_dispatcher_held_is_taken_over(tmp_path: Path) -> None:
             found = service.status(TENANT, one.id)
             assert [line.event for line in found.timeline] == ["started", "queued", "sent", "delivered"]
             assert [message.verification_id for message in inbox.messages(TENANT, to, None, 0)] == [one.id]
+
+
+def test_a_killed_store_keeps_every_factor_and_every_used_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kill -9` of the store at any moment of enrolments and checks: whoever was told that a factor is verified has it,
+    and no code that was taken is good again."""
+    monkeypatch.setattr("verify_service.authenticators._MEMORY_KIB", 64)  # Ten slow hashes an enrolment are not it.
+    with EmbeddedValkey(tmp_path / "valkey") as server:
+        store = Store(patient(server.url))
+        store.prepare()
+        people = People(make_bench(store), threading.Event())
+        for kills in range(1, 4):
+            until(lambda kills=kills: len(people.told) >= 7 * kills)  # type: ignore[misc]
+            server.kill()
+            server.start()
+        people.judge()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-_PAUSE_S = 5.0
+from verify_service.commands.progress import progress
 
 
 @click.command("backtest")
@@ -45,7 +44,7 @@ def backtest(file: Path, events: Path, against: Path | None, decisions: Path | N
     except OSError as error:
         raise ConfigError(f"{events}: cannot be used: {error.strerror}") from None
     out = _whole(decisions) if decisions else nullcontext()
-    with out as lines, _progress(size if old is None else 2 * size) as advance:
+    with out as lines, progress("backtest", size if old is None else 2 * size, "is read") as advance:
         _run(new, events, advance, lines)
         if old is not None:
             _run(old, events, lambda read: advance(size + read), None)
@@ -108,37 +107,3 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if not in_place:
             part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs, on a terminal only; it is told how much of `total` is done."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_dumb_terminal:  # It cannot draw over what stands there, so what is said is short and seldom.
-        yield _in_words(total)
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("backtest"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _in_words(total: int) -> Callable[[int], None]:
-    """Says now, and then every few seconds, how much is done."""
-    said = -_PAUSE_S
-
-    def advance(done: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > _PAUSE_S:
-            said = time.monotonic()
-            click.echo(f"backtest: {done / max(total, 1):.0%} is read", err=True)
-
-    advance(0)
-    return advance

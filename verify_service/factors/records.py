@@ -34,7 +34,7 @@ class Records:
     def subject(self, tenant: str, user: str) -> Subject:
         """Whose record it is, with the name sealed."""
         tag = self._tagger.user(tenant, user)
-        return Subject(tenant, tag, text(self._keys.encrypt(user.encode(), f"user|{tenant}|{tag}")))
+        return Subject(tenant, tag, text(self._keys.encrypt(user.encode(), _name_place(tenant, tag))))
 
     def new_factor(self, subject: Subject, new: NewFactor, secret: Secret, now: int) -> Factor:
         """A factor that waits for its first code."""
@@ -43,7 +43,7 @@ class Records:
             id=factor_id,
             kind=new.kind,
             status="unverified",
-            sealed=self._seal(subject, factor_id, secret),
+            sealed=self.seal(subject, factor_id, secret),
             algorithm=new.algorithm,
             digits=new.digits,
             period=new.period,
@@ -117,14 +117,34 @@ class Records:
         kept = b"".join(self._tagger.recovery(subject.user, authenticators.slow_hash(code, salt)) for code in signs)
         return fresh, salt, kept
 
-    def _seal(self, subject: Subject, factor_id: str, secret: Secret) -> msgspec.Raw:
+    def name(self, subject: Subject, record: User) -> str:
+        """The user's name. Raises KeyError for a kid that has left the ring, ValueError for a forged or moved text."""
+        return self._keys.decrypt(plain(record.name), _name_place(subject.tenant, subject.user)).decode()
+
+    def anew(self, subject: Subject, record: User) -> dict[bytes, bytes]:
+        """Each piece of the record that another than the newest key sealed, and what it is under the newest. Raises as
+        `name`."""
+        places = {plain(record.name): _name_place(subject.tenant, subject.user)}
+        places |= {plain(factor.sealed): _place(subject, factor.id) for factor in factors_of(record)}
+        return {
+            sealed: self._keys.encrypt(self._keys.decrypt(sealed, place), place)
+            for sealed, place in places.items()
+            if self._keys.kid_of(sealed) != self._keys.newest
+        }
+
+    def seal(self, subject: Subject, factor_id: str, secret: Secret) -> msgspec.Raw:
+        """A factor's secret and names under the newest key."""
         return text(self._keys.encrypt(msgspec.msgpack.encode(secret), _place(subject, factor_id)))
 
     def _sealed_anew(self, subject: Subject, factor: Factor, opened: Secret) -> msgspec.Raw:
         """The secret under the newest key; nothing where it is sealed by that."""
         if self._keys.kid_of(plain(factor.sealed)) == self._keys.newest:
             return NOTHING
-        return self._seal(subject, factor.id, opened)
+        return self.seal(subject, factor.id, opened)
+
+
+def _name_place(tenant: str, tag: str) -> str:
+    return f"user|{tenant}|{tag}"
 
 
 def _place(subject: Subject, factor_id: str) -> str:
@@ -145,9 +165,14 @@ def authenticator(factor: Factor, opened: Secret) -> Authenticator:
     )
 
 
+def factors_of(record: User) -> Sequence[Factor]:
+    """All that the record has, those that nobody verified among them."""
+    return () if isinstance(record.factors, dict) else record.factors
+
+
 def live(record: User | None, now: int) -> list[Factor]:
     """The factors of a user without those that nobody verified within a day."""
-    factors = record.factors if record and not isinstance(record.factors, dict) else ()
+    factors = factors_of(record) if record else ()
     return [each for each in factors if each.status == "verified" or each.created_at > now - DAY_MS]
 
 

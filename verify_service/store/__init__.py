@@ -9,8 +9,9 @@ from verify_service.store.entities import Entities
 from verify_service.store.events import Events
 from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
+from verify_service.store.keeping import Keeping
 from verify_service.store.outbox import Outbox
-from verify_service.store.preparation import prepare
+from verify_service.store.preparation import forgets, prepare
 from verify_service.store.senders import Senders
 from verify_service.store.services import ServiceStore
 from verify_service.store.users import Users
@@ -38,8 +39,14 @@ class Store:
         self.services = ServiceStore(self.link)
         self.entities = Entities(self.link)
         self.users = Users(self.link, keep_events)
+        self.keeping = Keeping(self.link, keep_events)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a restart may take back what was answered: as `preparation.forgets`."""
+        return forgets(self.link)
 
     def prepare(self) -> None:
         """Checks and readies the server; every role calls it once at its start.

@@ -180,6 +180,16 @@ class FactorEvent(Event, frozen=True, kw_only=True):
     kind: str = ""
 
 
+class FactorsMoved(Event, frozen=True, kw_only=True):
+    """Factors of a tenant's users came from a file, `count` of them, or all were given out into one."""
+
+    events = ("factors-imported", "factors-exported")
+    tenant: str
+    by: str
+    reason: str = ""
+    count: int = 0
+
+
 class WebhookOff(Event, frozen=True, kw_only=True):
     """A tenant's endpoint said that it is gone."""
 
@@ -189,7 +199,7 @@ class WebhookOff(Event, frozen=True, kw_only=True):
 
 ALL: tuple[type[Event], ...] = (
     *(Start, Ended, Sending, Blocked, Lifted, Unlocked, UserUnlocked),
-    *(Shifted, Consent, Erased, FactorEvent, WebhookOff),
+    *(Shifted, Consent, Erased, FactorEvent, FactorsMoved, WebhookOff),
 )
 # The release before this one carried by its events what no reader is told.
 _HIDDEN = frozenset({"corrects", "credits", "undo"})

@@ -22,6 +22,7 @@ FUNCTIONS = {
     "health": ("pulse",),
     "hold": ("hold", "hold_check", "release", "claim_key", "refunded", "won", "mistyped"),
     "inbox": ("put", "take"),
+    "keeping": ("take_users", "reseal", "moved"),
     "leases": ("inherit", "reread", "wanted"),
     "policy": ("push_policy",),
     "rehearse": ("rehearse",),

@@ -41,6 +41,17 @@ def prepare(link: Link) -> None:
         )
 
 
+def forgets(link: Link) -> bool:
+    """Whether a restart may take back what was answered: there is no append-only file, and no replica that confirms.
+    Servers that do not answer are not asked twice."""
+    if link.replicas:
+        return False
+    try:
+        return any(not node.info("persistence").get("aof_enabled") for node in _nodes(link))
+    except (*ERRORS, StoreUnavailable):
+        return False
+
+
 def _nodes(link: Link) -> list[redis.Redis]:
     try:
         return link.nodes()

@@ -82,6 +82,13 @@ class FactorAsk(Array, frozen=True):
     unread: bool = False
 
 
+class Resealed(Array, frozen=True):
+    """Pieces of a user's record as they were read, and each as it was sealed anew."""
+
+    was: Sequence[Bytes]
+    now: Sequence[Bytes]
+
+
 class FactorAnswer(Answer, frozen=True):
     """`check_factor`: a code was compared, and is `approved`, `wrong`, or `used` before. `left` is how many wrong codes
     the user may still type, -1 where nothing counts them; `codes_left` are recovery codes, `codes_kept` is 1 where
@@ -117,4 +124,4 @@ class Approval(Array, frozen=True):
     kind: str
 
 
-ALL: tuple[type[Layout], ...] = (Factor, User, Subject, Match, FactorAsk, FactorAnswer, SeenUser, Approval)
+ALL: tuple[type[Layout], ...] = (Factor, User, Subject, Match, FactorAsk, Resealed, FactorAnswer, SeenUser, Approval)

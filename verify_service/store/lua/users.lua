@@ -30,16 +30,22 @@ local function lasts(user)
   return false
 end
 
--- How much of a record each kid seals, added to `counts` times `by`.
+-- What is sealed in a record, as {what holds it, its name there}: the user's name, and each factor's secret.
+local function pieces_of(user)
+  local found = {{user, 'name'}}
+  for _, factor in ipairs(user.factors) do found[#found + 1] = {factor, 'sealed'} end
+  return found
+end
+
+-- How much of a record each kid seals, added to `counts` times `by`; what nobody verified goes by itself.
 local function count_sealed(counts, user, by)
   if not user or not lasts(user) then return end
-  local sealed = {user.name}
-  for _, factor in ipairs(user.factors) do
-    if factor.status == 'verified' then sealed[#sealed + 1] = factor.sealed end
-  end
-  for _, piece in ipairs(sealed) do
-    local kid = piece:match('^(%w*):') or ''
-    counts[kid] = (counts[kid] or 0) + by
+  for _, piece in ipairs(pieces_of(user)) do
+    local holder, name = piece[1], piece[2]
+    if holder.status ~= 'unverified' then
+      local kid = holder[name]:match('^(%w*):') or ''
+      counts[kid] = (counts[kid] or 0) + by
+    end
   end
 end
 
@@ -328,4 +334,5 @@ local function erase_user(KEYS, ARGV)
 end
 
 return {user = look, enrol = enrol, check_factor = check_factor, remove_factor = remove_factor,
-  recovery_codes = recovery_codes, erase_user = erase_user}
+  recovery_codes = recovery_codes, erase_user = erase_user,
+  open = open, save = save, factor_of = factor_of, pieces_of = pieces_of}
