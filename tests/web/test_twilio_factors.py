@@ -31,6 +31,8 @@ purpose = "payment"
 POLICY = """
 [code]
 guess_ceiling = 1.0
+[factors]
+guess_ceiling = 1.0
 [[limit]]
 name = "guesses"
 of = ["user"]
