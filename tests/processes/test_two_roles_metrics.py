@@ -100,12 +100,14 @@ def samples(lines: list[str]) -> dict[str, float]:
 
 def test_every_metric_of_the_docs_is_scraped_from_one_of_the_two_roles(roles: tuple[str, int]) -> None:
     """`verify-service web` and `dispatch --metrics-port`, nothing else set: a start, a resend that a watched limit
-    would refuse, a wrong code, a wrong key, a refused body, a forged callback, a STOP; all of it is counted."""
+    would refuse, a wrong code, a code of a user who has no factor, a wrong key, a refused body, a forged callback, a
+    STOP; all of it is counted."""
     url, metrics = roles
     status, text = ask(url, "POST", "/start", {"to": TO})
     assert status == 201
     wrong = {"id": json.loads(text)["id"], "code": "000000"}
     assert ask(url, "POST", "/check", wrong)[0] == 200
+    assert ask(url, "POST", "/users/ann/check", {"code": "000000"})[0] == 404
     assert ask(url, "POST", "/start", {"to": TO})[0] == 429
     assert ask(url, "POST", "/start", {"to": TO, "purpose": "other"})[0] == 201
     assert ask(url, "POST", "/start", {"to": TO}, key="vk_default_a-wrong-one")[0] == 401
@@ -117,6 +119,7 @@ def test_every_metric_of_the_docs_is_scraped_from_one_of_the_two_roles(roles: tu
     assert found['verify_starts_total{outcome="started"}'] == 2
     assert found['verify_starts_total{outcome="rate-limited"}'] == 1
     assert found['verify_checks_total{outcome="pending"}'] == 1
+    assert found['verify_factor_checks_total{outcome="not-found"}'] == 1
     assert found['verify_refused_total{by="cooldown"}'] == 1
     assert found['verify_observed_total{rule="watched"}'] == 1
     assert found['verify_problems_total{slug="unauthorized"}'] == 2
