@@ -64,7 +64,8 @@ class _MasterKey:
         self.token = AESSIV(b"".join(_mac(master, b"verify_service token", half) for half in (b"1", b"2")))
 
 
-def _place(tenant: str, tag: str) -> str:
+def recipient_place(tenant: str, tag: str) -> str:
+    """What a sealed recipient is bound to."""
     return f"to|{tenant}|{tag}"
 
 
@@ -131,11 +132,11 @@ class KeyRing:
 
     def seal_to(self, to: str, tenant: str, tag: str) -> bytes:
         """A recipient, sealed for this tenant and under its own tag alone."""
-        return self.encrypt(to.encode(), _place(tenant, tag))
+        return self.encrypt(to.encode(), recipient_place(tenant, tag))
 
     def unseal_to(self, sealed: bytes, tenant: str, tag: str) -> str:
         """The recipient. Raises as `decrypt` does."""
-        return self.decrypt(sealed, _place(tenant, tag)).decode()
+        return self.decrypt(sealed, recipient_place(tenant, tag)).decode()
 
     def readable_to(self, sealed: bytes | None, tenant: str, tag: str) -> str | None:
         """The recipient; None where none is kept any more, or its key has left the ring. Raises ValueError as

@@ -16,12 +16,24 @@ from verify_service.codes import api_key_digest
 from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint
-from verify_service.messages.own import NONE, Languages, Own, Replies, Templates, Written, answers_of, read, texts
+from verify_service.messages.own import (
+    NONE,
+    Languages,
+    Notices,
+    Own,
+    Replies,
+    Templates,
+    Written,
+    answers_of,
+    notices_of,
+    read,
+    texts,
+)
 from verify_service.model import Lane, Tenant
 from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 from verify_service.services import VerifyService
-from verify_service.tenants import ReceiptTerms, TenantConfig, WebhookConfig
+from verify_service.tenants import NoticeConfig, ReceiptTerms, TenantConfig, WebhookConfig
 
 PublicUrl = Annotated[
     str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z", description="write it whole, such as https://verify.example.com")
@@ -65,6 +77,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     test_numbers: tuple[NumberOfTests, ...] = ()
     templates: Templates = {}
     replies: Replies = {}
+    notices: Notices = {}
     languages: Languages = {}
     allow_test_numbers: bool = False
     allow_fake: bool = False
@@ -99,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     facades: Facades = Facades()
     accounts: Mapping[str, str] = {}
     services: Mapping[str, tuple[VerifyService, ...]] = {}
+    notices: Mapping[str, NoticeConfig] = {}
 
     @property
     def fake(self) -> bool:
@@ -156,7 +170,8 @@ def with_inbox_key(config: Config, digest: str | None) -> Config:
 def written(path: Path) -> tuple[list[Written], list[str]]:
     """The texts of a file, usable or not, and the brands of its tenants. Raises ConfigError."""
     file = _read(path)
-    return [*texts(file.templates), *answers_of(file.replies)], [each.brand for each in _tenants(file).values()]
+    found = [*texts(file.templates), *answers_of(file.replies), *notices_of(file.notices)]
+    return found, [each.brand for each in _tenants(file).values()]
 
 
 def _tenants(file: _File) -> dict[str, Tenant]:
@@ -258,8 +273,15 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         logos={name: folder / entry.logo for name, entry in file.tenants.items() if entry.logo},
         facades=file.facades,
         accounts=accounts,
+        notices={name: table.notices for name, table in tables.items() if table.notices != NoticeConfig()},
         services={name: services.of_tenant(name, table.services) for name, table in tables.items()},
-        own=read(file.templates, file.replies, file.languages, [each.brand for each in tenants.values()] or [""]),
+        own=read(
+            file.templates,
+            file.replies,
+            file.notices,
+            file.languages,
+            [each.brand for each in tenants.values()] or [""],
+        ),
     )
 
 

@@ -10,10 +10,12 @@ from verify_service import settings
 from verify_service.adapters import AdapterContext, Provider
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.acknowledging import acknowledging, straying
+from verify_service.dispatch.notices import NoticeGate
 from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
 from verify_service.errors import ConfigError, StoreUnavailable
-from verify_service.policy.live import PAUSE_S
+from verify_service.policy.live import PAUSE_S, LivePolicy
+from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.process import keep_what_is_built
 from verify_service.runtime import Runtime
 from verify_service.store.policies import Policies
@@ -60,12 +62,24 @@ def _watch_key(policies: Policies, stop: threading.Event, refused: list[ConfigEr
             stop.set()
 
 
+def _newest(runtime: Runtime) -> Rules:
+    """The policy in force, looked for whenever it is asked for: notices are few."""
+    live = LivePolicy(Policies(runtime.store.link, runtime.tagger), runtime.tagger)
+
+    def rules() -> Rulebook:
+        live.refresh()
+        return live()
+
+    return rules
+
+
 def dispatcher(runtime: Runtime) -> Dispatcher:
     """What sends, with its providers. Raises ConfigError."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
     consents = runtime.consents()
-    made = Dispatcher(runtime.store, runtime.config, runtime.keys, runtime.clock, providers, name)
+    gate = NoticeGate(runtime.store.notices, runtime.config, runtime.tagger, runtime.clock, _newest(runtime))
+    made = Dispatcher(runtime.store, runtime.config, runtime.keys, runtime.clock, providers, name, gate)
     for provider, (_, adapter, table) in runtime.config.providers.items():
         context = AdapterContext(
             name=provider,

@@ -11,6 +11,8 @@ Lane = Literal["real", "none", "own"]
 CheckStatus = Literal["approved", "pending", "exhausted"]
 USER = r"^[^\x00-\x1f\x7f-\x9f/]{1,256}\Z"
 """How a tenant may name a user: no control character, and nothing that divides a path."""
+NoticeName = Literal["factor_added", "recovery_codes_used", "wrong_codes"]
+"""What a person may be told of beside codes: a new factor, the last recovery code used, many wrong codes."""
 TimelineName = Literal[
     "started",
     "queued",

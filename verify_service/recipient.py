@@ -19,6 +19,12 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES = [
 ]
 
 
+def masked(to: str) -> str:
+    """As much of a number or address as its owner needs to know it, and nobody else learns."""
+    mailbox, at, domain = to.rpartition("@")
+    return f"{mailbox[:1]}•••@{domain}" if at else f"•••{to[-2:]}"
+
+
 def parse(to: str, region: str | None, *, drama: bool = False) -> Number:
     """The recipient. A number is what `phone.parse` takes, `drama` included.
 

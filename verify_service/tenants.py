@@ -15,7 +15,7 @@ Scope = Literal["verify", "admin", "read"]
 WEBHOOK_PATIENCE_S = 20
 MOST_RECEIPT_LIFE_S = 86_400
 WebhookEvent = Literal[
-    "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled"
+    "started", "refused", "sent", "delivered", "failed", "failed-over", "wrong", "approved", "canceled", "notice"
 ]
 
 
@@ -50,6 +50,15 @@ class ReceiptTerms(Section, frozen=True):
     receipt_subject: Literal["pseudonym", "to"] = "pseudonym"
 
 
+class NoticeConfig(Section, frozen=True):
+    """What a tenant's users are told of beside codes: a new factor, the last recovery code used, so many wrong codes in
+    a row."""
+
+    factor_added: bool = False
+    recovery_codes_used: bool = False
+    wrong_codes: Annotated[int, Meta(ge=1, le=100)] | None = None
+
+
 class TenantConfig(ReceiptTerms, frozen=True):
     brand: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     api_keys: tuple[ApiKey, ...] = ()
@@ -59,6 +68,7 @@ class TenantConfig(ReceiptTerms, frozen=True):
     logo: Annotated[str, Meta(min_length=1)] | None = None
     account_sid: Annotated[str, Meta(pattern=r"^AC[0-9a-f]{32}\Z", description="AC and 32 hex digits")] | None = None
     services: tuple[ServiceConfig, ...] = ()
+    notices: NoticeConfig = NoticeConfig()
 
     def judge(self, at: str) -> None:
         """Raises ConfigError for what no type says; `at` names the table."""

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from tests.support.authenticator import TENANT, enrolled
 from tests.support.bench import Bench, a_start, make_bench
 from tests.support.concurrency import numbers
 from tests.support.dispatching import Scripted, taking
@@ -14,9 +16,11 @@ from tests.support.live import PATIENCE_S, until
 from verify_service import config
 from verify_service.adapters import Provider
 from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.notices import NoticeGate
 from verify_service.errors import Blocked
 from verify_service.model import Receipt
 from verify_service.store import Store
+from verify_service.tenants import NoticeConfig
 
 pytestmark = pytest.mark.slow
 
@@ -34,12 +38,29 @@ via = [{ provider = "a", sender = "short", weight = 1 }, { provider = "b", weigh
 receipt_within = "20 seconds"
 """
 
+POLICY = """
+[prices]
+default = 0.1
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "10/day"
+[[rule]]
+name = "money"
+kind = "budget"
+of = ["country"]
+allow = "$0.7/day"
+mode = "enforce"
+"""
+
 
 @contextmanager
 def dispatching(bench: Bench, folder: Path, providers: Mapping[str, Provider]) -> Iterator[None]:
     file = folder / "verify.toml"
     file.write_text(TOML)
-    made = Dispatcher(bench.store, config.load(file, None), bench.keys, bench.clock, providers, folder.name)
+    operator = config.load(file, None)
+    gate = NoticeGate(bench.store.notices, operator, bench.tagger, bench.clock, bench.service.rules)
+    made = Dispatcher(bench.store, operator, bench.keys, bench.clock, providers, folder.name, gate)
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))
     thread.start()
@@ -99,3 +120,37 @@ def test_health_and_costs_are_kept_for_all(spread: Store, tmp_path: Path) -> Non
             bench.service.start("default", a_start(to))
         until(lambda: spread.outbox.depth() == 0, "empty outboxes")
     assert spread.health.costs(bench.clock.now())["a/short/sms"]["messages"] == before + 20
+
+
+def test_a_notice_obeys_its_number_from_its_users_partition(spread: Store, tmp_path: Path) -> None:
+    """Eight users over all partitions with one phone: five notices a day reach it. A budget that lies elsewhere counts
+    what was sent alone, and refuses another phone's; what a carrier says of the phone after one refuses its codes."""
+    bench = make_bench(spread, POLICY)
+    bench.service.config = replace(bench.service.config, notices={TENANT: NoticeConfig(factor_added=True)})
+    to, other, users = "+14155550161", "+14155550162", [f"u-{n}" for n in range(12)]
+    for n, user in enumerate(users):
+        contact = bench.factors.parse_contact(to if n < 8 else other, None, None, None)
+        bench.factors.set_contact(TENANT, user, contact)
+    assert len({spread.verifications.partition(bench.tagger.user(TENANT, user)) for user in users}) > 3
+    a = taking("a")
+
+    def said() -> list[str]:
+        reasons = [each.get("reason") or each["event"] for each in spread.events.read(0) if each["id"] in ids]
+        return sorted(reason for reason in reasons if reason != "notice")
+
+    with dispatching(bench, tmp_path, {"a": a, "b": taking("b")}):
+        for user in users[:8]:
+            enrolled(bench, user)
+        ids = {each["id"] for each in spread.events.read(0) if each["event"] == "notice"}
+        until(lambda: len(said()) == 8, "all to be settled")
+        assert said() == ["refused by `number-notices`"] * 3 + ["sent"] * 5
+        for user in users[8:]:
+            enrolled(bench, user)
+        ids = {each["id"] for each in spread.events.read(0) if each["event"] == "notice"} - ids
+        until(lambda: len(said()) == 4, "all to be settled")
+        assert said() == ["refused by `money`"] * 2 + ["sent"] * 2
+        lost = Receipt(provider_id="a1", status="failed", reason="gone", permanent=True)
+        spread.deliveries.received(bench.clock.now(), "a", lost)
+    assert {message.to for message in a.asked} == {to, other}
+    waits = spread.verifications.decisions.pending(bench.clock.now(), bench.tagger.number(to), TENANT, "login")
+    assert waits == ("unreachable", 3_600_000)

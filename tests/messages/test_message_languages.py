@@ -2,16 +2,18 @@
 
 import re
 import unicodedata
+from typing import get_args
 
 import pytest
 
 from verify_service import phone
-from verify_service.messages import compose, reply
+from verify_service.messages import compose, notice, reply
 from verify_service.messages.composing import TRANSACTIONS, sentences
 from verify_service.messages.keywords import KINDS
 from verify_service.messages.locales import Language, language, of_country, placeholders, shipped, tags
 from verify_service.messages.measure import size
 from verify_service.messages.plural import RULES
+from verify_service.model import NoticeName
 
 TAGS = list(tags().values())
 EVERY = pytest.mark.parametrize("tag", TAGS)
@@ -19,6 +21,7 @@ CODE = "12345678"
 LONG = "A" * 32  # The longest brand that verify.toml takes.
 ELEVEN = "BrandEleven"
 MINUTES = range(1, 1441)
+NOTICES = get_args(NoticeName)
 
 
 def parts(words: Language, purpose: str, brand: str) -> tuple[str, str, str]:
@@ -97,6 +100,23 @@ def test_a_reply_is_one_segment(tag: str, kind: str) -> None:
 
 
 @EVERY
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_notice_is_one_segment(tag: str, name: str) -> None:
+    """The same; it says the brand, and, in seven bits with any brand, what to do."""
+    words = language(tag).notices
+    happened = getattr(words, name)
+    assert (placeholders(happened), placeholders(words.advice)) == (["brand"], [])
+    found = notice(name, "sms", LONG, tag)
+    assert found.locale == tag
+    if found.encoding == "UCS-2":
+        found = notice(name, "sms", ELEVEN, tag)
+    assert (found.segments, bool(re.search(r"\d", found.body))) == (1, False)
+    whole = f"{happened.replace('{brand}', LONG)} {words.advice}"
+    if size(whole).encoding == "GSM-7":
+        assert found.body == whole
+
+
+@EVERY
 def test_every_number_of_minutes_has_its_form(tag: str) -> None:
     """A form for each plural category that its rule can ask for, and none for others."""
     words = language(tag)
@@ -138,7 +158,14 @@ def test_digits_are_ten_different_words(tag: str) -> None:
 def test_texts_are_in_composed_form_and_without_marks(tag: str) -> None:
     """NFC, so that a letter is one unit; nothing invisible but the joiners that Persian spells with."""
     words = language(tag)
-    for text in (*parts(words, "login", "X"), *parts(words, "payment", "X"), words.replies.stop, words.replies.help):
+    notices = [getattr(words.notices, name) for name in words.notices.__struct_fields__]
+    for text in (
+        *parts(words, "login", "X"),
+        *parts(words, "payment", "X"),
+        words.replies.stop,
+        words.replies.help,
+        *notices,
+    ):
         assert unicodedata.is_normalized("NFC", text)
         assert {char for char in text if unicodedata.category(char)[0] == "C"} <= {"\u200c"}
 

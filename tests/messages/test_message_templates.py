@@ -6,7 +6,7 @@ import pytest
 
 from verify_service import config
 from verify_service.errors import ConfigError
-from verify_service.messages import Own, compose, reply
+from verify_service.messages import Own, compose, notice, reply
 
 FAKE = '[providers.fake-a]\nkind = "fake"\n'
 OWN = """
@@ -80,6 +80,26 @@ def test_the_operators_reply(tmp_path: Path) -> None:
     own = load(tmp_path, OWN)
     assert reply("help", "Acme", "en", own=own).body == "Acme: help is at the desk. STOP ends it."
     assert reply("help", "Acme", "de", own=own).body.startswith("Acme: Einmalcodes")
+
+
+def test_the_operators_notice(tmp_path: Path) -> None:
+    """In its language and, where it is written so, for email alone; it is sent as it is, and what happened is the
+    subject all the same."""
+    own = load(
+        tmp_path,
+        """
+[notices.factor_added]
+en = "{brand}: a new app signs in for you. Call 800 555 0100."
+[notices.factor_added.email]
+en = "{brand} says: a new app."
+""",
+    )
+    said = "Acme: a new app signs in for you. Call 800 555 0100."
+    assert notice("factor_added", "sms", "Acme", "en", own=own).body == said
+    mail = notice("factor_added", "email", "Acme", "en", own=own)
+    assert mail[:3] == ("Acme says: a new app.", "en", "Acme: A new way to sign in was added to your account.")
+    assert notice("factor_added", "sms", "Acme", "de", own=own).body.startswith("Acme: Ihrem Konto")
+    assert notice("wrong_codes", "sms", "Acme", "en", own=own).body.startswith("Acme: Many wrong codes")
 
 
 def test_an_own_text_is_sent_as_it_is_whatever_it_takes(tmp_path: Path) -> None:
@@ -186,6 +206,14 @@ def test_other_channels_may_be_longer(tmp_path: Path) -> None:
     [
         ('[replies.stop]\nen = "{code}"', "replies.stop.en: there is no {code}; write {brand}"),
         (f'[replies.stop]\nen = "{"x" * 161}"', "replies.stop.en: takes 2 segments"),
+        ('[notices.wrong_codes]\nen = "{code}"', "notices.wrong_codes.en: there is no {code}; write {brand}"),
+        (f'[notices.wrong_codes]\nen = "{"x" * 161}"', "notices.wrong_codes.en: takes 2 segments"),
+        (
+            '[notices.wrong_codes]\nen = "see acme.example/in"',
+            "notices.wrong_codes.en: has a link (acme.example/in); a person who is warned must not be asked to follow",
+        ),
+        ('[notices.wrong_codes.voice]\nen = "x"', "notices.wrong_codes.voice: a table here is `email`"),
+        ('[notices.pause]\nen = "x"', "Invalid enum value 'pause'"),
         ('[replies.pause]\nen = "x"', "Invalid enum value 'pause'"),
         ('[languages]\nSI = "sl"', 'languages.SI: "sl" is not shipped, and no template is written in it'),
         ('[languages]\nGermany = "de"', "matching regex"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from verify_service.messages import NONE, Own, Text, compose, measure, reply
+from verify_service.messages import NONE, Own, Text, compose, measure, notice, reply
 from verify_service.messages.composing import compose_anew
 from verify_service.messages.locales import fill, tags
 
@@ -129,6 +129,21 @@ def test_replies() -> None:
     )
     with pytest.raises(KeyError):
         reply("other", "Acme", "en")
+
+
+def test_notices() -> None:
+    """What a person is told who asked for nothing: an SMS keeps to one segment and gives up the advice, an email has
+    it apart and what happened as its subject; no other name has a text."""
+    happened = "Acme: The last of your recovery codes was used."
+    advice = "If this was not you, contact us at once."
+    assert notice("recovery_codes_used", "sms", "Acme", "en") == Text(f"{happened} {advice}", "en", "", "GSM-7", 1)
+    mail = Text(f"{happened}\n\n{advice}", "en", happened, "GSM-7", 1)
+    assert notice("recovery_codes_used", "email", "Acme", "en") == mail
+    assert notice("wrong_codes", "sms", "Банк", None, "RU") == Text(
+        "Банк: для вашего аккаунта введено много неверных кодов.", "ru", "", "UCS-2", 1
+    )
+    with pytest.raises(KeyError):
+        notice("other", "sms", "Acme", "en")
 
 
 OWN = Own(

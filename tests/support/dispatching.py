@@ -14,6 +14,7 @@ from verify_service import codes, config
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.dispatch import Dispatcher
+from verify_service.dispatch.notices import NoticeGate
 from verify_service.embedded import EmbeddedValkey
 from verify_service.model import Message, Receipt
 from verify_service.store import Store
@@ -139,7 +140,9 @@ class Post:
         file = self.folder / f"{name}.toml"
         file.write_text(toml)
         store = store or Store(patient(self.server.url))
-        made = Dispatcher(store, config.load(file, None), keys or self.bench.keys, self.bench.clock, providers, name)
+        operator = config.load(file, None)
+        gate = NoticeGate(store.notices, operator, self.bench.tagger, self.bench.clock, self.bench.service.rules)
+        made = Dispatcher(store, operator, keys or self.bench.keys, self.bench.clock, providers, name, gate)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,), name=name)
         thread.start()

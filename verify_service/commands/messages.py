@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 import msgspec
 
 from verify_service import settings
 from verify_service.messages import NONE, Own, compose
+from verify_service.messages import notice as notice_text
 from verify_service.messages.measure import size
 from verify_service.messages.own import SAMPLE_CODE, SAMPLE_MINUTES
+from verify_service.model import NoticeName
 from verify_service.routing import CHANNELS
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def lint(file: Path | None, brands: tuple[str, ...], shipped: bool, as_json: boo
 @click.option("--locale", help="The language that the person reads, such as pt-BR.")
 @click.option("--country", default="US", show_default=True, help="The number's country.")
 @click.option("--purpose", default="login", show_default=True, help="What the code is for.")
+@click.option("--notice", type=click.Choice(get_args(NoticeName)), help="A notice, in place of a code.")
 @click.option("--channel", default="sms", show_default=True, type=click.Choice(CHANNELS), help="How it is sent.")
 @click.option("--brand", default=BRAND, show_default=True, help="The tenant's brand.")
 @click.option("--code", default=SAMPLE_CODE, show_default=True, help="The code.")
@@ -81,6 +84,7 @@ def show(
     locale: str | None,
     country: str,
     purpose: str,
+    notice: str | None,
     channel: str,
     brand: str,
     code: str,
@@ -92,7 +96,10 @@ def show(
     """Shows one text as it would go out. The operator's own, where VERIFY_CONFIG has one; and what it takes."""
     if not (code.isascii() and code.isdigit()):
         raise click.BadParameter("is digits and nothing else", param_hint="--code")
-    text = compose(purpose, channel, locale, country, code, brand, minutes, app_hash, origin, _own())
+    if notice:
+        text = notice_text(notice, channel, brand, locale, country, _own())
+    else:
+        text = compose(purpose, channel, locale, country, code, brand, minutes, app_hash, origin, _own())
     if as_json:
         click.echo(msgspec.json.encode(text._asdict()).decode())
         return

@@ -13,6 +13,8 @@ from verify_service.config import Config
 from verify_service.dispatch.failover import AGAIN_S, AT_ONCE_S, EXPIRED, Failover
 from verify_service.dispatch.health import HealthReporter
 from verify_service.dispatch.job import Attempt, Job, event, site, time_of
+from verify_service.dispatch.kinds import NOTICE
+from verify_service.dispatch.notices import NoticeGate
 from verify_service.dispatch.outcomes import OutcomeWriter
 from verify_service.dispatch.sending import Broken, SenderPacing, compose, send, text_name, unseal
 from verify_service.dispatch.wanted import Wanted
@@ -24,6 +26,8 @@ from verify_service.telemetry import QUEUE_SECONDS, RECEIPTS, SEND_SECONDS, SEND
 
 # Who misses a sender's turn by so much takes another one.
 MISSED_S = 0.1
+
+NO_GATE = "no policy is known here"
 
 _log = log("dispatch")
 
@@ -40,11 +44,13 @@ class Attempts(Failover):
         providers: Mapping[str, Provider],
         outcomes: OutcomeWriter,
         health: HealthReporter,
+        gate: NoticeGate | None,
     ) -> None:
         super().__init__(config, clock, outcomes, health)
         self._outbox = store.outbox
         self._deliveries = store.deliveries
         self._pacing = SenderPacing(store.senders, config)
+        self._gate = gate
         self._wanted = Wanted(store.outbox, self.pools)
         self._config = config
         self._keys = keys
@@ -96,6 +102,9 @@ class Attempts(Failover):
             _log.error("undecipherable entry", verification=entry.id, kid=entry.kid)
             self._give_up(attempt.job, "its number cannot be deciphered")
         else:
+            if entry.kind == NOTICE and (refused := self._gate.refusal(entry, to) if self._gate else NO_GATE):
+                self._give_up(attempt.job, refused)
+                return None
             try:
                 return compose(entry, to, code, self._config, now, attempt.path)
             except Exception as error:  # It would come again with every try, by whatever path.

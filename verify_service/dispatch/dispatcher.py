@@ -17,6 +17,7 @@ from verify_service.config import Config
 from verify_service.dispatch.acknowledging import acknowledging
 from verify_service.dispatch.attempts import Attempts
 from verify_service.dispatch.health import HealthReporter
+from verify_service.dispatch.notices import NoticeGate
 from verify_service.dispatch.outcomes import OutcomeWriter
 from verify_service.dispatch.reader import QueueReader, everywhere
 from verify_service.duration import until_next
@@ -49,8 +50,9 @@ class Dispatcher:
         clock: Clock,
         providers: Mapping[str, Provider],
         name: str,
+        gate: NoticeGate | None = None,
     ) -> None:
-        """`name` tells this process from all others, now and before."""
+        """`name` tells this process from all others, now and before; without a `gate` it sends no notice."""
         self._store = shown(store.link.url)
         self._outbox = store.outbox
         self._outbox.clock = clock
@@ -61,7 +63,7 @@ class Dispatcher:
         self._name = name
         self._outcomes = OutcomeWriter(store.outbox, lambda settled: self._in_flight.settled(settled))
         self._health = HealthReporter(store.health, config)
-        self._attempts = Attempts(store, config, keys, clock, providers, self._outcomes, self._health)
+        self._attempts = Attempts(store, config, keys, clock, providers, self._outcomes, self._health, gate)
         self._in_flight = self._attempts.in_flight
         self._stop = threading.Event()
         self._reader = QueueReader(store.outbox, clock, name, self._attempts, lambda: self._stop.is_set())

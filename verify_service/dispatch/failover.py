@@ -60,7 +60,7 @@ class Failover(ABC):
         if job.plan:
             self._set_out(job, job.round())
         else:
-            where = f"no route carries {entry.channel} to {entry.content.country}"
+            where = f"no route carries {entry.channel} to {entry.content.country}".removesuffix(" to ")
             self._give_up(job, "no other way is left" if entry.tried else where)
         return True
 
@@ -111,7 +111,7 @@ class Failover(ABC):
             return True
         if not job.failed and job.crowded:
             self._end(job, None, f"{job.crowded[-1].sender} is exhausted until after the code's end")
-        elif job.failed and (job.entry.kind or not job.plan):
+        elif job.failed and (job.entry.via or not job.plan):
             self._end(job, *job.failed)
         elif job.rounds == len(BACKOFF_S):
             self._end(job, None, "no provider took it")
@@ -208,7 +208,7 @@ class Failover(ABC):
                 job.shut(None if error.opted_out else path.channel)
             elif isinstance(error, Broken):
                 job.plan = [left for group in job.plan if (left := [other for other in group if other != path])]
-            if job.open or (job.plan and not job.entry.kind):
+            if job.open or (job.plan and not job.entry.via):
                 self._note(job, path, "failed-over", error.reason)
             # The next in line is under way already where this one was overtaken.
             if not attempt.overtaken or not job.open:

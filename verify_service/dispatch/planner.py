@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from verify_service.config import Config
+from verify_service.dispatch.kinds import kind_of
 from verify_service.duration import Duration
 from verify_service.store.entries import Entry
 
@@ -45,20 +46,21 @@ class Planner:
         self._known: dict[tuple[str, str], list[list[DeliveryPath]]] = {}
 
     def of(self, entry: Entry) -> list[list[DeliveryPath]]:
-        """The paths that are open to an entry: those of its channel first, then those of each channel that its route
-        falls back on. Those that it has gone before are closed."""
-        if entry.kind:
+        """The paths that are open to an entry: those of its channel first, then, of a code, those of each channel that
+        its route falls back on. Those that it has gone before are closed. An answer goes the way that its text came."""
+        if entry.via:
             provider, _, sender = entry.via.partition("/")
             known = provider in self._config.providers and (not sender or sender in self._config.senders)
             return [[DeliveryPath(provider, sender or None, entry.channel)]] if known else []
         place = (entry.content.country, entry.channel)
         if place not in self._known:
             self._known[place] = self._look_up(*place)
+        groups = self._known[place] if kind_of(entry).falls_back else self._known[place][:1]
         if not entry.tried:
-            return self._known[place]
+            return groups
         left = [
             [path for path in group if path.name not in entry.tried and f"*/*/{path.channel}" not in entry.tried]
-            for group in self._known[place]
+            for group in groups
         ]
         return [group for group in left if group]
 

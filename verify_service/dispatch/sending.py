@@ -1,14 +1,14 @@
 """Sends a message by one path: what it says, when its sender may send it, and what comes of asking the provider."""
 
-from verify_service import messages, phone
+from verify_service import phone
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.consents import Ledger
 from verify_service.dispatch.job import site
+from verify_service.dispatch.kinds import kind_of
 from verify_service.dispatch.planner import DeliveryPath
 from verify_service.errors import DeliveryError, Rejected, StoreUnavailable, Unavailable, Uncertain
-from verify_service.messages.composing import TRANSACTIONS
 from verify_service.model import Message, Receipt
 from verify_service.store.entries import Entry
 from verify_service.store.layouts import Content
@@ -20,35 +20,19 @@ _PASSED_ON = tuple(name for name in Content.__struct_fields__ if name in Message
 
 
 def unseal(entry: Entry, keys: KeyRing) -> tuple[str, str]:
-    """An entry's number and code. The code is derived anew: by whoever does it, and however often, the same.
+    """An entry's number, and the code in it, '' where it has none.
 
     Raises KeyError where the entry's key is not in the ring, ValueError for a number that was sealed for another entry.
     """
     to = keys.unseal_to(entry.to, entry.tenant, entry.content.number)
-    if entry.kind:
-        return to, ""
-    return to, keys.code(entry.kid, entry.nonce, entry.tenant, entry.purpose, int(entry.content.digits))
+    return to, kind_of(entry).code(entry, keys)
 
 
 def compose(entry: Entry, to: str, code: str, config: Config, now: int, path: DeliveryPath) -> Message:
     """The message as it goes by this path."""
     tenant = config.tenants.get(entry.tenant)
     brand = entry.content.brand or (tenant.brand if tenant else "Verify")
-    if entry.kind == "reply":
-        text = messages.reply(entry.text, brand, entry.content.locale, entry.content.country, config.own)
-    else:
-        text = messages.compose(
-            entry.purpose,
-            path.channel,
-            entry.content.locale,
-            entry.content.country,
-            code,
-            brand,
-            max(1, round((entry.expires_at - now) / 60_000)),
-            entry.content.app_hash,
-            entry.content.origin,
-            config.own,
-        )
+    text = kind_of(entry).text(entry, code, brand, path.channel, config, now)
     return Message(
         id=f"{entry.id}.{entry.entry}",
         verification_id=entry.id,
@@ -69,11 +53,8 @@ def compose(entry: Entry, to: str, code: str, config: Config, now: int, path: De
 
 
 def text_name(entry: Entry, config: Config, locale: str) -> str:
-    """What a message's text is called where it is counted: a handful of names, whatever callers call their purposes."""
-    if entry.kind:
-        return f"{entry.kind}-{entry.text} {locale}"
-    known = entry.purpose in TRANSACTIONS or any(of == entry.purpose for of, *_ in config.own.templates)
-    return f"{entry.purpose if known else 'default'} {locale}"
+    """What a message's text is called where it is counted, with its language."""
+    return f"{kind_of(entry).called(entry, config)} {locale}"
 
 
 # While there is another path, nobody waits longer; a code that arrives with less of its life left is of no use; and

@@ -31,7 +31,7 @@ DRAIN_S = 5.0
 BACKOFF_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.2
 GONE = 410
-_TOLD = ("purpose", "channel", "country", "provider", "carrier", "reason", "refused", "decision")
+_TOLD = ("purpose", "channel", "country", "provider", "carrier", "reason", "refused", "decision", "notice")
 
 _dice = random.SystemRandom()
 _log = log("webhooks")
@@ -194,7 +194,9 @@ def payload(due: Due) -> bytes:
     """The body of an event, the same at each try. No number and no code: the id is enough for who started it."""
     fields = due.fields
     data = {"id": due.id} | {name: fields[name] for name in _TOLD if fields.get(name)}
-    told = {"type": f"verification.{fields['event']}", "timestamp": rfc3339(int(fields["at"])), "data": data}
+    what = "notice" if due.id.startswith("no_") else "verification"
+    happened = "queued" if fields["event"] == "notice" else fields["event"]
+    told = {"type": f"{what}.{happened}", "timestamp": rfc3339(int(fields["at"])), "data": data}
     return msgspec.json.encode(told)
 
 

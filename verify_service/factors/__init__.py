@@ -14,6 +14,7 @@ from verify_service import authenticators, codes, typed
 from verify_service.approvals import Approvals
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, NotFound
+from verify_service.factors.contacts import Contacts, NewContact, contact_of
 from verify_service.factors.nouns import (
     PROVES,
     RECOVERY_CODE,
@@ -33,7 +34,15 @@ from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, 
 from verify_service.store.users import Seen, Users
 from verify_service.telemetry import FACTOR_CHECKS, counting_problems
 
-__all__ = ["RECOVERY_CODE", "Enrolled", "FactorCheck", "FactorState", "Factors", "NewFactor", "UserState"]
+__all__ = [
+    "RECOVERY_CODE",
+    "Enrolled",
+    "FactorCheck",
+    "FactorState",
+    "Factors",
+    "NewFactor",
+    "UserState",
+]
 
 REPLAY_MS = 60_000
 """How long an Idempotency-Key is answered again."""
@@ -71,6 +80,7 @@ class Factors:
         self._config = config
         self._rules = rules
         self._records = Records(keys, tagger)
+        self._contacts = Contacts(config, keys, tagger, users)
         self._tagger = tagger
         self._users = users
         self._clock = clock
@@ -159,9 +169,19 @@ class Factors:
         seen = self._users.look(now, subject.user, book.limits.of_user(subject.user))
         factors = tuple(self._records.state(subject, each) for each in live(seen.record, now))
         wait = -(-seen.wait // 1000) if seen.limit else None
+        contact = self._contacts.shown(tenant, seen.record)
         verified = any(each.status == "verified" for each in factors)
         texts = not verified or book.policy.factors.texts != "deny"
-        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait, texts)
+        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait, texts, contact)
+
+    def parse_contact(self, to: str, region: str | None, channel: str | None, locale: str | None) -> NewContact:
+        """Where notices are to go, from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
+        return contact_of(to, region, channel, locale, self._config, self._clock.now())
+
+    def set_contact(self, tenant: str, user: str, contact: NewContact | None) -> None:
+        """Says where the user's notices go; None: nowhere. A user who is not known is, from then on."""
+        sealed = self._contacts.sealed(tenant, contact)
+        self._users.set_contact(self._clock.now(), self._records.subject(tenant, user), sealed)
 
     def remove(self, tenant: str, user: str, factor_id: str) -> None:
         """Takes a factor from the user; with the last verified one, the recovery codes are void. Raises NotFound."""
@@ -249,6 +269,7 @@ class Factors:
             codes=text(kept),
             binding=self._bound(written.binding) if written.binding else "",
             unread=unread,
+            notices=self._contacts.wanted(tenant, subject.user),
         )
         return ask, fresh
 

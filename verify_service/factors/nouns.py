@@ -1,6 +1,7 @@
 """The nouns of second factors, as their callers see them. Times are in milliseconds."""
 
 from verify_service.authenticators import Algorithm, Kind
+from verify_service.factors.contacts import ContactState
 from verify_service.model import Frozen
 
 RECOVERY_CODE = "recovery-code"
@@ -71,10 +72,11 @@ class FactorCheck(Frozen, frozen=True):
 class UserState(Frozen, frozen=True):
     """What a user can do: the factors, how many recovery codes are left, and how many wrong codes may be typed, None
     where nothing counts them. While `retry_after` seconds have not passed, no code is compared. `texts` says whether
-    the policy lets a start that names the user send a code."""
+    the policy lets a start that names the user send a code, and `contact` where notices go."""
 
     factors: tuple[FactorState, ...]
     recovery_codes_left: int
     checks_left: int | None
     retry_after: int | None
     texts: bool
+    contact: ContactState | None = None

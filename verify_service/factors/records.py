@@ -12,6 +12,7 @@ from verify_service.errors import StoreUnavailable
 from verify_service.factors.nouns import Enrolled, FactorState, NewFactor
 from verify_service.packing import plain, text
 from verify_service.policy.sections import FactorSettings
+from verify_service.store.layouts import Content
 from verify_service.store.user_layouts import NOTHING, Factor, Match, Subject, User
 from verify_service.store.users import DAY_MS
 
@@ -125,6 +126,9 @@ class Records:
         """Each piece of the record that another than the newest key sealed, and what it is under the newest. Raises as
         `name`."""
         places = {plain(record.name): _name_place(subject.tenant, subject.user)}
+        if record.channel:
+            number = Content.open(plain(record.message)).number
+            places[plain(record.to)] = codes.recipient_place(subject.tenant, number)
         places |= {plain(factor.sealed): _place(subject, factor.id) for factor in factors_of(record)}
         return {
             sealed: self._keys.encrypt(self._keys.decrypt(sealed, place), place)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple, get_args
 
 from verify_service.messages.locales import ENGLISH, Language, fill, language, lookups, shipped
 from verify_service.messages.measure import Encoding, measure
 from verify_service.messages.own import NONE, Own
+from verify_service.model import NoticeName
 
+_NOTICES = {name: attrgetter(name) for name in get_args(NoticeName)}
 # What these purposes are called in any tenant's calls; every other purpose has the default text.
 TRANSACTIONS = frozenset({"transaction", "payment", "transfer"})
 
@@ -104,6 +107,23 @@ def reply(kind: str, brand: str, locale: str | None, country: str = "", own: Own
     ours = {"stop": answers.stop, "start": answers.start, "help": answers.help}
     body = fill(template or ours[kind], brand=brand)
     return Text(body, tag, "", *measure(body))
+
+
+def notice(name: str, channel: str, brand: str, locale: str | None, country: str = "", own: Own = NONE) -> Text:
+    """What a person is told who did not ask: a text without a code. Raises KeyError for another `name`.
+
+    An SMS that would take two segments loses what to do about it; the operator's own is sent as it is. An email's
+    subject is what happened.
+    """
+    template, tag, _ = _choose(own.notices, (name, channel), locale, country, own)
+    words = language(shipped(tag) or ENGLISH)
+    happened = fill(_NOTICES[name](words.notices), brand=brand)
+    between = "\n\n" if channel == "email" else words.join
+    body = fill(template, brand=brand) if template else f"{happened}{between}{words.notices.advice}"
+    if channel == "sms" and not template and measure(body)[1] > 1:
+        body = happened
+    encoding, segments = measure(body)
+    return Text(body, tag, happened if channel == "email" else "", encoding, segments if channel == "sms" else 1)
 
 
 def sentences(words: Language, purpose: str, values: Mapping[str, str]) -> tuple[str, str, str]:

@@ -1,13 +1,15 @@
 """What each text takes and leaves room for: the figures of `verify-service messages lint`."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import msgspec
 
-from verify_service.messages.composing import compose, sentences
+from verify_service.messages.composing import compose, notice, sentences
 from verify_service.messages.locales import language, tags
 from verify_service.messages.measure import Encoding, foreign, share, size
 from verify_service.messages.own import SAMPLE_CODE, SAMPLE_MINUTES, Written, faults, sample
+from verify_service.model import NoticeName
 
 APP_HASH_LINE = 12
 _ORIGIN_LINE = len(f"\n@ #{SAMPLE_CODE}")
@@ -33,7 +35,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 def of_shipped(brands: Sequence[str]) -> Iterator[Figures]:
-    """Each shipped text, and each shipped reply."""
+    """Each shipped text, each shipped reply, and each shipped notice."""
     for tag in tags().values():
         words = language(tag)
         for purpose in ("default", "transaction"):
@@ -44,6 +46,8 @@ def of_shipped(brands: Sequence[str]) -> Iterator[Figures]:
         for kind in ("stop", "start", "help"):
             answer: str = getattr(words.replies, kind)
             yield _figures(f"reply {kind} {tag}", [answer.replace("{brand}", brand) for brand in brands])
+        for name in get_args(NoticeName):
+            yield _figures(f"notice {name} {tag}", [notice(name, "sms", brand, tag).body for brand in brands])
 
 
 def of_own(texts: Sequence[Written], brands: Sequence[str]) -> Iterator[Figures]:

@@ -50,6 +50,15 @@ class Answers(_Part, frozen=True):
     help: str
 
 
+class Notices(_Part, frozen=True):
+    """What a person is told of each kind of notice, and what to do about it."""
+
+    factor_added: str
+    recovery_codes_used: str
+    wrong_codes: str
+    advice: str
+
+
 class Keywords(_Part, frozen=True):
     """What a person writes of each kind. `polite` are words that may stand beside a stop."""
 
@@ -123,6 +132,7 @@ class Language(_Part, frozen=True):
     text: Sentences
     voice: Voice
     replies: Answers
+    notices: Notices
     keywords: Keywords
     page: Page
     factors: FactorPage

@@ -1,9 +1,9 @@
-"""The operator's own texts: `[templates]`, `[replies]` and `[languages]` of verify.toml, read and judged."""
+"""The operator's own texts: `[templates]`, `[replies]`, `[notices]`, `[languages]` of verify.toml, read and judged."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,7 @@ from verify_service.errors import ConfigError
 from verify_service.messages.keywords import Kind
 from verify_service.messages.locales import ENGLISH, fill, language, lookups, of_country, placeholders, shipped
 from verify_service.messages.measure import share, size
+from verify_service.model import NoticeName
 
 TEMPLATE_PLACES = ("code", "brand", "minutes", "life")
 SAMPLE_CODE = "12345678"
@@ -32,6 +33,8 @@ Country = Annotated[str, Meta(pattern=r"^([A-Z]{2}|\*)\Z")]
 # By language; `rcs`, `voice`, `whatsapp` or `email` in a language's place has texts of its own by language.
 Templates = Mapping[Purpose, Mapping[str, str | Mapping[Tag, str]]]
 Replies = Mapping[Kind, Mapping[Tag, str]]
+# The same by what is told; of channels, `email` alone.
+Notices = Mapping[NoticeName, Mapping[str, str | Mapping[Tag, str]]]
 Languages = Mapping[Country, Tag]
 
 _LINK = re.compile(r"\b[a-z][a-z0-9+.-]*://|\bwww\.|[a-z0-9-]+\.[a-z]{2,}", re.IGNORECASE)
@@ -55,6 +58,7 @@ class Own(msgspec.Struct, frozen=True, eq=False):
 
     templates: Mapping[tuple[str, str, str], str] = {}
     replies: Mapping[tuple[str, str, str], str] = {}
+    notices: Mapping[tuple[str, str, str], str] = {}
     languages: Mapping[str, str] = {}
 
     def read_in(self, country: str) -> str:
@@ -65,18 +69,19 @@ class Own(msgspec.Struct, frozen=True, eq=False):
 NONE = Own()
 
 
-def read(templates: Templates, replies: Replies, languages: Languages, brands: Sequence[str]) -> Own:
+def read(templates: Templates, replies: Replies, notices: Notices, languages: Languages, brands: Sequence[str]) -> Own:
     """What is usable with each of the brands. Raises ConfigError naming the key, the fault and the fix."""
-    codes, answers = list(texts(templates)), list(answers_of(replies))
-    for each in (*codes, *answers):
+    codes, answers, told = list(texts(templates)), list(answers_of(replies)), list(notices_of(notices))
+    for each in (*codes, *answers, *told):
         for fault in faults(each, brands):
             raise ConfigError(f"{each.key}: {fault}")
     found = Own(
-        templates={(each.of, each.channel, _key(each.tag)): each.text for each in codes},
-        replies={(each.of, each.channel, _key(each.tag)): each.text for each in answers},
+        templates=_by_place(codes),
+        replies=_by_place(answers),
+        notices=_by_place(told),
         languages=languages,
     )
-    for each in (*codes, *answers):
+    for each in (*codes, *answers, *told):
         spoken = _key(each.tag).partition("-")[0]
         if not shipped(each.tag) and spoken not in LANGUAGES and each.tag not in languages.values():
             meant = f"; did you mean {spoken[:2]!r}?" if spoken[:2] in LANGUAGES else ""
@@ -89,18 +94,30 @@ def read(templates: Templates, replies: Replies, languages: Languages, brands: S
 
 def texts(templates: Templates) -> Iterator[Written]:
     """The texts of `[templates]`. Raises ConfigError for a key that is neither a language nor a channel."""
-    for purpose, by_tag in templates.items():
+    return _written("templates", templates, ("rcs", "voice", "whatsapp", "email"))
+
+
+def notices_of(notices: Notices) -> Iterator[Written]:
+    """The texts of `[notices]`. Raises as `texts`."""
+    return _written("notices", notices, ("email",))
+
+
+def _written(
+    table: str, by_name: Mapping[Any, Mapping[str, str | Mapping[Tag, str]]], channels: Sequence[str]
+) -> Iterator[Written]:
+    for name, by_tag in by_name.items():
         for tag, text in by_tag.items():
-            key = f"templates.{purpose}.{tag}"
+            key = f"{table}.{name}.{tag}"
             if isinstance(text, str):
                 if not re.fullmatch(_TAG, tag):
                     raise ConfigError(f"{key}: is not a language tag, such as en or pt-BR")
-                yield Written(key, purpose, "", tag, text)
+                yield Written(key, name, "", tag, text)
                 continue
-            if tag not in ("rcs", "voice", "whatsapp", "email"):
-                raise ConfigError(f"{key}: a table here is `rcs`, `voice`, `whatsapp` or `email`")
+            if tag not in channels:
+                known = " or ".join(", ".join(f"`{each}`" for each in channels).rsplit(", ", 1))
+                raise ConfigError(f"{key}: a table here is {known}")
             for own, words in text.items():
-                yield Written(f"{key}.{own}", purpose, tag, own, words)
+                yield Written(f"{key}.{own}", name, tag, own, words)
 
 
 def answers_of(replies: Replies) -> Iterator[Written]:
@@ -108,6 +125,10 @@ def answers_of(replies: Replies) -> Iterator[Written]:
     for kind, by_tag in replies.items():
         for tag, text in by_tag.items():
             yield Written(f"replies.{kind}.{tag}", kind, "", tag, text)
+
+
+def _by_place(texts: Sequence[Written]) -> Mapping[tuple[str, str, str], str]:
+    return {(each.of, each.channel, _key(each.tag)): each.text for each in texts}
 
 
 def _key(tag: str) -> str:
@@ -143,6 +164,8 @@ def faults(text: Written, brands: Sequence[str]) -> Iterator[str]:
         yield "has a control character; of those, only a line feed may stand in a text"
     if asks and text.channel != "voice":
         yield from _hiding(text.text)
+    if text.key.startswith("notices."):
+        yield from _linked(text.text, "a person who is warned must not be asked to follow one")
     if not text.channel:
         yield from _too_long(text, brands)
 
@@ -154,9 +177,14 @@ def _hiding(template: str) -> Iterator[str]:
     bare = re.sub(r"\{\w+\}", " ", template.replace("{brand}", "B"))
     if re.search(r"\d{4}", re.sub(r"(?<=\d)[ .-](?=\d)", "", bare)):
         yield "has another number of four digits or more, which phones may fill in for the code; take it out"
+    yield from _linked(template, "carriers filter codes with links")
+
+
+def _linked(template: str, why: str) -> Iterator[str]:
+    bare = re.sub(r"\{\w+\}", " ", template.replace("{brand}", "B"))
     if link := _LINK.search(bare):
         shown = bare[link.start() :].split()[0]
-        yield f"has a link ({shown}); carriers filter codes with links: take it out"
+        yield f"has a link ({shown}); {why}: take it out"
 
 
 def _too_long(text: Written, brands: Sequence[str]) -> Iterator[str]:

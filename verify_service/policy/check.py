@@ -13,6 +13,7 @@ from verify_service.policy.base import DAY_MS
 from verify_service.policy.sections import OWN, Dimension, Policy
 
 CHECK_DIMENSIONS = frozenset({"number", "ip", "network", "tenant", "user"})
+NOTICE_DIMENSIONS = frozenset({"number", "mailbox", "mail_domain", "prefix", "country", "line_type", "tenant"})
 # What refuses without being written as a limit or a rule, under the name that answers and events carry.
 RESERVED = frozenset(
     {"cooldown", "countries", "block-list", "allow-list", "line-types", "failed-authentications", "factors"}
@@ -91,7 +92,12 @@ def _limits(policy: Policy) -> Iterator[str]:
             )
         if limit.counts == "wrong-codes" and "user" in limit.of and (extra := set(limit.of) - {"user", "tenant"}):
             yield f"{at}.of: the wrong codes of a user are counted by user alone, not by {extra.pop()} as well"
-        if limit.counts == "wrong-codes" and limit.net_of_approved:
+        if limit.counts == "notices" and (extra := set(limit.of) - NOTICE_DIMENSIONS):
+            yield (
+                f"{at}.of: notices can be counted by {', '.join(sorted(NOTICE_DIMENSIONS))}, not by {extra.pop()}: "
+                "nobody asks for one, so there is none"
+            )
+        if limit.counts != "starts" and limit.net_of_approved:
             yield f"{at}.net_of_approved: only starts are given back by an approval"
 
 

@@ -39,8 +39,18 @@ class Limits:
         return [
             hit
             for limit in self._limits
+            if limit.counts != "notices"
             if limit.by_number or not (allowed or limit.counts == "wrong-codes")
             if (hit := limit.hit(self._tagger, number, facts, peek=limit.counts == "wrong-codes", own=own))
+        ]
+
+    def of_notice(self, number: str, facts: Mapping[str, str | None], *, allowed: bool = False) -> list[Hit]:
+        """What a notice counts, which neither starts nor wrong codes do; `number` and `allowed` as of a start."""
+        return [
+            hit
+            for limit in self._limits
+            if limit.counts == "notices" and (limit.by_number or not allowed)
+            if (hit := limit.hit(self._tagger, number, facts, peek=False))
         ]
 
     def of_mailbox(self, number: Number) -> list[Hit]:
@@ -68,6 +78,8 @@ class Limits:
         """The limits that hang on the number: the check script learns the number from the record."""
         wrong_codes, starts = list[NumberLimit](), list[NumberLimit]()
         for limit in self._limits:
+            if limit.counts == "notices":
+                continue
             if limit.by_number and (suffix := limit.suffix(self._tagger, facts)) is not None:
                 (wrong_codes if limit.counts == "wrong-codes" else starts).append(NumberLimit(limit.spec, suffix))
         return NumberLimits(wrong_codes, starts)

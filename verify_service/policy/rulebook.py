@@ -35,7 +35,7 @@ class Rulebook:
     """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
     that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
 
-    __slots__ = ("_rules", "_texts", "code", "limits", "modes", "policy", "revision", "static_rules")
+    __slots__ = ("_budgets", "_rules", "_texts", "code", "limits", "modes", "policy", "revision", "static_rules")
 
     def __init__(self, revision: int, policy: Policy, tagger: Tagger) -> None:
         code = policy.code
@@ -46,7 +46,9 @@ class Rulebook:
         rules = [rule for rule in policy.rule if rule.mode != "off"]
         self.modes: dict[str, Mode] = {rule.name: rule.mode for rule in rules}
         # Those that are judged first are read last: the store tells of all in that order.
-        self._rules = [rule.ready(policy, tagger) for rule in sorted(rules, key=lambda rule: rule.first)]
+        ready = [(rule, rule.ready(policy, tagger)) for rule in sorted(rules, key=lambda rule: rule.first)]
+        self._rules = [made for _, made in ready]
+        self._budgets = [made for rule, made in ready if rule.spends]
         self._texts = Texts(policy.factors, tagger)
         self.code = CodeRules(
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
@@ -62,6 +64,15 @@ class Rulebook:
         """
         judgment = self.static_rules.judge(number, address)
         return Assessment(judgment, self.hits(number, tag, facts, allowed=judgment.allowed, lane=lane))
+
+    def judge_notice(self, number: Number, tag: str, facts: Mapping[str, str | None]) -> Assessment:
+        """The same of a notice: it costs money, so budgets count it; detectors do not, since nobody enters a code of
+        it."""
+        judgment = self.static_rules.judge(number, None)
+        hits = self.limits.of_notice(tag, facts, allowed=judgment.allowed)
+        for budget in () if judgment.allowed else self._budgets:
+            hits += budget.hits(number, tag, facts)
+        return Assessment(judgment, hits)
 
     def hits(
         self,

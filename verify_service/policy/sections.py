@@ -37,7 +37,7 @@ OWN = r"^key:[a-z0-9_]{1,32}\Z"
 """How a dimension of the caller's own is written: a name in the `keys` of its starts."""
 Counted = Annotated[str, Meta(extra_json_schema={"anyOf": [{"enum": sorted(get_args(Dimension))}, {"pattern": OWN}]})]
 """A dimension of either sort, as `check` has it."""
-Counts = Literal["starts", "wrong-codes"]
+Counts = Literal["starts", "wrong-codes", "notices"]
 DEFAULT_PRICE = 0.05
 FACTOR_DIGITS = 6
 """The fewest that a factor's code has."""
@@ -155,6 +155,8 @@ class LimitConfig(Section, frozen=True):
 
 USER_LIMIT = LimitConfig(name="user-wrong-codes", of=("user",), allow="10/hour; 20/day", counts="wrong-codes")
 """What bounds the guessing of a user's factors where a policy has no limit of its own on that."""
+NOTICE_LIMIT = LimitConfig(name="number-notices", of=("number",), allow="5/day", counts="notices")
+"""What bounds the notices to a number where a policy has no limit of its own on them."""
 
 
 class Policy(Section, frozen=True):
@@ -177,9 +179,10 @@ class Policy(Section, frozen=True):
 
     @property
     def limits(self) -> tuple[LimitConfig, ...]:
-        """Its limits; one on the wrong codes of a user is always among them."""
-        bounded = any(each.counts == "wrong-codes" and "user" in each.of for each in self.limit)
-        return self.limit if bounded else (*self.limit, USER_LIMIT)
+        """Its limits; one on the wrong codes of a user and one on notices are always among them."""
+        users = any(each.counts == "wrong-codes" and "user" in each.of for each in self.limit)
+        notices = any(each.counts == "notices" for each in self.limit)
+        return (*self.limit, *(() if users else (USER_LIMIT,)), *(() if notices else (NOTICE_LIMIT,)))
 
     def price(self, country: str) -> float:
         """What a message to the country costs, in US dollars; to none, as an email is, nothing."""

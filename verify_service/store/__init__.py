@@ -10,6 +10,7 @@ from verify_service.store.events import Events
 from verify_service.store.health import Health
 from verify_service.store.inbox import Bell, InboxStore
 from verify_service.store.keeping import Keeping
+from verify_service.store.notices import NoticeStore
 from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import forgets, prepare
 from verify_service.store.senders import Senders
@@ -29,6 +30,7 @@ class Store:
         self.verifications = Verifications(self.link, keep_events)
         self.deliveries = Deliveries(self.link, keep_events)
         self.outbox = Outbox(self.link, keep_events, self.deliveries)
+        self.notices = NoticeStore(self.link, keep_events)
         self.senders = Senders(self.link)
         self.health = Health(self.link, keep_events)
         self.events = Events(self.link)

@@ -16,6 +16,8 @@ from verify_service.telemetry import RECEIPTS, STRAYS, carrier_label, log
 
 # A receipt may come when the code is long dead, and still says what the number is worth.
 KEEP_MS = 86_400_000
+NOTICE = "no_"
+"""What the ids of notices begin with. They lie in the partition of their user, and not of their number."""
 # As many as the store can apply without keeping starts and checks waiting.
 PAGE = 200
 
@@ -132,6 +134,8 @@ class Deliveries:
         for (delivery, receipt), told in zip(known, answers, strict=True):
             where = (delivery.country, carrier_label(receipt.carrier), delivery.channel, delivery.text)
             RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
+            if receipt.permanent and told and delivery.id.startswith(NOTICE):
+                self.unreachable(now, delivery.number, delivery.channel)
             if receipt.status == "failed" and told:
                 _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
 

@@ -14,8 +14,9 @@ from verify_service.store.layouts import Content
 class Entry(NamedTuple):
     """One message to send, as the start script queued it. Times in milliseconds; `to` is sealed.
 
-    `tried` are the ways it has gone before, `provider/sender/channel` each. `kind` is empty for a code, or `reply`: the
-    answer to a person's keyword (`text`: stop, start or help), which goes by `via` (`provider/sender`) and has no code.
+    `tried` are the ways it has gone before, `provider/sender/channel` each. `kind` is empty for a code. A `reply` is
+    the answer to a person's keyword (`text`: stop, start or help), which goes by `via` (`provider/sender`) alone; a
+    `notice` tells a person what `text` names.
     """
 
     partition: int
@@ -103,7 +104,7 @@ def of_start(tenant: str, channel: str, content: Content, purpose: str) -> list[
     return [part if isinstance(part, str) else text(part) for part in parts]
 
 
-_ID = re.compile(rb"(ve|re)_[0-9a-f]{32}")
+_ID = re.compile(rb"(ve|re|no)_[0-9a-f]{32}")
 
 
 def read_entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry | Unreadable:

@@ -190,6 +190,28 @@ class FactorsMoved(Event, frozen=True, kw_only=True):
     count: int = 0
 
 
+class ContactSet(Event, frozen=True, kw_only=True):
+    """A user's notices go somewhere else now, by pseudonyms; nowhere where `number` is left out."""
+
+    events = ("contact",)
+    tenant: str
+    user: str
+    number: str = ""
+    channel: str = ""
+
+
+class Noticed(Event, frozen=True, kw_only=True):
+    """A person is to be told something. `user` and `number` are pseudonyms, `notice` says what."""
+
+    events = ("notice",)
+    tenant: str
+    user: str
+    notice: str
+    number: str
+    channel: str
+    country: str = ""
+
+
 class WebhookOff(Event, frozen=True, kw_only=True):
     """A tenant's endpoint said that it is gone."""
 
@@ -199,7 +221,7 @@ class WebhookOff(Event, frozen=True, kw_only=True):
 
 ALL: tuple[type[Event], ...] = (
     *(Start, Ended, Sending, Blocked, Lifted, Unlocked, UserUnlocked),
-    *(Shifted, Consent, Erased, FactorEvent, FactorsMoved, WebhookOff),
+    *(Shifted, Consent, Erased, FactorEvent, FactorsMoved, ContactSet, Noticed, WebhookOff),
 )
 # The release before this one carried by its events what no reader is told.
 _HIDDEN = frozenset({"corrects", "credits", "undo"})

@@ -24,13 +24,14 @@ FUNCTIONS = {
     "inbox": ("put", "take"),
     "keeping": ("take_users", "reseal", "moved"),
     "leases": ("inherit", "reread", "wanted"),
+    "notices": ("notice",),
     "policy": ("push_policy",),
     "rehearse": ("rehearse",),
     "senders": ("reserve",),
     "services": ("keep_service",),
     "settle": ("settle", "bury"),
     "start": ("start",),
-    "users": ("user", "enrol", "check_factor", "remove_factor", "recovery_codes", "erase_user"),
+    "users": ("user", "enrol", "check_factor", "remove_factor", "recovery_codes", "set_contact", "erase_user"),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""

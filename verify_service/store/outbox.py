@@ -151,10 +151,11 @@ class Outbox:
 
     def are_wanted(self, entries: Sequence[Entry]) -> list[bool]:
         """Whether each verification still waits for its entry's code: not ended, not given another code since, and of
-        a number that has not opted out meanwhile. True where its partition is silent. One round trip."""
+        a number that has not opted out meanwhile. True of what has no code, and where its partition is silent. One
+        round trip."""
         codes: dict[int, list[Entry]] = {}
         for entry in entries:
-            if not entry.kind:
+            if entry.nonce:
                 codes.setdefault(entry.partition, []).append(entry)
         calls = []
         for part, own in codes.items():

@@ -32,7 +32,8 @@ class Factor(Array, frozen=True):
 
 class User(Array, frozen=True):
     """A tenant's user. `name` is sealed; `codes` are hashes of the recovery codes that are left, one behind the other,
-    `salt` is theirs."""
+    `salt` is theirs. A notice goes `to` a number or address, sealed, by `channel`; `message` is its packed content.
+    `wrong` are the wrong codes in a row since the last right one, or since they were told of, at `warned_at`."""
 
     keeps_tail: ClassVar[bool] = True
     tenant: str
@@ -40,6 +41,19 @@ class User(Array, frozen=True):
     factors: Sequence[Factor] | Empty = ()
     salt: Bytes = NOTHING
     codes: Bytes = NOTHING
+    to: Bytes = NOTHING
+    message: Bytes = NOTHING
+    channel: str = ""
+    wrong: int = 0
+    warned_at: int = 0
+
+
+class Contact(Array, frozen=True):
+    """Where a user's notices go, as the record has it; `channel` is '' where they go nowhere."""
+
+    to: Bytes = NOTHING
+    message: Bytes = NOTHING
+    channel: str = ""
 
 
 class Subject(Array, frozen=True):
@@ -61,6 +75,15 @@ class Match(Array, frozen=True):
     sealed: Bytes = NOTHING
 
 
+class NoticeAsk(Array, frozen=True):
+    """Of what the tenant's users are told, and the id that a notice has; `wrong_codes` in a row, 0 where of none."""
+
+    id: str
+    factor_added: bool
+    recovery_codes_used: bool
+    wrong_codes: int
+
+
 class FactorAsk(Array, frozen=True):
     """A check as its script takes it: what the code matches, and the hash that it has as a recovery code. `verifying`
     is the factor that the first right code verifies; it brings `codes` with their `salt`, for a user who has none. With
@@ -80,6 +103,7 @@ class FactorAsk(Array, frozen=True):
     codes: Bytes = NOTHING
     binding: str = ""
     unread: bool = False
+    notices: NoticeAsk | None = None
 
 
 class Resealed(Array, frozen=True):
@@ -124,4 +148,6 @@ class Approval(Array, frozen=True):
     kind: str
 
 
-ALL: tuple[type[Layout], ...] = (Factor, User, Subject, Match, FactorAsk, Resealed, FactorAnswer, SeenUser, Approval)
+ALL: tuple[type[Layout], ...] = (
+    *(Factor, User, Contact, Subject, Match, NoticeAsk, FactorAsk, Resealed, FactorAnswer, SeenUser, Approval),
+)

@@ -11,7 +11,16 @@ from verify_service.store import partitions
 from verify_service.store.answers import LimitedAnswer
 from verify_service.store.connection import Argument, Call, Link, prefix
 from verify_service.store.shapes import Idempotency, Refused
-from verify_service.store.user_layouts import Approval, Factor, FactorAnswer, FactorAsk, SeenUser, Subject, User
+from verify_service.store.user_layouts import (
+    Approval,
+    Contact,
+    Factor,
+    FactorAnswer,
+    FactorAsk,
+    SeenUser,
+    Subject,
+    User,
+)
 from verify_service.telemetry import OBSERVED
 
 DAY_MS = 86_400_000
@@ -90,6 +99,10 @@ class Users:
     def renew_codes(self, now: int, subject: Subject, salt: bytes, codes: bytes) -> bool:
         """Gives new recovery codes; False where the user has no verified factor."""
         return self._change("recovery_codes", now, subject, salt, codes, self.new_id("ap", subject.user))
+
+    def set_contact(self, now: int, subject: Subject, contact: Contact) -> bool:
+        """Says where the user's notices go; False where they go nowhere, as before."""
+        return self._change("set_contact", now, subject, contact.pack(), self.new_id("ap", subject.user))
 
     def erase(self, now: int, subject: Subject) -> bool:
         """Forgets the user; False where there was nobody."""

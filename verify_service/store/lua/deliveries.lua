@@ -175,7 +175,10 @@ local function receipt(KEYS, ARGV)
     take_waiting(base, entry)
     remove(base .. 'unreachable:' .. number .. ':' .. channel)
   else
-    if permanent then mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel) end
+    -- Of a notice, which lies with its user and not with its number, who calls marks that.
+    if permanent and about.id:sub(1, 3) ~= 'no_' then
+      mark_unreachable(now, base .. 'unreachable:' .. number .. ':' .. channel)
+    end
     local packed = get(base .. 'waiting:' .. entry)
     -- Of two providers that took it, the last one's word counts.
     if packed and (opened(layouts.open_waiting, packed) or {}).tag == tag then

@@ -5,14 +5,15 @@ local get, put, remove, write, of_type = writing.get, writing.put, writing.remov
 local common = import 'common'
 local emit, digits, record_refusal, replay_of, remember, DAY_MS =
   common.emit, common.digits, common.record_refusal, common.replay_of, common.remember, common.DAY_MS
+local tell_user = import('notices').tell_user
 local evaluation = import 'evaluation'
 local open_rules, judge_each, verdicts_of = evaluation.open_rules, evaluation.judge_each, evaluation.verdicts_of
 
 -- users: what is kept of a tenant's users, and their second factors.
 --
--- A user is one record under user:<tag>. It has a time to live until a factor is verified, and then none. Beside it,
--- approvals:<tag> has what may be asked for again, by the fingerprint of its binding. `sealed` counts by kid what each
--- key seals in records that last, so that a key can be let go when it seals nothing.
+-- A user is one record under user:<tag>. It has a time to live until a factor is verified or a contact set, and then
+-- none. Beside it, approvals:<tag> has what may be asked for again, by the fingerprint of its binding. `sealed` counts
+-- by kid what each key seals in records that last, so that a key can be let go when it seals nothing.
 
 -- HASH_BYTES is the length of a recovery code's hash, as authenticators.py has it.
 local USED_STEPS, MOST_APPROVALS, HASH_BYTES = 30, 100, 16
@@ -23,16 +24,20 @@ local function user_of(key)
   return packed and layouts.open_user(packed)
 end
 
-local function lasts(user)
+local function has_factor(user)
   for _, factor in ipairs(user.factors) do
     if factor.status == 'verified' then return true end
   end
   return false
 end
 
--- What is sealed in a record, as {what holds it, its name there}: the user's name, and each factor's secret.
+local function lasts(user) return has_factor(user) or user.channel ~= '' end
+
+-- What is sealed in a record, as {what holds it, its name there}: the user's name, where notices go, and each
+-- factor's secret.
 local function pieces_of(user)
   local found = {{user, 'name'}}
+  if user.channel ~= '' then found[2] = {user, 'to'} end
   for _, factor in ipairs(user.factors) do found[#found + 1] = {factor, 'sealed'} end
   return found
 end
@@ -47,6 +52,11 @@ local function count_sealed(counts, user, by)
       counts[kid] = (counts[kid] or 0) + by
     end
   end
+end
+
+local function new_user(subject)
+  return {tenant = subject.tenant, name = subject.name, factors = {}, salt = '', codes = '', to = '', message = '',
+    channel = '', wrong = 0, warned_at = 0}
 end
 
 -- A record as it is changed: `was` what each kid sealed in it before.
@@ -67,9 +77,9 @@ end
 
 local function save(change)
   local user, key = change.user, change.key
-  if user and not lasts(user) then
+  if user and not has_factor(user) then
     user.salt, user.codes = '', ''
-    if #user.factors == 0 then user = nil end
+    if #user.factors == 0 and not lasts(user) then user = nil end
   end
   count_sealed(change.sealed, user, 1)
   if not user then
@@ -129,7 +139,7 @@ end
 local function enrol(KEYS, ARGV)
   local now, subject, factor = tonumber(ARGV[1]), layouts.open_subject(ARGV[3]), layouts.open_factor(ARGV[4])
   local change = open(KEYS)
-  local user = change.user or {tenant = subject.tenant, name = subject.name, factors = {}, salt = '', codes = ''}
+  local user = change.user or new_user(subject)
   if factor_of(user, factor.id) then return 'known' end
   change.user = user
   local kept, spare = {}, nil
@@ -260,7 +270,7 @@ local function check_factor(KEYS, ARGV)
   local change = open(KEYS)
   local user = change.user
   local verifying = ask.verifying ~= '' and factor_of(user, ask.verifying)
-  if not user or (ask.verifying == '' and not lasts(user)) or (ask.verifying ~= '' and not verifying) then
+  if not user or (ask.verifying == '' and not has_factor(user)) or (ask.verifying ~= '' and not verifying) then
     return {'absent'}
   end
   if verifying and verifying.status ~= 'verified' and verifying.created_at <= now - DAY_MS then return {'absent'} end
@@ -274,8 +284,9 @@ local function check_factor(KEYS, ARGV)
     codes_kept = 0, at = now, observed = observed,
   }
   local id = answer.factor ~= '' and 'fa_' .. answer.factor or ask.id
+  local first_code, brought
   if word == 'approved' then
-    local first_code, brought = verified(user, ask, factor)
+    first_code, brought = verified(user, ask, factor)
     if brought then answer.codes_kept = 1 end
     local event = first_code and 'factor-verified' or 'factor-approved'
     tell(change, keep_events, now, event, ask.subject, answer.of_kind, id)
@@ -286,6 +297,8 @@ local function check_factor(KEYS, ARGV)
   end
   answer.left = room(states, now)
   answer.codes_left = #user.codes / HASH_BYTES
+  tell_user(change.base, keep_events, now, ask, user, {word = word, first = first_code,
+    recovery = answer.of_kind == 'recovery-code', verifying = ask.verifying ~= ''})
   save(change)
   answer = layouts.array_factor_answer(answer)
   if fingerprint ~= '' then remember(KEYS[2], fingerprint, now, ask.replay_ms, answer) end
@@ -313,10 +326,27 @@ end
 -- Answers 1, or 0 where the user has no verified factor.
 local function recovery_codes(KEYS, ARGV)
   local change, subject = open(KEYS), layouts.open_subject(ARGV[3])
-  if not change.user or not lasts(change.user) then return 0 end
+  if not change.user or not has_factor(change.user) then return 0 end
   change.user.salt, change.user.codes = ARGV[4], ARGV[5]
   save(change)
   tell(change, ARGV[2], tonumber(ARGV[1]), 'recovery-codes', subject, 'recovery-code', ARGV[6])
+  return 1
+end
+
+-- set_contact: says where a user's notices go, or that they go nowhere.
+--   KEYS[1]  user:<tag>   ARGV[1]  now   ARGV[2]  keep_events   ARGV[3]  subject   ARGV[4]  a contact
+--   ARGV[5]  the id of what happened
+-- Answers 1, or 0 where they went nowhere before.
+local function set_contact(KEYS, ARGV)
+  local change, subject, contact = open(KEYS), layouts.open_subject(ARGV[3]), layouts.open_contact(ARGV[4])
+  local user = change.user or new_user(subject)
+  if contact.channel == '' and user.channel == '' then return 0 end
+  change.user = user
+  user.to, user.message, user.channel = contact.to, contact.message, contact.channel
+  save(change)
+  local number = contact.channel ~= '' and layouts.open_content(contact.message).number or ''
+  emit(change.base, ARGV[2], tonumber(ARGV[1]), 'contact', ARGV[5], {tenant = subject.tenant, user = subject.user,
+    number = number, channel = contact.channel})
   return 1
 end
 
@@ -334,5 +364,5 @@ local function erase_user(KEYS, ARGV)
 end
 
 return {user = look, enrol = enrol, check_factor = check_factor, remove_factor = remove_factor,
-  recovery_codes = recovery_codes, erase_user = erase_user,
+  recovery_codes = recovery_codes, set_contact = set_contact, erase_user = erase_user,
   open = open, save = save, factor_of = factor_of, pieces_of = pieces_of}

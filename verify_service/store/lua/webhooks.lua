@@ -1,6 +1,7 @@
 -- Events on their way to the tenants' own endpoints. Each partition hands its events over by itself:
 --   hooks                       hash: `last`, the newest event handed over; `read`, how many the stream had had by then
---   hooks:<tenant>:due          sorted set: verification ids, by when their oldest event is to be tried (next)
+--   hooks:<tenant>:due          sorted set: ids of verifications and notices, by when their oldest event is to be tried
+--                               (next)
 --   hooks:<tenant>:lane:<id>    list: the events of one verification, packed {position, fields, tries}, oldest first
 --   hooks:<tenant>:dead         list: {position, fields, tries, why, when} of what was given up, newest first
 --   hooks:<tenant>:off          when the endpoint said that it is gone for good
@@ -53,12 +54,15 @@ local function fields_of(entry)
   return fields
 end
 
+-- Tenants are told of their verifications and notices.
+local function is_told(id) return id:sub(1, 3) == 've_' or id:sub(1, 3) == 'no_' end
+
 local function hand_over(base, wanted, entry, most, now)
   local readable, fields = pcall(fields_of, entry)
   if not readable then return entry[1] end
   local events, name = wanted[fields.tenant], fields.event
   if name == 'start' then name = fields.refused and 'refused' or 'started' end
-  if not events or not events[name] or fields.id:sub(1, 3) ~= 've_' then return end
+  if not events or not events[name] or not is_told(fields.id) then return end
   fields.event, fields.credits, fields.undo = name, nil, nil  -- The release before this one carried by its events.
   local hooks, item = hooks_of(base, fields.tenant), {position = entry[1], fields = fields, tries = 0}
   if redis.call('EXISTS', hooks .. 'off') == 1 then
@@ -180,7 +184,7 @@ local function hooks_replay(KEYS, ARGV)
     local item = opened(layouts.open_item, letters[i])
     local fields = item and type(item.position) == 'string' and type(item.fields) == 'table' and item.fields or {}
     local id = fields.id
-    if fields.at and fields.event and id and id:sub(1, 3) == 've_' then
+    if fields.at and fields.event and id and is_told(id) then
       lanes[id] = lanes[id] or {}
       table.insert(lanes[id], {position = item.position, fields = fields, tries = 0})
       replayed = replayed + 1

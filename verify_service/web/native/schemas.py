@@ -82,6 +82,15 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     receipt: bool | None = None
 
 
+class ContactBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /users/{user}: where notices go, nowhere where `to` is null."""
+
+    to: To | None
+    region: Region | None = None
+    channel: Annotated[str, Meta(max_length=32)] | None = None
+    locale: Locale | None = None
+
+
 class FactorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /users/{user}/factors."""
 

@@ -18,6 +18,7 @@ from verify_service.web.problems import MOST_BYTES
 _factor = msgspec.json.Decoder(schemas.FactorBody)
 _verify = msgspec.json.Decoder(schemas.FactorCodeBody)
 _check = msgspec.json.Decoder(schemas.UserCheckBody)
+_contact = msgspec.json.Decoder(schemas.ContactBody)
 _ID = re.compile(r"fa_[0-9a-f]{32}")
 
 
@@ -74,20 +75,38 @@ def check_user(tenant: str, user: str) -> Response:
     return json(_checked(found))
 
 
+@native.put("/users/<user>")
+@native.guarded("verify")
+def set_contact(tenant: str, user: str) -> Response:
+    body = bodies.read(_contact)
+    name, factors = parameters.user(user), context().factors
+    if body.to is None and (body.region or body.channel or body.locale):
+        raise InvalidRequest("to", "is null, so notices go nowhere; leave the other fields out")
+    new = factors.parse_contact(body.to, body.region, body.channel, body.locale) if body.to is not None else None
+    factors.set_contact(tenant, name, new)
+    return json(_user_shown(tenant, name))
+
+
 @native.get("/users/<user>")
 @native.guarded("verify")
 def look_at_user(tenant: str, user: str) -> Response:
-    found = context().factors.look(tenant, parameters.user(user))
+    return json(_user_shown(tenant, parameters.user(user)))
+
+
+def _user_shown(tenant: str, user: str) -> dict[str, object]:
+    found = context().factors.look(tenant, user)
+    contact = found.contact
     shown: dict[str, object] = {
         "user": user,
         "factors": [_shown(each) for each in found.factors],
         "recovery_codes_left": found.recovery_codes_left,
         "checks_left": found.checks_left,
         "texts": found.texts,
+        "contact": {"to": contact.to, "channel": contact.channel, "locale": contact.locale} if contact else None,
     }
     if found.retry_after is not None:
         shown["retry_after"] = found.retry_after
-    return json(shown)
+    return shown
 
 
 @native.delete("/users/<user>/factors/<factor_id>")

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from flask import Response, render_template, request
 from markupsafe import Markup, escape
 
+from verify_service import recipient
 from verify_service.messages.locales import ENGLISH, Language, language, shipped
 from verify_service.model import Verification
 from verify_service.return_urls import Place
@@ -59,7 +60,7 @@ def pending(
         heading=words.page.title,
         script=True,
         found=found,
-        sent=with_(words.page.sent, to=Markup('<bdi dir="ltr">{}</bdi>').format(_masked(found.to or ""))),
+        sent=with_(words.page.sent, to=Markup('<bdi dir="ltr">{}</bdi>').format(recipient.masked(found.to or ""))),
         left=with_(words.page.left, left=str(found.checks_left)),
         ways=ways(words, words.page.again, channels) if found.sends_left else [],
         others=other_ways(words, f"users/{links.token_of_user(context().keys, link)}" if others else "", others),
@@ -161,12 +162,6 @@ def _tag(locale: str | None) -> str:
     """The language that the caller has named, else the first that the browser asks for and we have, else English."""
     wanted = [locale] if locale else list(request.accept_languages.values())
     return next((tag for each in wanted if (tag := shipped(each))), ENGLISH)
-
-
-def _masked(to: str) -> str:
-    """As much as its owner needs to know it: whoever else has the address of the page learns no number."""
-    mailbox, at, domain = to.rpartition("@")
-    return f"{mailbox[:1]}•••@{domain}" if at else f"•••{to[-2:]}"
 
 
 def _timed(sentence: str, seconds: int) -> Markup:
