@@ -19,12 +19,14 @@ from verify_service.store import Store
 pytestmark = pytest.mark.slow
 
 DAY_S = 86_400
+DIGITS = 8
+"""So long that codes of two counters are hardly ever the same; how many are right at once is no matter of digits."""
 NO_NUMBERS = "[code]\nguess_ceiling = 1.0\n"
 
 
 def code_of(app: App, counter: int) -> str:
     """The app's code of a counter; of TOTP that is a time step."""
-    return pyotp.HOTP(app.enrolled.secret).at(counter)
+    return pyotp.HOTP(app.enrolled.secret, digits=DIGITS).at(counter)
 
 
 def kept(bench: Bench, user: str) -> list[Any]:
@@ -71,14 +73,14 @@ def test_the_policy_promises_no_less_than_an_attacker_gets(
     more."""
     bench = make_bench(store, f"{NO_NUMBERS}[factors]\n{settings}")
     policy = bench.service.policy
-    app = enrolled(bench, "late")
+    app = enrolled(bench, "late", NewFactor(digits=DIGITS))
     for step in range(1, policy.factors.drift + 1):
         app.off = -30 * step
         bench.clock.advance(3600)
         assert bench.factors.check(TENANT, "late", app.at()).approved
     bench.clock.advance(3600)
     assert right_at_once(bench, "late", app, range(-9, 10), bench.clock.now() // 30_000) == totp
-    token = enrolled(bench, "token", NewFactor(kind="hotp"))
+    token = enrolled(bench, "token", NewFactor(kind="hotp", digits=DIGITS))
     assert right_at_once(bench, "token", token, range(70), token.counter) == hotp
     assert bench.factors.check(TENANT, "token", code_of(token, token.counter + 30)).status == "wrong"
     awaited = right_at_once(bench, "token", token, range(70), token.counter)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from tests.support.authenticator import TENANT, App, enrolled
+from tests.support.authenticator import TENANT, App, enrolled, verify
 from tests.support.bench import Bench, ManualClock, a_start, make_bench
 from tests.support.contract import LocalClient, a_number
 from tests.support.recorded import write
@@ -64,7 +64,7 @@ def test_who_has_a_verified_factor_is_sent_no_codes_where_the_policy_denies_it(s
     bench = under(make_bench(store), "deny")
     app = App(bench, bench.factors.enrol(TENANT, "ann", NewFactor()))
     assert why_not(bench, "ann") is None
-    bench.factors.verify(TENANT, "ann", app.id, app.at())
+    assert verify(bench, "ann", app, codes=False).approved
     for said in ({}, {"purpose": "payment"}, {"ip": "198.51.100.7"}):
         assert why_not(bench, "ann", **said) == SAID
     with pytest.raises(Blocked):
@@ -126,8 +126,8 @@ def test_by_http_it_is_blocked_with_a_decision(store: Store) -> None:
     clock = ManualClock()
     client = LocalClient(store, clock, policy("deny"))
     made = client.factors.enrol("default", "ann", NewFactor())
-    app = pyotp.TOTP(made.secret)
-    assert client.factors.verify("default", "ann", made.factor.id, app.at(clock.now() // 1000)).approved
+    code = pyotp.TOTP(made.secret).at(clock.now() // 1000)
+    assert client.factors.verify("default", "ann", made.factor.id, code, recovery_codes=False).approved
     problem = client.refused("POST", "/start", {"to": a_number(), "user": "ann"})
     assert (problem["status"], problem["type"], problem["rule"]) == (403, "/problems/blocked", "factors")
     assert [client.request("GET", f"/users/{user}")[2]["texts"] for user in ("ann", "bob")] == [False, True]
