@@ -46,7 +46,7 @@ test-fast: $(VENV)/test.stamp ## the tests that need no minute: what to run afte
 coverage: $(VENV)/test.stamp ## lines and branches that the quick tests run; fails below the figure in pyproject.toml
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report term $(PYTEST_ARGS)
 
-test-peers: $(VENV)/peers.stamp ## what is not ours: Kannel, SDKs, clients, a browser; installs kannel, chromium, npm
+test-peers: $(VENV)/peers.stamp ## what is not ours: SDKs, a browser, Prometheus; installs it, kannel, chromium, npm
 	@tests/peers/install $(VENV)
 	@benchmarks/peers/install $(VENV)/better-auth
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 
-from verify_service import config, telemetry
+from tests.support.metrics import metrics
+from verify_service import config
 from verify_service.cli import commands
 from verify_service.store import event_types
 from verify_service.web.catalogue import PROBLEM_TYPES
@@ -39,20 +39,6 @@ def faults(invocation: str) -> list[str]:
     options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     asked = [word.strip("[].,:").partition("=")[0] for word in words if word.strip("[").startswith("--")]
     return [f"no option {option} in {invocation}" for option in asked if option not in options]
-
-
-def metrics() -> dict[str, tuple[str, ...]]:
-    """Every metric under the names that a scrape shows, with its labels."""
-    found: dict[str, tuple[str, ...]] = {}
-    for metric in vars(telemetry).values():
-        if isinstance(metric, MetricWrapperBase):
-            for family in metric.describe():
-                name = f"{family.name}_total" if family.type == "counter" else family.name
-                found[name] = tuple(metric._labelnames)
-    looked_up = (ROOT / "verify_service/web/native/operations.py").read_text("utf-8")
-    gauges = re.findall(r'"(verify_[a-z_]+)"', looked_up)
-    blocks = [f"verify_live_blocks_{name}" for name in re.findall(r'^    "([a-z_]+)": "', looked_up, re.MULTILINE)]
-    return found | dict.fromkeys((*gauges, *blocks), ())
 
 
 @every_page
