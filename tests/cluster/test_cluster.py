@@ -34,6 +34,7 @@ from tests.support.live import PATIENCE_S, clean, dispatching, until
 from verify_service.codes import new_key
 from verify_service.embedded import free_port
 from verify_service.errors import ConfigError, StoreUnavailable
+from verify_service.factors import NewFactor
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Verification
 from verify_service.store import Store
@@ -138,6 +139,21 @@ def test_a_factor_is_checked_on_every_primary_in_two_round_trips(spread: Store) 
         check = partial(bench.factors.check, TENANT, user, app.at(), binding={"session": user})
         assert sorted(each.status for each in at_once(*[check] * 20)) == ["approved", *["used"] * 19]
         assert bench.factors.recent(TENANT, user, 300, {"session": user})
+
+
+def test_users_are_read_from_every_primary_whichever_process_is_asked(spread: Store, cluster: Cluster) -> None:
+    """Where one process says that the next begin, another finds them."""
+    bench = make_bench(spread)
+    names = [f"read-{n}" for n in range(12)]
+    for name in names:
+        bench.factors.enrol(TENANT, name, NewFactor())
+    found, place = set[str](), ""
+    for store in itertools.cycle((spread, Store(cluster.url))):
+        place, page = store.keeping.page(place, 10)
+        found |= {tag for tag, _ in page}
+        if not place:
+            break
+    assert {bench.tagger.user(TENANT, name) for name in names} <= found
 
 
 def test_a_node_that_has_lost_the_functions_gets_them_again(spread: Store) -> None:

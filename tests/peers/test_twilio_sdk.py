@@ -248,6 +248,8 @@ def test_an_app_is_enrolled_and_asked_for_its_codes(twilio: Client) -> None:
     assert error(who.challenges(late.sid).update, auth_payload=wrong) == (429, 60308)
     assert error(who.new_factors.create, friendly_name="Ann", factor_type="push") == (400, 60204)
     assert [each.sid for each in who.factors.list()] == [made.sid]
+    listed = twilio.verify.v2.services(SERVICE).entities.list(page_size=20)
+    assert who.fetch().sid in {each.sid for each in listed}
     assert who.factors(made.sid).delete() is True
     assert error(who.factors(made.sid).fetch) == (404, 20404)
 

@@ -5,6 +5,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pyotp
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
-from tests.support.twilio import CHALLENGE, ENTITY, FACTOR, NEW_FACTOR, Twilio
+from tests.support.twilio import CHALLENGE, ENTITY, FACTOR, META, NEW_FACTOR, Twilio
 from verify_service.store import Store
 
 SHOP, BANK = "VA" + "5" * 32, "VA" + "7" * 32
@@ -41,6 +42,7 @@ counts = "wrong-codes"
 """
 # RFC 6238's own (appendix B): by the tests' clock, each run has the same codes.
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+NEW = {"FriendlyName": "Ann", "FactorType": "totp"}
 
 
 class App:
@@ -217,6 +219,34 @@ def test_an_entity_is_there_while_it_was_made_or_has_a_factor(twilio: Twilio, cl
             assert twilio.refused(method, gone) == (404, 20404)
 
 
+def test_entities_are_listed_by_pages(alone: Store, clock: ManualClock, tmp_path: Path) -> None:
+    """Those of the service that have a factor, whatever else the store has; each page says where the next begins."""
+    toml = tmp_path / "verify.toml"
+    toml.write_text(TOML)
+    twilio = Twilio(LocalClient(alone, clock, POLICY, config_file=toml))
+    apps = {app.identity: app for app in (App(twilio, clock) for _ in range(25))}
+    other = App(twilio, clock)
+    for path in (other.entity.replace("{}", BANK), "/Services/{}/Entities/no-factor"):
+        form = NEW if path.startswith(f"/Services/{BANK}") else {"Identity": "no-factor"}
+        where = f"{path}/Factors" if form is NEW else "/Services/{}/Entities"
+        assert twilio.call("POST", where, form)[0] == 201
+    assert twilio.call("DELETE", other.entity) == (204, None)
+    twilio.client.request("POST", "/users/of-the-native-api/factors", {"kind": "totp"})
+    found: dict[str, Any] = {}
+    path, pages = "/Services/{}/Entities?PageSize=4", 0
+    while path:
+        status, body = twilio.call("GET", path)
+        assert (status, body.keys(), body["meta"].keys()) == (200, {"entities", "meta"}, META)
+        found |= {each["identity"]: each for each in body["entities"]}
+        after = body["meta"]["next_page_url"]
+        path, pages = after and urlsplit(after)._replace(scheme="", netloc="").geturl().removeprefix("/v2"), pages + 1
+    assert found.keys() == apps.keys()
+    assert pages > 3
+    for identity, app in apps.items():
+        assert twilio.call("GET", app.entity) == (200, found[identity])
+    assert twilio.call("GET", "/Services/{}/Entities?PageToken=7.0")[1]["entities"] == []
+
+
 def test_erasure_takes_the_challenges_too(app: App) -> None:
     """By the native API, which knows the user by the service's SID and its identity, and gave it no recovery codes:
     nothing is left under the user's tag."""
@@ -355,7 +385,6 @@ def test_an_approval_has_a_receipt_where_the_tenant_always_has_one(
         assert (claims["aud"], claims["amr"]) == ("default", ["otp"])
 
 
-NEW = {"FriendlyName": "Ann", "FactorType": "totp"}
 BAD: list[tuple[str, dict[str, str], tuple[int, int]]] = [
     ("/Factors", {"FactorType": "totp"}, (400, 60200)),
     ("/Factors", {"FriendlyName": "Ann"}, (400, 60200)),
@@ -409,7 +438,8 @@ def test_what_is_wrong_has_its_number_and_spends_nothing(app: App) -> None:
             path = f"/Services/{{}}/Entities/{identity}"
             assert app.twilio.refused("GET", path) == (400, 60200)
             assert app.twilio.refused("POST", "/Services/{}/Entities", {"Identity": identity}) == (400, 60200)
-        assert app.twilio.refused("GET", "/Services/{}/Entities") == (400, 60204)
+        for query in ("PageToken=x", "PageToken=-1.0", f"PageToken=0.{'9' * 20}", "PageToken=%00", "PageSize=1001"):
+            assert app.twilio.refused("GET", f"/Services/{{}}/Entities?{query}") == (400, 60200)
         assert app.twilio.refused("GET", f"/Services/VA{'0' * 32}/Entities") == (404, 20404)
         for query in ("Status=open", "Order=up", "PageSize=0"):
             assert app.twilio.refused("GET", f"{app.entity}/Challenges?{query}") == (400, 60200)

@@ -13,7 +13,7 @@ import msgspec
 from verify_service import authenticators, codes, typed
 from verify_service.approvals import Approvals
 from verify_service.config import Config
-from verify_service.errors import InvalidRequest, NotFound
+from verify_service.errors import InvalidRequest, NotFound, StoreUnavailable
 from verify_service.factors.contacts import Contacts, NewContact, contact_of
 from verify_service.factors.nouns import (
     PROVES,
@@ -30,7 +30,7 @@ from verify_service.packing import text
 from verify_service.policy.rulebook import Rules
 from verify_service.refusals import refusal
 from verify_service.store.shapes import Idempotency, Refused
-from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match
+from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match, Subject, User
 from verify_service.store.users import Seen, Users
 from verify_service.telemetry import FACTOR_CHECKS, counting_problems
 
@@ -182,6 +182,16 @@ class Factors:
         """Says where the user's notices go; None: nowhere. A user who is not known is, from then on."""
         sealed = self._contacts.sealed(tenant, contact)
         self._users.set_contact(self._clock.now(), self._records.subject(tenant, user), sealed)
+
+    def named(self, tenant: str, tag: str, record: User) -> tuple[str, tuple[FactorState, ...]]:
+        """A user's name and factors, of the record that a store has under a tag. Raises StoreUnavailable where this
+        process has no key for them."""
+        subject = Subject(tenant, tag)
+        try:
+            name = self._records.name(subject, record)
+        except KeyError as error:
+            raise StoreUnavailable(f"a user is sealed by the key {error}, which VERIFY_KEYS does not have") from None
+        return name, tuple(self._records.state(subject, each) for each in live(record, self._clock.now()))
 
     def remove(self, tenant: str, user: str, factor_id: str) -> None:
         """Takes a factor from the user; with the last verified one, the recovery codes are void. Raises NotFound."""

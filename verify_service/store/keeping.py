@@ -52,14 +52,28 @@ class Keeping:
     def pages(self) -> Iterator[list[tuple[str, User]]]:
         """All users, some at a time, by their tags. One that comes or goes meanwhile may be missing, and one may come
         twice."""
+        place, page = self.page("", _PAGE)
+        yield page
+        while place:
+            place, page = self.page(place, _PAGE)
+            yield page
+
+    def page(self, place: str, keys: int) -> tuple[str, list[tuple[str, User]]]:
+        """Those among so many keys of the store, from a place on, '' for the first; and where the next begin, '' behind
+        the last. A place is digits, a dot and digits: a primary, and where to look on from there."""
+        number, _, cursor = place.partition(".")
+        primary = int(number or 0)
         try:
-            for node in self._link.nodes():
-                cursor: Any = None
-                while cursor != 0:
-                    cursor, keys = node.scan(cursor or 0, match="vs:{*}:user:*", count=_PAGE)
-                    yield list(_users(node, keys))
+            nodes = sorted(self._link.nodes(), key=_address)
+            if primary >= len(nodes):
+                return "", []
+            after, found = nodes[primary].scan(int(cursor or 0), match="vs:{*}:user:*", count=keys)
+            page = list(_users(nodes[primary], found))
         except ERRORS as error:
             raise StoreUnavailable(reason(error)) from None
+        if after:
+            return f"{primary}.{after}", page
+        return f"{primary + 1}.0" if primary + 1 < len(nodes) else "", page
 
     def take(self, most: int, users: Sequence[tuple[str, User]]) -> list[Word]:
         """Adds each user's one factor, where the user has fewer than `most`; what became of each. What is here stays
@@ -105,6 +119,12 @@ class Keeping:
         ]
         answers = self._link.pipeline(calls) if calls else []
         return zip((places for _, places in asked), answers, strict=True)
+
+
+def _address(node: Any) -> str:
+    """By what each process has the primaries in one order."""
+    said = node.connection_pool.connection_kwargs
+    return f"{said.get('host')}:{said.get('port')}"
 
 
 def _users(node: Any, keys: Sequence[Any]) -> Iterator[tuple[str, User]]:

@@ -99,9 +99,14 @@ def _attempts(found: Verification) -> Iterator[dict[str, str]]:
         yield {"time": at(when), "channel": channel(way).upper(), "attempt_sid": attempt_sid(found.id, place)}
 
 
+def page_size() -> int:
+    """How many items a page is to have. Raises InvalidRequest."""
+    return _figure("PageSize", 50, 1, MOST_A_PAGE)
+
+
 def page(key: str, items: Sequence[dict[str, Any]]) -> Response:
     """The page that `Page` and `PageSize` ask for, and where the others are. Raises InvalidRequest."""
-    size, number = _figure("PageSize", 50, 1, MOST_A_PAGE), _figure("Page", 0, 0, 1_000_000)
+    size, number = page_size(), _figure("Page", 0, 0, 1_000_000)
     path = f"{root()}{request.path.removeprefix(PREFIX)}"
 
     def where(of: int) -> str:
@@ -119,6 +124,27 @@ def page(key: str, items: Sequence[dict[str, Any]]) -> Response:
         "next_page_url": where(number + 1) if more else None,
     }
     return json({key: items[begin : begin + size], "meta": meta})
+
+
+def page_of_token(key: str, items: Sequence[dict[str, Any]], after: str) -> Response:
+    """The page that `PageToken` asks for, of a list without an end that is known; `after` is the next one's token, ''
+    behind the last."""
+    path, given = f"{root()}{request.path.removeprefix(PREFIX)}", {**request.args, "PageSize": page_size()}
+
+    def where(**more: str) -> str:
+        rest = {name: value for name, value in given.items() if name not in ("Page", "PageToken")}
+        return f"{path}?{urlencode(rest | more)}"
+
+    meta = {
+        "key": key,
+        "page": 0,
+        "page_size": given["PageSize"],
+        "first_page_url": where(),
+        "previous_page_url": None,
+        "url": f"{path}?{urlencode(given)}",
+        "next_page_url": where(PageToken=after) if after else None,
+    }
+    return json({key: items, "meta": meta})
 
 
 def _figure(name: str, default: int, least: int, most: int) -> int:

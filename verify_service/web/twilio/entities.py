@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from flask import Response
+from flask import Response, request
 
 from verify_service.errors import InvalidRequest, NotFound, RateLimited
 from verify_service.factors import FactorState
@@ -18,13 +18,16 @@ from verify_service.typed import code as typed_code
 from verify_service.web.answers import json
 from verify_service.web.context import context
 from verify_service.web.twilio import answers
-from verify_service.web.twilio.surface import Refused, form, not_offered, root, service_of, twilio
+from verify_service.web.twilio.surface import Refused, form, root, service_of, twilio
 
 _ENTITIES = "/Services/<service_sid>/Entities"
 ENTITY = f"{_ENTITIES}/<identity>"
 _IDENTITY = re.compile(r"(?!-)[0-9A-Za-z-]{8,64}(?<!-)")
 _FACTOR_SID = re.compile(r"YF([0-9a-f]{32})")
 _CODE = re.compile(r"[0-9]{6,8}")
+_PLACE = re.compile(r"(?:[0-9]{1,3}\.[0-9]{1,18})?")
+_LOOKS = 100
+"""How often one request asks the store for more, each time as many keys as a page has items."""
 
 
 class Person(NamedTuple):
@@ -120,8 +123,25 @@ def make_entity(tenant: str, service_sid: str) -> Response:
 @twilio.get(_ENTITIES)
 @twilio.guarded("verify")
 def entities(tenant: str, service_sid: str) -> Response:
-    service_of(tenant, service_sid)
-    raise not_offered("a list of all entities")
+    """Those that have a factor, in no order. They are looked for among all that the store has: a page may have fewer
+    than it is to have, or none, and others behind it."""
+    service, size, here = service_of(tenant, service_sid), answers.page_size(), context()
+    place = request.args.get("PageToken", "")
+    if not _PLACE.fullmatch(place):
+        raise InvalidRequest("PageToken", "is that of a `next_page_url`")
+    found: list[dict[str, Any]] = []
+    for _ in range(_LOOKS):
+        place, users = here.store.keeping.page(place, size)
+        for tag, record in users:
+            if record.tenant == tenant:
+                name, factors = here.factors.named(tenant, tag, record)
+                sid, _, identity = name.partition(":")
+                shown = [each for each in factors if each.kind == "totp"]
+                if sid == service.sid and _IDENTITY.fullmatch(identity) and shown:
+                    found.append(_entity(Person(tenant, service, identity), shown))
+        if not place or len(found) >= size:
+            break
+    return answers.page_of_token("entities", found, place)
 
 
 @twilio.get(ENTITY)
