@@ -1,6 +1,7 @@
 """Redis Cluster: three primaries of the embedded binary, the partitions spread over all of them."""
 
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -31,10 +32,11 @@ from tests.support.cluster import (
 from tests.support.concurrency import at_once, numbers
 from tests.support.limit_state import limit_state
 from tests.support.live import PATIENCE_S, clean, dispatching, until
-from verify_service.codes import new_key
+from verify_service.codes import KeyRing, new_key
 from verify_service.embedded import free_port
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.factors import NewFactor
+from verify_service.factors.keeping import Keeping
 from verify_service.inbox import Inbox, Rule
 from verify_service.model import Verification
 from verify_service.store import Store
@@ -154,6 +156,26 @@ def test_users_are_read_from_every_primary_whichever_process_is_asked(spread: St
         if not place:
             break
     assert {bench.tagger.user(TENANT, name) for name in names} <= found
+
+
+def test_users_come_from_a_file_to_every_primary_and_move_to_another_key(spread: Store) -> None:
+    """A trip has users of many partitions; each key's count is right over all of them, and an export finds them all."""
+    keys = f"c1:{new_key()}"
+    bench = make_bench(spread, keys=keys)
+    uri = f"otpauth://totp/x?secret={'A' * 32}"
+    users = [f"user-{n}" for n in range(200)]
+    lines = [json.dumps({"user": user, "uri": uri}).encode() for user in users]
+    keeping = Keeping(spread, bench.keys, bench.tagger, bench.clock)
+    trips = spread.link.round_trips
+    assert keeping.take("moved", lines, 5, print, "ops").taken == 200
+    assert spread.link.round_trips == trips + 2  # With the event of it.
+    assert keeping.take("moved", lines, 5, print, "ops").known == 200
+    assert spread.keeping.sealed()["c1"] == 400
+    found = [each["user"] for each in keeping.give("moved", "ops", "a test") if each]
+    assert sorted(found) == sorted(users)
+    both = KeyRing(f"c2:{new_key()},{keys}")
+    assert Keeping(spread, both, bench.tagger, bench.clock).reseal().pieces == 400
+    assert (spread.keeping.sealed()["c1"], spread.keeping.sealed()["c2"]) == (0, 400)
 
 
 def test_a_node_that_has_lost_the_functions_gets_them_again(spread: Store) -> None:

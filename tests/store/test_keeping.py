@@ -107,6 +107,13 @@ def test_a_file_is_taken_in_once_and_its_codes_are_right(alone: Store) -> None:
     [first, _] = bench.factors.look(TENANT, "alice").factors
     assert (first.issuer, first.label, first.status) == ("Old Name", "someone", "verified")
 
+    notices = bench.factors.parse_contact("+14155550123", None, None, None)
+    bench.factors.set_contact(TENANT, "alice", notices)
+    assert keeping(bench).held_of(TENANT, "alice")["contact"] == {
+        "to": "+14155550123",
+        "channel": "sms",
+        "locale": None,
+    }
     client: Any = alone.link.client()
     before = contents(client)
     again, _ = take(bench, lines, most=2)
@@ -281,9 +288,19 @@ def test_the_commands_import_export_and_reseal(alone: Store, tmp_path: Path, mon
         0,
         "2 lines: 0 imported, 2 were here already, 0 refused; nothing has changed\n",
     )
+    held = json.loads(ran(K1, "person", "export", "--user", "alice").stdout)
+    [factor] = held["factors"]
+    assert (factor["label"], factor["status"], factor["used_at"]) == ("someone", "verified", None)
+    assert (held["user"], held["recovery_codes_left"], SECRET in str(held)) == ("alice", 0, False)
     resealed = ran(f"{K2},{K1}", "keys", "reseal")
     assert (resealed.exit_code, resealed.stdout) == (0, "4 pieces are sealed anew; no other key seals anything\n")
     assert ran(K2, "factors", "export", "--reason", "a copy").exit_code == 0
+    letter = ("--reason", "a letter", "--by", "dpo")
+    forgotten = [ran(K2, "person", "erase", "--user", "alice", *letter).stdout for _ in range(2)]
+    assert forgotten == ["the user is erased for default\n", "default holds nothing of the user\n"]
+    assert [(each["by"], each["reason"]) for each in told(alone, "erased")] == [("dpo", "a letter")] * 2
+    assert json.loads(ran(K2, "person", "export", "--user", "alice").stdout)["factors"] == []
+    assert ran(K2, "person", "erase", "--user", "alice", "--to", "+14155550123", *letter).exit_code == 2
     assert ran(K2, "keys", "reseal", "--erase-lost", "k2").exit_code == 2
     lost = ran(f"k3:{new_key()}", "keys", "reseal", "--erase-lost", "k2")
-    assert lost.stdout.splitlines()[1] == "2 users of the key k2 are erased; have them enrol anew"
+    assert lost.stdout.splitlines()[1] == "1 users of the key k2 are erased; have them enrol anew"

@@ -1,7 +1,9 @@
 """Nothing is kept for ever: every key of the store goes by itself, and memory comes back."""
 
+from datetime import datetime
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from tests.support.bench import Bench, make_bench, wrong
@@ -45,8 +47,8 @@ counts = "wrong-codes"
 def test_every_key_of_a_loaded_store_has_a_time_to_live(
     verify_server: VerifyServer, verify_client: VerifyClient, verify_inbox: VerifyInbox
 ) -> None:
-    """After every kind of request, only streams, consents and the policy's history would stay; the streams are trimmed
-    as they grow."""
+    """After every kind of request, only streams, consents, users with a verified factor and the policy's history would
+    stay; the streams are trimmed as they grow."""
     for n, to in zip(range(8), numbers(646), strict=False):
         verify_inbox.behave({"to": "+1646*", "do": "error", "times": 1})
         started = verify_client.start(
@@ -60,11 +62,19 @@ def test_every_key_of_a_loaded_store_has_a_time_to_live(
             verify_client.cancel(started["id"])
         elif n < 5:
             assert verify_client.check(**check, code=code, idempotency_key=f"ttl-{n}")["approved"]
+    enrolled = [verify_client.request("POST", f"/users/{n}/factors", {"kind": "totp"})[2] for n in range(2)]
+    app = pyotp.TOTP(enrolled[0]["secret"]).at(datetime.fromisoformat(enrolled[0]["created_at"]))
+    verify_client.request("POST", f"/users/0/factors/{enrolled[0]['id']}/verify", {"code": app})
+    assert verify_client.request("POST", "/users/0/check", {"code": app, "binding": {"a": "b"}})[2]["status"] == "used"
     verify_client.request("GET", "/verifications/x", headers={"authorization": "Bearer nobody's"})
     client = Store((verify_server.state_dir / "store-url").read_text().strip()).link.client()
     kinds = {key: client.type(key) for key in client.scan_iter(count=1000)}
     for_ever = {key: kind for key, kind in kinds.items() if client.ttl(key) == -1 and b":consent:" not in key}
     assert len(kinds) > 30
+    lasting = [key for key in for_ever if b":user:" in key]
+    assert len(lasting) == 1
+    for_ever = {key: kind for key, kind in for_ever.items() if key not in lasting}
+    assert for_ever.pop(b"vs:{0}:sealed") == b"hash"
     streams = {b"vs:{0}:events": b"stream", b"vs:{0}:outbox": b"stream"}
     assert for_ever == {**streams, b"vs:{0}:policy": b"hash"}
 

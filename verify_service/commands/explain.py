@@ -75,7 +75,6 @@ def _tenant(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 user_option = click.option("--user", callback=_user, help="The tenant's own name for the person.")
-to_option = click.option("--to", "number", required=True, callback=_number, help="The number, in E.164.")
 or_to_option = click.option("--to", "number", callback=_number, help="The number, in E.164.")
 
 

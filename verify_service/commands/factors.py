@@ -39,7 +39,7 @@ def import_(file: IO[bytes], tenant: str, report: IO[str] | None, by: str, as_js
     """
     from verify_service.factors.keeping import lines
 
-    service, keeping = _at_hand()
+    service, keeping = at_hand()
     refused: list[Refusal] = []
 
     def refuse(one: "Refusal") -> None:
@@ -84,7 +84,7 @@ def export(tenant: str, reason: str, by: str) -> None:
         raise click.UsageError(
             "every secret would stand on this terminal; send it to a program, as in `| age -r … > FILE`"
         )
-    _, keeping = _at_hand()
+    _, keeping = at_hand()
     encode, done = msgspec.json.Encoder().encode, 0
     with progress("export", keeping.held()) as advance:
         for done, line in enumerate(keeping.give(tenant, by, reason), 1):
@@ -101,7 +101,7 @@ def reseal(erase_lost: str) -> None:
 
     Each role is to have the newest key in front before, or it goes on sealing with another.
     """
-    _, keeping = _at_hand()
+    _, keeping = at_hand()
     if erase_lost in keeping.kids:
         raise click.BadParameter(f"{erase_lost} is in VERIFY_KEYS, and opens what it sealed", param_hint="--erase-lost")
     with progress("reseal", keeping.foreign()) as advance:
@@ -128,7 +128,8 @@ def _size(file: IO[bytes]) -> int:
         return 0
 
 
-def _at_hand() -> "tuple[Remote, Keeping]":
+def at_hand() -> "tuple[Remote, Keeping]":
+    """The service that runs, and what works on its users. Raises ConfigError, StoreUnavailable."""
     from verify_service.factors.keeping import Keeping
     from verify_service.remote import remote, ring
 

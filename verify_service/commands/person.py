@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from verify_service import settings
-from verify_service.commands.explain import to_option
+from verify_service.commands.explain import or_to_option, user_option
+from verify_service.commands.factors import at_hand
 from verify_service.commands.policies import by_option, reason_option
 from verify_service.commands.tenants import tenant_option
 
@@ -23,23 +24,30 @@ def person() -> None:
 
 
 @person.command("export")
-@to_option
+@or_to_option
+@user_option
 @_tenant
-def export(number: "Number", tenant: str) -> None:
-    """Prints all that is held of a number for a tenant, as JSON."""
-    found = msgspec.json.encode(_data_subjects().export(tenant, number.e164))
-    click.echo(msgspec.json.format(found, indent=2).decode())
+def export(number: "Number | None", user: str | None, tenant: str) -> None:
+    """Prints all that is held of a number, or of a user, for a tenant. As JSON; secrets and codes are not in it."""
+    to = _one(number, user)
+    held = _data_subjects().export(tenant, to) if to else at_hand()[1].held_of(tenant, user or "")
+    click.echo(msgspec.json.format(msgspec.json.encode(held), indent=2).decode())
 
 
 @person.command("erase")
-@to_option
+@or_to_option
+@user_option
 @_tenant
 @reason_option
 @by_option
-def erase(number: "Number", tenant: str, reason: str, by: str) -> None:
-    """Forgets a number for a tenant. An opt-out in force stays, as one bare word."""
-    erased = _data_subjects().erase(tenant, number.e164, by, reason)
-    click.echo(f"{number.e164}: erased for {tenant}, {erased} verifications among it")
+def erase(number: "Number | None", user: str | None, tenant: str, reason: str, by: str) -> None:
+    """Forgets a number, or a user, for a tenant. An opt-out in force stays, as one bare word."""
+    if to := _one(number, user):
+        erased = _data_subjects().erase(tenant, to, by, reason)
+        click.echo(f"{to}: erased for {tenant}, {erased} verifications among it")
+    else:
+        there = at_hand()[1].erase(tenant, user or "", by, reason)
+        click.echo(f"the user is erased for {tenant}" if there else f"{tenant} holds nothing of the user")
 
 
 @person.command("unread")
@@ -50,6 +58,13 @@ def unread() -> None:
 
     for text in _data_subjects().unread():
         click.echo(msgspec.json.encode(msgspec.to_builtins(text) | {"at": rfc3339(text.at)}).decode())
+
+
+def _one(number: "Number | None", user: str | None) -> str | None:
+    """The number, or None where it is the user who is named."""
+    if (number is None) == (user is None):
+        raise click.UsageError("Name either a number with --to, or a user with --user.")
+    return number.e164 if number else None
 
 
 def _data_subjects() -> "DataSubjects":

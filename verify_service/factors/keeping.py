@@ -15,10 +15,12 @@ from verify_service import otpauth
 from verify_service.codes import KeyRing, Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import StoreUnavailable
-from verify_service.factors.records import Records, Secret, authenticator, factors_of
+from verify_service.factors.records import Records, Secret, authenticator, codes_left, factors_of, live
 from verify_service.model import USER, Clock
 from verify_service.otpauth import Unreadable
+from verify_service.packing import plain
 from verify_service.store import Store
+from verify_service.store.layouts import Content
 from verify_service.store.user_layouts import Factor, Subject, User
 
 LONGEST_LINE = 65_536
@@ -160,6 +162,37 @@ class Keeping:
             "id": f"fa_{factor.id}",
             "created_at": rfc3339(factor.created_at),
         }
+
+    def held_of(self, tenant: str, user: str) -> dict[str, Any]:
+        """All that is held of a user, ready for JSON: the factors without their secrets, how many recovery codes are
+        left, where notices go, and the events under the user's pseudonym. Raises StoreUnavailable also where no key
+        opens a factor."""
+        now, subject = self._clock.now(), self._records.subject(tenant, user)
+        record = self._store.users.look(now, subject.user, ()).record
+        states = [msgspec.to_builtins(self._records.state(subject, each)) for each in live(record, now)]
+        times = ("created_at", "used_at")
+        return {
+            "tenant": tenant,
+            "at": rfc3339(now),
+            "user": user,
+            "pseudonym": subject.user,
+            "factors": [each | {name: each[name] and rfc3339(each[name]) for name in times} for each in states],
+            "recovery_codes_left": codes_left(record),
+            "contact": self._contact(tenant, record) if record and record.channel else None,
+            "events": [each for each in self._store.events.read(0) if each.get("user") == subject.user],
+        }
+
+    def _contact(self, tenant: str, record: User) -> dict[str, Any]:
+        content = Content.open(plain(record.message))
+        to = self._keys.readable_to(plain(record.to), tenant, content.number)
+        return {"to": to, "channel": record.channel, "locale": content.locale or None}
+
+    def erase(self, tenant: str, user: str, by: str, why: str) -> bool:
+        """Forgets a user; False where there was nothing. An event says who erased and why."""
+        now, subject = self._clock.now(), self._records.subject(tenant, user)
+        erased = self._store.users.erase(now, subject)
+        self._store.data_subjects.told(now, subject.user, tenant, by, why)
+        return erased
 
     def held(self) -> int:
         """How many pieces all keys seal: a name for each user, and each factor."""

@@ -58,9 +58,14 @@ class DataSubjectStore:
             for key, answer in self._asked(home, "idempotency:*", "GET")
             if answer and any(each in answer for each in wanted)
         ]
-        args: list[Argument] = [now, self._keep_events, number, tenant, by, why]
-        keys = [f"{base}consent:{number}:{tenant}", *dict.fromkeys(doomed)]
-        self._link.call(Call(home, "erase", keys, args))
+        self.told(now, number, tenant, by, why, list(dict.fromkeys(doomed)))
+
+    def told(self, now: int, tag: str, tenant: str, by: str, why: str, doomed: Sequence[str] = ()) -> None:
+        """Tells that what is held under a tag was erased, by whom and why; with it goes a consent that is no `out`, its
+        trail, and what else is `doomed`."""
+        home = partitions.of_tag(tag, self._link.partitions)
+        args: list[Argument] = [now, self._keep_events, tag, tenant, by, why]
+        self._link.call(Call(home, "erase", [f"{prefix(home)}consent:{tag}:{tenant}", *doomed], args))
 
     def _asked(self, home: int, pattern: str, command: str) -> Iterator[tuple[str, Any]]:
         """Each key that fits with the command's answer for it."""
