@@ -38,6 +38,7 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("PUT", "/consents/+14155550123", {"state": "out"}),
     ("DELETE", "/consents/+14155550123", None),
     ("GET", "/users/ann", None),
+    ("PUT", "/users/ann", {"to": "+14155550123"}),
     ("DELETE", "/users/ann", None),
     ("POST", "/users/ann/factors", {"kind": "totp"}),
     ("DELETE", f"/users/ann/factors/{FACTOR}", None),
