@@ -113,6 +113,9 @@ def test_a_text_is_shown_as_it_would_go_out(tmp_path: Path, env: dict[str, str])
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{body}\n", "de, GSM-7, 100 of 160 units, 1 segment\n")
     shown = json.loads(run("messages", "show", *words, "--channel", "email", "--json", env=env).stdout)
     assert (shown["subject"], shown["locale"], shown["segments"]) == ("Ihr Acme-Code", "de", 1)
+    words = ["--notice", "wrong_codes", "--channel", "email", "--brand", "Acme", "--json"]
+    told = json.loads(run("messages", "show", *words, env=env).stdout)
+    assert told["subject"] == "Acme: Many wrong codes were entered for your account."
     (tmp_path / "verify.toml").write_text(FINE + '[providers.a]\nkind = "fake"\n')
     own = run("messages", "show", "--brand", "Acme", env={**env, "VERIFY_CONFIG": str(tmp_path / "verify.toml")})
     assert own.stdout == "12345678 is your Acme code.\n"

@@ -178,7 +178,7 @@ def test_the_dispatch_role_sends_by_the_policy_in_the_store(post: Post) -> None:
     made, stop, inbox = dispatcher(runtime), threading.Event(), runtime.inbox
     assert inbox is not None
     post.bench = replace(post.bench, keys=runtime.keys, tagger=runtime.tagger, clock=ManualClock(runtime.clock.now()))
-    thread = threading.Thread(target=made.run, args=(stop,))
+    thread = threading.Thread(target=made.run, args=(stop,), daemon=True)
     thread.start()
     first = queue(post)
     until(lambda: post.bench.store.link.client().xpending("vs:{0}:outbox", "dispatch")["pending"], "it to be taken")

@@ -102,7 +102,7 @@ class Attempts(Failover):
             _log.error("undecipherable entry", verification=entry.id, kid=entry.kid)
             self._give_up(attempt.job, "its number cannot be deciphered")
         else:
-            if entry.kind == NOTICE and (refused := self._gate.refusal(entry, to) if self._gate else NO_GATE):
+            if entry.kind == NOTICE and (refused := self._refusal(attempt.job, to)):
                 self._give_up(attempt.job, refused)
                 return None
             try:
@@ -111,6 +111,13 @@ class Attempts(Failover):
                 _log.error("cannot compose", verification=entry.id, error=site(error))
                 self._give_up(attempt.job, f"cannot be composed ({type(error).__name__})")
         return None
+
+    def _refusal(self, job: Job, to: str) -> str:
+        """Why a notice may not go out, '' where it may; judged one try after the other, so that it is counted once."""
+        if self._gate is None:
+            return NO_GATE
+        with job.admitting:
+            return self._gate.refusal(job.entry, to)
 
     def _has_turn(self, attempt: Attempt, message: Message, now: int) -> bool:
         """Whether its sender may send it now; if not, it comes back when it is its turn, or goes by another path."""

@@ -21,13 +21,15 @@ FRESH_S = 0.25
 class Job:
     """One entry on its way: `left` are the paths to try yet in this round, `crowded` those whose sender had no room,
     `open` the tries under way, `failed` the last error (provider, None where it is not its fault; reason; channel).
-    `room` is where it takes a place. Until `fresh_until` (monotonic seconds) it is taken for granted that somebody
-    still waits for the code, or known; it is `unwanted` where nobody does."""
+    `room` is where it takes a place; `admitting` keeps two tries from being judged at once. Until `fresh_until`
+    (monotonic seconds) it is taken for granted that somebody still waits for the code, or known; it is `unwanted` where
+    nobody does."""
 
     entry: Entry
     plan: list[list[DeliveryPath]]
     fresh_until: float
     lock: threading.Lock = field(default_factory=threading.Lock)
+    admitting: threading.Lock = field(default_factory=threading.Lock)
     left: list[DeliveryPath] = field(default_factory=list)
     crowded: list[DeliveryPath] = field(default_factory=list)
     patient: bool = False
