@@ -172,9 +172,11 @@ _ALL: Final = (
         403,
         "A rule of the security team's policy refused this start. `rule` names it, and `decision` is the "
         "id under which its evidence is kept. No message was sent. The rule `unreachable` is a carrier's "
-        "word: messages by this channel never arrive at this number.",
+        "word: messages by this channel never arrive at this number. By the rule `factors`, the policy sends no "
+        "codes to a user who has a second factor.",
         "Do not retry. If the person is genuine, hand the `decision` to your security team, who can look "
-        "it up and lift the block. Where the number is `unreachable`, offer another channel or number.",
+        "it up and lift the block. Where the number is `unreachable`, offer another channel or number; by `factors`, "
+        "ask for the code of that factor.",
     ),
     ProblemType(
         "opted-out",
