@@ -11,12 +11,13 @@ import pytest
 import urllib3
 import yaml
 
+from tests.peers.tools import promtool
 from tests.support.live import PATIENCE_S, until
 from verify_service.embedded import free_port
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyProblem, start_server
 
 FOLDER = Path(__file__).parents[2] / "docs" / "observability"
-PROMETHEUS, PROMTOOL = "/usr/bin/prometheus", "/usr/bin/promtool"
+PROMETHEUS = "/usr/bin/prometheus"
 NUMBER = "+14155550123"
 PANELS: list[dict[str, Any]] = json.loads((FOLDER / "dashboard.json").read_text("utf-8"))["panels"]
 # What one verification and a refused start show.
@@ -31,14 +32,6 @@ BUSY = {
     ),
     *("Receipts", "Refused", "Starts", "Tries to send", "Web roles, dispatchers", "Weight of providers"),
 }
-
-
-def promtool(*words: object) -> str:
-    """What it says; AssertionError with it where it finds a fault."""
-    assert Path(PROMTOOL).exists(), f"there is no {PROMTOOL}: make test-peers installs Debian's prometheus"
-    done = subprocess.run([PROMTOOL, *map(str, words)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("name", ["alerts_test.yaml", "alerts_days_test.yaml"])
