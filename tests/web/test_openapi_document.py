@@ -79,6 +79,20 @@ def messages() -> list[Any]:
     return found
 
 
+def test_no_name_stands_twice() -> None:
+    """One reader of YAML takes the last of two, another one refuses the document."""
+    tree = yaml.compose((TOP / "openapi.yaml").read_bytes(), yaml.CSafeLoader)
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(set(names)) == len(names), node.start_mark
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+
+
 def test_the_document_is_valid_openapi() -> None:
     """Tools that read OpenAPI 3.1 accept the document."""
     from openapi_spec_validator import validate  # Here, as no other test waits for all that it imports.
