@@ -168,7 +168,7 @@ def test_users_come_from_a_file_to_every_primary_and_move_to_another_key(spread:
     keeping = Keeping(spread, bench.keys, bench.tagger, bench.clock)
     trips = spread.link.round_trips
     assert keeping.take("moved", lines, 5, print, "ops").taken == 200
-    assert spread.link.round_trips == trips + 2  # With the event of it.
+    assert spread.link.round_trips - trips < 5  # And not one for each partition.
     assert keeping.take("moved", lines, 5, print, "ops").known == 200
     assert spread.keeping.sealed()["c1"] == 400
     found = [each["user"] for each in keeping.give("moved", "ops", "a test") if each]
