@@ -6,11 +6,10 @@ counts first: a caller is told `wrong` or `approved` of as many codes as the lim
 
 import secrets
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 
-from verify_service import authenticators, codes, typed
+from verify_service import authenticators, codes
 from verify_service.approvals import Approvals
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, NotFound, StoreUnavailable
@@ -25,6 +24,7 @@ from verify_service.factors.nouns import (
     UserState,
 )
 from verify_service.factors.records import Records, Secret, codes_left, live
+from verify_service.factors.written import Written, counted, outcome, read, shown_id
 from verify_service.model import Clock
 from verify_service.packing import text
 from verify_service.policy.rulebook import Rules
@@ -49,19 +49,6 @@ REPLAY_MS = 60_000
 NO_FACTOR = "The user has no verified factor."
 NO_SUCH_FACTOR = "The user has no such factor."
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-class _Written(NamedTuple):
-    """A code as it was typed, of an app or token or a recovery code, and what came with it."""
-
-    code: str
-    recovery: str
-    factor: str | None
-    binding: Mapping[str, str] | None = None
-    receipt: bool = False
-    idempotency_key: str | None = None
-    verifying: bool = False
-    recovery_codes: bool = False
 
 
 class Factors:
@@ -116,7 +103,7 @@ class Factors:
     def verify(self, tenant: str, user: str, factor_id: str, code: str, *, recovery_codes: bool = True) -> FactorCheck:
         """Compares a code with the one factor; the first right one verifies it, and brings recovery codes to a user who
         has none, where `recovery_codes` are wanted. Raises NotFound, RateLimited, InvalidRequest."""
-        written = _Written(*_read(code), factor_id, verifying=True, recovery_codes=recovery_codes)
+        written = Written(*read(code), factor_id, verifying=True, recovery_codes=recovery_codes)
         return self._decide(tenant, user, written)
 
     def check(
@@ -133,7 +120,7 @@ class Factors:
         """Compares a code with the user's verified factors, or the one that is named, and with the recovery codes; a
         right one is approved once. Raises NotFound where the user has no verified factor, RateLimited,
         IdempotencyMismatch, and InvalidRequest for what is no code, or where no receipt is possible."""
-        written = _Written(*_read(code), factor, binding, receipt, idempotency_key)
+        written = Written(*read(code), factor, binding, receipt, idempotency_key)
         return self._decide(tenant, user, written)
 
     def recent(
@@ -153,9 +140,9 @@ class Factors:
         return FactorCheck(
             id=found.id,
             status="approved",
-            factor=_shown_id(found.factor),
+            factor=shown_id(found.factor),
             kind=found.kind,
-            checks_left=_counted(seen.left),
+            checks_left=counted(seen.left),
             at=found.at,
             recovery_codes_left=codes_left(seen.record),
             receipt=signed,
@@ -172,7 +159,7 @@ class Factors:
         contact = self._contacts.shown(tenant, seen.record)
         verified = any(each.status == "verified" for each in factors)
         texts = not verified or book.policy.factors.texts != "deny"
-        return UserState(factors, codes_left(seen.record), _counted(seen.left), wait, texts, contact)
+        return UserState(factors, codes_left(seen.record), counted(seen.left), wait, texts, contact)
 
     def parse_contact(self, to: str, region: str | None, channel: str | None, locale: str | None) -> NewContact:
         """Where notices are to go, from what the caller wrote. Raises InvalidNumber, InvalidRequest."""
@@ -216,22 +203,22 @@ class Factors:
         return self._users.erase(self._clock.now(), self._records.subject(tenant, user))
 
     @counting_problems(FACTOR_CHECKS)
-    def _decide(self, tenant: str, user: str, written: _Written) -> FactorCheck:
+    def _decide(self, tenant: str, user: str, written: Written) -> FactorCheck:
         wish = self._approvals.wish(tenant, written.receipt)
         book = self._rules()
         tag = self._tagger.user(tenant, user)
         hits = book.limits.of_user(tag)
         said = self._idempotency(tenant, user, written)
-        outcome: tuple[FactorAnswer, bool] | Refused = Refused("unread")
-        while isinstance(outcome, Refused) and outcome.kind == "unread":
+        decided: tuple[FactorAnswer, bool] | Refused = Refused("unread")
+        while isinstance(decided, Refused) and decided.kind == "unread":
             now = self._clock.now()
             ask, fresh = self._ask(tenant, user, written, now, self._users.look(now, tag, hits))
-            outcome = self._users.check(now, ask, hits, said)
-        if isinstance(outcome, Refused):
-            if outcome.kind == "absent":
+            decided = self._users.check(now, ask, hits, said)
+        if isinstance(decided, Refused):
+            if decided.kind == "absent":
                 raise NotFound(NO_SUCH_FACTOR if written.factor else NO_FACTOR)
-            raise refusal(outcome, book.policy)
-        told, replayed = outcome
+            raise refusal(decided, book.policy)
+        told, replayed = decided
         FACTOR_CHECKS.labels("replayed" if replayed else told.kind).inc()
         signed = None
         if told.kind == "approved":
@@ -239,11 +226,9 @@ class Factors:
             signed = self._approvals.receipt_of_factor(
                 wish, tenant, user, told.id, told.at, told.at, written.binding, proven
             )
-        return _outcome(told, fresh if told.codes_kept and not replayed else None, signed)
+        return outcome(told, fresh if told.codes_kept and not replayed else None, signed)
 
-    def _ask(
-        self, tenant: str, user: str, written: _Written, now: int, seen: Seen
-    ) -> tuple[FactorAsk, tuple[str, ...]]:
+    def _ask(self, tenant: str, user: str, written: Written, now: int, seen: Seen) -> tuple[FactorAsk, tuple[str, ...]]:
         """What the script decides by, and the recovery codes that an approval would bring. Raises NotFound,
         StoreUnavailable."""
         book = self._rules()
@@ -286,40 +271,8 @@ class Factors:
     def _bound(self, binding: Mapping[str, str]) -> str:
         return self._tagger.fingerprint("binding", codes.canonical(binding).decode())
 
-    def _idempotency(self, tenant: str, user: str, written: _Written) -> Idempotency | None:
+    def _idempotency(self, tenant: str, user: str, written: Written) -> Idempotency | None:
         if written.idempotency_key is None:
             return None
         named = self._tagger.fingerprint("idempotency", tenant, "factors", user, written.idempotency_key)
         return Idempotency(named, self._tagger.fingerprint("body", _encode(written._asdict()).decode()))
-
-
-def _read(written: str) -> tuple[str, str]:
-    """(code, '') of an app's or a token's, ('', code) of a recovery code. Raises InvalidRequest."""
-    digits = typed.code(written)
-    if digits.isascii() and digits.isdigit() and 6 <= len(digits) <= 8:
-        return digits, ""
-    if recovery := authenticators.recovery_code(written):
-        return "", recovery
-    raise InvalidRequest("code", "is 6 to 8 digits, or a recovery code of 10 letters and digits")
-
-
-def _counted(left: int) -> int | None:
-    return None if left < 0 else left
-
-
-def _shown_id(factor: str) -> str | None:
-    return f"fa_{factor}" if factor else None
-
-
-def _outcome(told: FactorAnswer, fresh: tuple[str, ...] | None, receipt: str | None) -> FactorCheck:
-    return FactorCheck(
-        id=told.id,
-        status=told.kind,
-        factor=_shown_id(told.factor),
-        kind=told.of_kind or None,
-        checks_left=_counted(told.left),
-        at=told.at,
-        recovery_codes_left=told.codes_left,
-        recovery_codes=fresh,
-        receipt=receipt,
-    )

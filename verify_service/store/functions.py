@@ -19,6 +19,7 @@ FUNCTIONS = {
     "decisions": ("refuse", "explain", "explain_pending", "unlock"),
     "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
     "entities": ("make_entity", "begin_challenge", "try_challenge", "approve_challenge"),
+    "factor_checks": ("user", "check_factor"),
     "health": ("pulse",),
     "hold": ("hold", "hold_check", "release", "claim_key", "refunded", "won", "mistyped"),
     "inbox": ("put", "take"),
@@ -31,7 +32,7 @@ FUNCTIONS = {
     "services": ("keep_service",),
     "settle": ("settle", "bury"),
     "start": ("start",),
-    "users": ("user", "enrol", "check_factor", "remove_factor", "recovery_codes", "set_contact", "erase_user"),
+    "users": ("enrol", "remove_factor", "recovery_codes", "set_contact", "erase_user"),
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
