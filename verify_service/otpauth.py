@@ -68,7 +68,7 @@ def read(uri: str) -> Found:
         issuer, label = "", name
     factor = Authenticator(
         kind=kind,
-        secret=_secret(said.get("secret", "")),
+        secret=secret(said.get("secret", "")),
         digits=_number(said, "digits", "6", *DIGITS),
         period=_number(said, "period", "30", *PERIOD),
         algorithm=_algorithm(said.get("algorithm") or "SHA1"),
@@ -76,22 +76,22 @@ def read(uri: str) -> Found:
     return Found(factor, label.strip(), said.get("issuer") or issuer.strip(), _counter(said) if kind == "hotp" else 0)
 
 
-def _secret(text: str) -> bytes:
-    """The bytes of a secret, however its base32 (RFC 4648) is grouped, cased or padded."""
+def secret(text: str) -> bytes:
+    """The bytes of a secret, however its base32 (RFC 4648) is grouped, cased or padded. Raises Unreadable."""
     plain = _BETWEEN.sub("", text).rstrip("=").upper()
     if not plain:
         raise Unreadable("there is no secret; write secret=… in base32")
     if len(plain) % 8 in (1, 3, 6):
         raise Unreadable("the secret is cut off: base32 has no text of this length")
     try:
-        secret = base64.b32decode(plain + "=" * (-len(plain) % 8))
+        found = base64.b32decode(plain + "=" * (-len(plain) % 8))
     except (binascii.Error, ValueError):
         raise Unreadable("the secret is not base32 (A to Z, 2 to 7); convert hexadecimal or base64") from None
-    if not SHORTEST <= len(secret) <= LONGEST:
+    if not SHORTEST <= len(found) <= LONGEST:
         raise Unreadable(
-            f"the secret has {len(secret) * 8} bits, not {SHORTEST * 8} to {LONGEST * 8}: enrol this user anew"
+            f"the secret has {len(found) * 8} bits, not {SHORTEST * 8} to {LONGEST * 8}: enrol this user anew"
         )
-    return secret
+    return found
 
 
 def _algorithm(text: str) -> Algorithm:
