@@ -25,6 +25,8 @@ from verify_service.errors import Blocked, Problem, RateLimited
 from verify_service.model import Verification
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 PRICES = "[prices]\nUS = 0.25\n"
 BUDGET = '[[rule]]\nname = "spend"\nkind = "budget"\nof = ["country"]\nallow = "$1/hour"\nmode = "enforce"\n'
 NUMBER = '[[limit]]\nname = "number"\nof = ["number"]\nallow = "1/hour"\n'

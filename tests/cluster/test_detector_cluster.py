@@ -7,6 +7,8 @@ from tests.support.detector import Field, field, numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
 
+pytestmark = pytest.mark.slow
+
 TRIALS, THIS_HOUR, CONVERSIONS = 9, 6, 10  # Places in a chart.
 
 

@@ -19,6 +19,8 @@ from verify_service.providers.webhook import WebhookProvider
 from verify_service.store.entries import Entry
 from verify_service.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = 600
 
 

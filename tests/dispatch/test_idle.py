@@ -16,6 +16,8 @@ from verify_service.gateway import Gateway
 from verify_service.store.health import Health
 from verify_service.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:

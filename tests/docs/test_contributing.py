@@ -28,6 +28,7 @@ def test_make_knows_each_target(target: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in TYPED if "pytest" in line])
+@pytest.mark.slow
 def test_each_call_of_pytest_finds_tests(line: str) -> None:
     """Collected, not run: they run by themselves."""
     words = line.replace(".venv/bin/python", sys.executable).split()

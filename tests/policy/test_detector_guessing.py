@@ -1,5 +1,7 @@
 """Wrong codes and the detector of pumping: guessing over many numbers is none, and wrong codes do not hide it."""
 
+import pytest
+
 from tests.support.bench import wrong
 from tests.support.detector import SENT, Field, field, numbers
 from verify_service.errors import Blocked
@@ -82,6 +84,7 @@ def test_who_mistypes_and_then_enters_the_right_code_is_one_trial_that_converted
     assert (round(chart[SENT], 2), round(chart[WON], 2)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_wrong_codes_count_for_charts_in_other_partitions(spread: Store) -> None:
     """On a cluster, by way of the dispatcher: not counted once, and a trial again once the right code follows."""
     place = field(spread)

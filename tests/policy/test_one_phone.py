@@ -274,6 +274,7 @@ def test_an_erasure_leaves_an_earlier_opt_out_in_force(store: Store, to: str) ->
     assert consents_of(bench).look(TENANT, to) == ("out", ())
 
 
+@pytest.mark.slow
 def test_an_opt_out_of_an_earlier_version_is_heeded_on_a_cluster(spread: Store) -> None:
     """Where its pseudonym of then lies in another partition than that of now."""
     for last in range(6):
