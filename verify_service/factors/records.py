@@ -87,7 +87,7 @@ class Records:
         self, subject: Subject, factors: Sequence[Factor], code: str, now: int, settings: FactorSettings
     ) -> Iterator[Match]:
         """Each counter whose code this is: of TOTP one step around now and around what was learnt of its device's
-        drift, of HOTP the next few, and those further ahead as not to be believed yet."""
+        drift, of HOTP the one that was used last, the next few, and those further ahead as not to be believed yet."""
         for factor in factors:
             if factor.digits != len(code):
                 continue
@@ -96,7 +96,7 @@ class Records:
             sealed = self._sealed_anew(subject, factor, opened)
             if factor.kind == "hotp":
                 near = factor.counter + settings.look_ahead
-                for counter, right in made.codes(factor.counter, factor.counter + RESYNC_AHEAD):
+                for counter, right in made.codes(factor.counter - 1, factor.counter + RESYNC_AHEAD):
                     if hmac.compare_digest(right, code):
                         yield Match(factor.id, counter, ahead=counter >= near, sealed=sealed)
                 continue
