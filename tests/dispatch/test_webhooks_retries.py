@@ -24,7 +24,7 @@ from verify_service.embedded import EmbeddedValkey
 from verify_service.store import Store
 from verify_service.store.clock import VirtualClock
 from verify_service.store.layouts import Wanted
-from verify_service.store.webhooks import LEASE_MS
+from verify_service.store.webhooks import LEASE_MS, Due, WebhookStore
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +105,23 @@ def test_gone_turns_an_endpoint_off_until_a_replay(webhook_bench: WebhookBench, 
     ids = [json.loads(body)["data"]["id"] for _, body in vendor.requests[1:]]
     assert [kind for kind, at in zip(told(vendor)[1:], ids, strict=True) if at == first] == ["started", "approved"]
     assert sorted(told(vendor)[1:]) == ["approved", "approved", "started", "started", "wrong"]
+
+
+def test_a_replay_may_come_as_soon_as_there_is_a_letter(
+    webhook_bench: WebhookBench, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint is on then: what made the letter does not turn it off behind the replay."""
+    vendor.answer, bury = answering(410), WebhookStore.bury
+
+    def at_once(store: WebhookStore, now: int, due: Due, why: str) -> None:
+        bury(store, now, due, why)
+        vendor.answer = answering(200)
+        assert store.replay(now, due.tenant) == 1
+
+    monkeypatch.setattr(WebhookStore, "bury", at_once)
+    with webhook_bench.telling({"default": to(vendor)}):
+        webhook_bench.bench.service.start("default", a_start(TO))
+        until(lambda: len(vendor.requests) == 2)
 
 
 def test_a_replay_puts_letters_before_what_waits_behind_them(webhook_bench: WebhookBench) -> None:

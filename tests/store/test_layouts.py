@@ -112,7 +112,7 @@ def test_an_event_that_waits_with_more_is_told_and_so_is_a_dead_letter(
     with webhook_bench.telling({"default": to(vendor)}):
         until(lambda: len(vendor.requests) == 1)
         assert bench.store.webhooks.replay(now, "default") == 1
-        until(lambda: len(vendor.requests) == 2)
+        until(lambda: len(vendor.requests) >= 2)  # The first comes again where its answer was not settled yet.
     assert {json.loads(body)["data"]["id"] for _, body in vendor.requests} == {id}
 
 

@@ -168,9 +168,10 @@ class _Courier:
             self._store.done(now, due)
         elif status == GONE:
             WEBHOOKS.labels(self._tenant, "gone").inc()
-            self._store.bury(now, due, reason)
+            # Before the letter can be seen: a replay of it turns the endpoint on, and this must not turn it off again.
             if self._store.turn_off(now, self._tenant):
                 _log.error("the endpoint is gone and gets no more; `webhooks replay` turns it on", tenant=self._tenant)
+            self._store.bury(now, due, reason)
         elif due.tries >= len(BACKOFF_S):
             WEBHOOKS.labels(self._tenant, "dead").inc()
             _log.error("given up", tenant=self._tenant, verification=due.id, reason=reason)
