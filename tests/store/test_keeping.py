@@ -120,7 +120,7 @@ def test_a_file_is_taken_in_once_and_its_codes_are_right(alone: Store) -> None:
     assert (again.taken, again.known, again.refused) == (0, 3, 9)
     assert changed(client, before) == set()
     assert [bench.factors.check(TENANT, "bob", pyotp.HOTP(SECRET).at(n)).status for n in (7, 8)] == [
-        "wrong",
+        "used",
         "approved",
     ]
     held = everything(alone)
