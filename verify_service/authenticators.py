@@ -24,6 +24,9 @@ Algorithm = Literal["SHA1", "SHA256", "SHA512"]
 
 # As long as the hash's output, as RFC 4226 (section 4, R6) and RFC 6238 (section 5.1) recommend.
 SECRET_BYTES = {"SHA1": 20, "SHA256": 32, "SHA512": 64}
+DIGITS = (6, 8)
+PERIOD = (15, 120)
+"""Seconds. NIST SP 800-63B-4 (section 3.1.4.1) wants a new code every two minutes at least."""
 RESYNC_AHEAD = 50
 """How far ahead two HOTP codes in a row are looked for (RFC 4226, section 7.4)."""
 RECOVERY_CODES = 10

@@ -191,6 +191,10 @@ class Tagger:
         """The id of a factor that comes from elsewhere: 32 hex digits, the same each time it comes."""
         return _mac(self._key, b"factor", user.encode(), secret).hex()[:32]
 
+    def binding(self, binding: Mapping[str, str] | None) -> str:
+        """The fingerprint of a binding, '' of none."""
+        return self.fingerprint("binding", canonical(binding).decode()) if binding else ""
+
     def recovery(self, user: str, slow: bytes) -> bytes:
         """What is kept of a recovery code, from its slow hash: whoever has the store alone cannot try codes."""
         return _mac(self._key, b"recovery", user.encode(), slow)[: len(slow)]

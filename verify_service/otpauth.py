@@ -10,16 +10,13 @@ import binascii
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from verify_service.authenticators import Algorithm, Authenticator, Kind
+from verify_service.authenticators import DIGITS, PERIOD, Algorithm, Authenticator, Kind
 from verify_service.model import Frozen
 
 SHORTEST = 10
 """Bytes of a secret: the 80 bits that many systems gave out for years."""
 LONGEST = 128
 """The block of SHA-512: what is longer is hashed to less."""
-DIGITS = (6, 8)
-PERIOD = (15, 120)
-"""Seconds: as an enrolment here has them."""
 
 _MOST = 4096
 _BETWEEN = re.compile(r"[\s-]")

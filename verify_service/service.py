@@ -120,7 +120,7 @@ class Service:
             nonce=nonce,
             kid=kid,
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
-            binding=self._binding_tag(ask.binding),
+            binding=self._tagger.binding(ask.binding),
             message=of_start(tenant, ask.channel, self._content(ask, tag, digits, brand), ask.purpose),
             facts=text(self._facts(book, tenant, ask, tag, facts).pack()),
             test=_LANES[tested.limits] if tested else "",
@@ -238,9 +238,6 @@ class Service:
 
     def _recipient(self, where: Target) -> Number:
         return asking.recipient_of(where.to, where.region, self.config, self._clock.now())
-
-    def _binding_tag(self, binding: dict[str, str] | None) -> str:
-        return self._tagger.fingerprint("binding", codes.canonical(binding).decode()) if binding else ""
 
     def _idempotency(
         self, tenant: str, endpoint: str, key: str | None, body: Callable[[], bytes]

@@ -14,9 +14,9 @@ from verify_service import authenticators, codes
 from verify_service.errors import InvalidRequest, NotFound, Problem, RateLimited, StoreUnavailable
 from verify_service.factors import FactorCheck, NewFactor
 from verify_service.packing import plain
+from verify_service.policy.base import DAY_MS
 from verify_service.store import Store
 from verify_service.store.user_layouts import User
-from verify_service.store.users import DAY_MS
 
 
 @pytest.fixture

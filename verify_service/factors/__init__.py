@@ -27,14 +27,16 @@ from verify_service.factors.records import Records, Secret, codes_left, live
 from verify_service.factors.written import Written, counted, outcome, read, shown_id
 from verify_service.model import Clock
 from verify_service.packing import text
-from verify_service.policy.rulebook import Rules
+from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal
 from verify_service.store.shapes import Idempotency, Refused
 from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match, Subject, User
 from verify_service.store.users import Seen, Users
+from verify_service.store.verifications import CHECK_REPLAY_MS
 from verify_service.telemetry import FACTOR_CHECKS, counting_problems
 
 __all__ = [
+    "NO_SUCH_FACTOR",
     "RECOVERY_CODE",
     "Enrolled",
     "FactorCheck",
@@ -44,8 +46,6 @@ __all__ = [
     "UserState",
 ]
 
-REPLAY_MS = 60_000
-"""How long an Idempotency-Key is answered again."""
 NO_FACTOR = "The user has no verified factor."
 NO_SUCH_FACTOR = "The user has no such factor."
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -131,7 +131,7 @@ class Factors:
         wish = self._approvals.wish(tenant, receipt)
         now = self._clock.now()
         tag = self._tagger.user(tenant, user)
-        found = self._users.approval(tag, self._bound(binding))
+        found = self._users.approval(tag, self._tagger.binding(binding))
         if found is None or not found.at <= now < found.at + max_age * 1000:
             return None
         proven = PROVES[found.kind]
@@ -206,13 +206,13 @@ class Factors:
     def _decide(self, tenant: str, user: str, written: Written) -> FactorCheck:
         wish = self._approvals.wish(tenant, written.receipt)
         book = self._rules()
-        tag = self._tagger.user(tenant, user)
-        hits = book.limits.of_user(tag)
+        subject = self._records.subject(tenant, user)
+        hits = book.limits.of_user(subject.user)
         said = self._idempotency(tenant, user, written)
         decided: tuple[FactorAnswer, bool] | Refused = Refused("unread")
         while isinstance(decided, Refused) and decided.kind == "unread":
             now = self._clock.now()
-            ask, fresh = self._ask(tenant, user, written, now, self._users.look(now, tag, hits))
+            ask, fresh = self._ask(subject, written, now, self._users.look(now, subject.user, hits), book)
             decided = self._users.check(now, ask, hits, said)
         if isinstance(decided, Refused):
             if decided.kind == "absent":
@@ -228,11 +228,11 @@ class Factors:
             )
         return outcome(told, fresh if told.codes_kept and not replayed else None, signed)
 
-    def _ask(self, tenant: str, user: str, written: Written, now: int, seen: Seen) -> tuple[FactorAsk, tuple[str, ...]]:
+    def _ask(
+        self, subject: Subject, written: Written, now: int, seen: Seen, book: Rulebook
+    ) -> tuple[FactorAsk, tuple[str, ...]]:
         """What the script decides by, and the recovery codes that an approval would bring. Raises NotFound,
         StoreUnavailable."""
-        book = self._rules()
-        subject = self._records.subject(tenant, user)
         only = (written.factor or "").removeprefix("fa_")
         factors = [each for each in live(seen.record, now) if not only or each.id == only]
         if not written.verifying:
@@ -256,20 +256,17 @@ class Factors:
             request=secrets.token_hex(8),
             decision=self._users.new_id("de", subject.user),
             revision=book.revision,
-            replay_ms=REPLAY_MS,
+            replay_ms=CHECK_REPLAY_MS,
             matches=matches,
             recovery=hashed,
             verifying=only if written.verifying else "",
             salt=text(salt),
             codes=text(kept),
-            binding=self._bound(written.binding) if written.binding else "",
+            binding=self._tagger.binding(written.binding),
             unread=unread,
-            notices=self._contacts.wanted(tenant, subject.user),
+            notices=self._contacts.wanted(subject.tenant, subject.user),
         )
         return ask, fresh
-
-    def _bound(self, binding: Mapping[str, str]) -> str:
-        return self._tagger.fingerprint("binding", codes.canonical(binding).decode())
 
     def _idempotency(self, tenant: str, user: str, written: Written) -> Idempotency | None:
         if written.idempotency_key is None:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from verify_service.errors import NotFound, RateLimited
 from verify_service.factors import Factors
 from verify_service.model import Clock, Frozen
+from verify_service.policy.base import DAY_MS
 from verify_service.store import entity_layouts
 from verify_service.store.entities import Entities
-from verify_service.store.users import DAY_MS
 
 TRIES = 5
 """How many codes a challenge may be answered; the limits on a user's wrong codes hold beside that."""

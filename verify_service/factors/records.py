@@ -11,10 +11,10 @@ from verify_service.authenticators import RESYNC_AHEAD, SALT_BYTES, Authenticato
 from verify_service.errors import StoreUnavailable
 from verify_service.factors.nouns import Enrolled, FactorState, NewFactor
 from verify_service.packing import plain, text
+from verify_service.policy.base import DAY_MS
 from verify_service.policy.sections import FactorSettings
 from verify_service.store.layouts import Content
 from verify_service.store.user_layouts import NOTHING, Factor, Match, Subject, User
-from verify_service.store.users import DAY_MS
 
 
 class Secret(msgspec.Struct, frozen=True, array_like=True):

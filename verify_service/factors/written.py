@@ -25,7 +25,7 @@ class Written(NamedTuple):
 def read(written: str) -> tuple[str, str]:
     """(code, '') of an app's or a token's, ('', code) of a recovery code. Raises InvalidRequest."""
     digits = typed.code(written)
-    if digits.isascii() and digits.isdigit() and 6 <= len(digits) <= 8:
+    if digits.isascii() and digits.isdigit() and authenticators.DIGITS[0] <= len(digits) <= authenticators.DIGITS[1]:
         return digits, ""
     if recovery := authenticators.recovery_code(written):
         return "", recovery

@@ -23,9 +23,6 @@ from verify_service.store.user_layouts import (
 )
 from verify_service.telemetry import OBSERVED
 
-DAY_MS = 86_400_000
-CHECK_REPLAY_MS = 60_000
-
 
 class Seen(NamedTuple):
     """A user as it stands: its record, None where there is none; how many wrong codes it has room for, -1 where nothing

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from verify_service.asking import StartFields
-from verify_service.authenticators import Algorithm, Kind
+from verify_service.authenticators import DIGITS, PERIOD, Algorithm, Kind
 from verify_service.consents import Source
 from verify_service.inbox import Rule
 from verify_service.model import USER, HostedPage
@@ -42,6 +42,8 @@ Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\
 
 ReturnUrl = Annotated[str, Meta(min_length=1, max_length=1024)]
 PageState = Annotated[str, Meta(max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,512}\Z")]
+Digits = Annotated[int, Meta(ge=DIGITS[0], le=DIGITS[1])]
+Period = Annotated[int, Meta(ge=PERIOD[0], le=PERIOD[1])]
 
 
 class PageBody(HostedPage, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,8 +99,8 @@ class FactorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: Kind
     label: Label | None = None
     issuer: Label | None = None
-    digits: Annotated[int, Meta(ge=6, le=8)] | None = None
-    period: Annotated[int, Meta(ge=15, le=120)] | None = None
+    digits: Digits | None = None
+    period: Period | None = None
     algorithm: Algorithm | None = None
 
 
@@ -127,8 +129,8 @@ class UserPageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     enrol: Kind | None = None
     label: Label | None = None
     issuer: Label | None = None
-    digits: Annotated[int, Meta(ge=6, le=8)] | None = None
-    period: Annotated[int, Meta(ge=15, le=120)] | None = None
+    digits: Digits | None = None
+    period: Period | None = None
     algorithm: Algorithm | None = None
     to: To | None = None
     region: Region | None = None

@@ -7,7 +7,7 @@ from flask import Response
 
 from verify_service.duration import rfc3339
 from verify_service.errors import InvalidRequest, NotFound
-from verify_service.factors import FactorCheck, FactorState, NewFactor
+from verify_service.factors import NO_SUCH_FACTOR, FactorCheck, FactorState, NewFactor
 from verify_service.web import bodies
 from verify_service.web.answers import json
 from verify_service.web.context import context
@@ -133,7 +133,7 @@ def erase_user(tenant: str, user: str) -> Response:
 
 def _id(factor_id: str) -> str:
     if not _ID.fullmatch(factor_id):
-        raise NotFound("The user has no such factor.")
+        raise NotFound(NO_SUCH_FACTOR)
     return factor_id
 
 
