@@ -1,18 +1,29 @@
 """What callers say of a start or a check, read: whom they mean, by which channel, and which request is the same."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from verify_service import recipient
+from verify_service.codes import Tagger
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest
 from verify_service.model import HostedPage, Number, Start, StartOptions
 from verify_service.routing import CHANNELS
+from verify_service.store.shapes import Idempotency
 
 # What an Idempotency-Key has always stood for. What a start may say since then counts where it is said alone, so that a
 # repetition is the same request to the version before and to the one after.
 _ALWAYS = frozenset(("number", "channel", "purpose", "locale", "ip", "device", "binding", "app_hash", "origin"))
+
+
+def idempotency(tagger: Tagger, key: str | None, body: Callable[[], bytes], *where: str) -> Idempotency | None:
+    """What a store knows an Idempotency-Key by: the key under `where` it was sent, and the request; None of no key."""
+    if key is None:
+        return None
+    fingerprint = tagger.fingerprint("body", body().decode())
+    return Idempotency(tagger.fingerprint("idempotency", *where, key), fingerprint)
 
 
 class Target(NamedTuple):

@@ -1,7 +1,6 @@
 """Start, check, cancel, status. Read this first: it is the way of a request, without HTTP and without Redis."""
 
 import secrets
-from collections.abc import Callable
 
 import msgspec
 
@@ -21,7 +20,7 @@ from verify_service.refusals import refusal, refused_by
 from verify_service.store.decisions import refusal_of
 from verify_service.store.entries import of_start
 from verify_service.store.layouts import Content, Context, Facts, StartAsk
-from verify_service.store.shapes import Checked, Idempotency, Refused
+from verify_service.store.shapes import Checked, Refused
 from verify_service.store.verifications import Verifications
 from verify_service.telemetry import CHECKS, STARTS, counting_problems
 
@@ -131,7 +130,9 @@ class Service:
             only=only or "",
         )
         sealed_to = self._keys.seal_to(number.e164, tenant, tag)
-        idempotency = self._idempotency(tenant, "start", idempotency_key, lambda: asking.fingerprint(ask))
+        idempotency = asking.idempotency(
+            self._tagger, idempotency_key, lambda: asking.fingerprint(ask), tenant, "start"
+        )
         outcome = self._verifications.start(now, book.code, asked, sealed_to, hits, idempotency)
         if isinstance(outcome, Refused):
             if outcome.kind == "absent":
@@ -182,8 +183,12 @@ class Service:
             secrets.token_hex(8),
             book.limits.of_check(facts),
             book.limits.of_check_by_number(facts),
-            self._idempotency(
-                tenant, "check", idempotency_key, lambda: _encode((where, code, binding, receipt)[: 3 + receipt])
+            asking.idempotency(
+                self._tagger,
+                idempotency_key,
+                lambda: _encode((where, code, binding, receipt)[: 3 + receipt]),
+                tenant,
+                "check",
             ),
             decision,
             book.revision,
@@ -238,14 +243,6 @@ class Service:
 
     def _recipient(self, where: Target) -> Number:
         return asking.recipient_of(where.to, where.region, self.config, self._clock.now())
-
-    def _idempotency(
-        self, tenant: str, endpoint: str, key: str | None, body: Callable[[], bytes]
-    ) -> Idempotency | None:
-        if key is None:
-            return None
-        fingerprint = self._tagger.fingerprint("body", body().decode())
-        return Idempotency(self._tagger.fingerprint("idempotency", tenant, endpoint, key), fingerprint)
 
     def _content(self, ask: Start, tag: str, digits: int, brand: str) -> Content:
         """What the message needs beside its verification."""

@@ -11,6 +11,7 @@ import msgspec
 
 from verify_service import authenticators, codes
 from verify_service.approvals import Approvals
+from verify_service.asking import idempotency
 from verify_service.config import Config
 from verify_service.errors import InvalidRequest, NotFound, StoreUnavailable
 from verify_service.factors.contacts import Contacts, NewContact, contact_of
@@ -29,7 +30,7 @@ from verify_service.model import Clock
 from verify_service.packing import text
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal
-from verify_service.store.shapes import Idempotency, Refused
+from verify_service.store.shapes import Refused
 from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match, Subject, User
 from verify_service.store.users import Seen, Users
 from verify_service.store.verifications import CHECK_REPLAY_MS
@@ -208,7 +209,9 @@ class Factors:
         book = self._rules()
         subject = self._records.subject(tenant, user)
         hits = book.limits.of_user(subject.user)
-        said = self._idempotency(tenant, user, written)
+        said = idempotency(
+            self._tagger, written.idempotency_key, lambda: _encode(written._asdict()), tenant, "factors", user
+        )
         decided: tuple[FactorAnswer, bool] | Refused = Refused("unread")
         while isinstance(decided, Refused) and decided.kind == "unread":
             now = self._clock.now()
@@ -267,9 +270,3 @@ class Factors:
             notices=self._contacts.wanted(subject.tenant, subject.user),
         )
         return ask, fresh
-
-    def _idempotency(self, tenant: str, user: str, written: Written) -> Idempotency | None:
-        if written.idempotency_key is None:
-            return None
-        named = self._tagger.fingerprint("idempotency", tenant, "factors", user, written.idempotency_key)
-        return Idempotency(named, self._tagger.fingerprint("body", _encode(written._asdict()).decode()))
