@@ -102,7 +102,8 @@ def test_metrics_name_no_number_and_no_key(live: Contract) -> None:
 
 def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
     """`web` alone is alive and not ready; with `dispatch` it is ready; without the store it is alive, says 503 to
-    callers with the seconds to wait, and works again when the store is back."""
+    callers with the seconds to wait, tells its metrics but for what it looks up, and works again when the store is
+    back."""
     port = free_port()
     valkey = EmbeddedValkey(tmp_path / "valkey")
     valkey.start()
@@ -153,11 +154,15 @@ def test_the_roles_say_what_they_lack(tmp_path: Path) -> None:
             ("GET", f"/verifications/{started['id']}", None),
             ("DELETE", f"/verifications/{started['id']}", None),
             ("GET", f"/fake/inbox/{to}", None),
-            ("GET", "/metrics", None),
         ):
             status, headers, problem = client.request(method, path, sent)
             assert (status, problem["type"]) == (503, "/problems/store-unavailable"), path
             assert headers["retry-after"] == "1"
+        told = figures(client)
+        assert told["verify_store_up"] == 0
+        assert told['verify_problems_total{slug="store-unavailable"}'] >= 5
+        assert told['verify_starts_total{outcome="started"}'] == told["verify_policy_revision"] == 1
+        assert told.keys() & {"verify_outbox_entries", "verify_dispatchers", "verify_live_blocks"} == set()
         valkey.start()
         until(lambda: readyz() == (200, {"status": "ready"}))
         assert client.status(started["id"])["status"] == "pending"

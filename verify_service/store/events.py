@@ -42,6 +42,18 @@ class Events:
             yield None
             time.sleep(pause)
 
+    def behind(self, reader: str) -> int:
+        """How many events there are that a reader has not seen yet, whose place each partition keeps in a hash of that
+        name; 0 where nobody has begun to read. What is trimmed away before it is read is counted as well."""
+        behind = 0
+        for part in range(self._link.partitions):
+            stream = f"{prefix(part)}events"
+            seen = self._link.command(part, ["HGET", f"{prefix(part)}{reader}", "read"])
+            if seen is not None and self._link.command(part, ["EXISTS", stream]):
+                flat = self._link.command(part, ["XINFO", "STREAM", stream])
+                behind += max(0, dict(zip(flat[::2], flat[1::2], strict=True))[b"entries-added"] - int(seen))
+        return behind
+
     def _partition(self, part: int, since: int) -> Iterator[dict[str, Any]]:
         for _, event in self._entries(part, "-"):
             if event and event["at"] * 1000 >= since:

@@ -212,6 +212,13 @@ class Outbox:
         """Whether any dispatcher has said that it lives (`claim`)."""
         return bool(self._link.command(0, ["EXISTS", ALIVE_KEY]))
 
+    def dispatchers(self) -> int:
+        """How many dispatchers hold a lease: all that read the first partition's outbox, as each of them does."""
+        stream = f"{prefix(0)}outbox"
+        known = self._link.command(0, ["XINFO", "CONSUMERS", stream, GROUP])
+        leases = [f"{prefix(0)}dispatcher:{consumer[1].decode()}" for consumer in known]
+        return int(self._link.command(0, ["EXISTS", *leases])) if leases else 0
+
     def depth(self) -> int:
         """Entries not settled yet, over all partitions."""
         return sum(self._link.command(part, ["XLEN", f"{prefix(part)}outbox"]) for part in range(self.partitions))

@@ -1,12 +1,16 @@
 """What load balancers and monitoring ask."""
 
+from typing import TypeAlias
+
 from flask import Response
 
+from verify_service.errors import StoreUnavailable
 from verify_service.telemetry import exposition
 from verify_service.web.answers import json
 from verify_service.web.context import context
 from verify_service.web.native.surface import native
 
+Gauges: TypeAlias = dict[str, tuple[str, float]]
 BLOCK_GAUGES = {
     "refused": "Starts that live blocks have refused.",
     "observed": "Starts that they would have refused while their rule only watched.",
@@ -33,21 +37,36 @@ def readyz() -> Response:
 @native.get("/metrics")
 @native.guarded("read")
 def metrics(_tenant: str) -> Response:
-    store, live = context().store, context().live
+    """What this host has counted is told while the store does not answer, too: that is when it is looked at."""
+    revision = "The revision in force in the process that answers."
+    gauges: Gauges = {"verify_policy_revision": (revision, float(context().live.in_force))}
+    answers = True
+    try:
+        gauges |= _looked_up()
+    except StoreUnavailable:
+        answers = False
+    gauges["verify_store_up"] = ("Whether the store answers this host: 1 or 0.", float(answers))
+    text = exposition(context().multiprocess, gauges)
+    return Response(text, mimetype="text/plain", content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _looked_up() -> Gauges:
+    """What the store says, of all hosts alike. Raises StoreUnavailable."""
+    store = context().store
     gauges = {
         "verify_outbox_entries": ("Messages queued and not settled yet.", float(store.outbox.depth())),
-        "verify_policy_revision": (
-            "The revision in force in the process that answers.",
-            float(live.in_force),
-        ),
+        "verify_dispatchers": ("Dispatchers that say that they live.", float(store.outbox.dispatchers())),
     }
     if endpoints := context().config.webhooks:
         waiting, dead = store.webhooks.counts(list(endpoints))
         gauges["verify_webhooks_waiting"] = ("Verifications with events for a tenant's endpoint.", float(waiting))
         gauges["verify_webhooks_dead"] = ("Events that were given up and can be replayed.", float(dead))
+        gauges["verify_webhooks_behind"] = (
+            "Events that no dispatcher has looked at yet for the tenants' endpoints.",
+            float(store.events.behind("hooks")),
+        )
     blocks = store.blocks.list(context().clock.now())
     for name, words in BLOCK_GAUGES.items():
         gauges[f"verify_live_blocks_{name}"] = (words, float(sum(getattr(block, name) for block in blocks)))
     gauges["verify_live_blocks"] = ("Blocks that are live, those that only watch included.", float(len(blocks)))
-    text = exposition(context().multiprocess, gauges)
-    return Response(text, mimetype="text/plain", content_type="text/plain; version=0.0.4; charset=utf-8")
+    return gauges
