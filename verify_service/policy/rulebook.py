@@ -31,6 +31,10 @@ class Assessment(NamedTuple):
     hits: list[Hit]
 
 
+# Money is counted by country and tenant, whoever gets the message.
+_NOBODY = Number("", "", "", "")
+
+
 class Rulebook:
     """One revision of the policy with everything that is made from it. Immutable: a new revision is a new object, so
     that no request is judged half by one and half by the other. Revision 0 is a policy that was never pushed."""
@@ -48,7 +52,7 @@ class Rulebook:
         # Those that are judged first are read last: the store tells of all in that order.
         ready = [(rule, rule.ready(policy, tagger)) for rule in sorted(rules, key=lambda rule: rule.first)]
         self._rules = [made for _, made in ready]
-        self._budgets = [made for rule, made in ready if rule.spends]
+        self._budgets = {rule.name: made for rule, made in ready if rule.spends}
         self._texts = Texts(policy.factors, tagger)
         self.code = CodeRules(
             code.life.ms, code.checks, code.sends, tuple(wait.ms for wait in code.cooldown), code.resend == "new"
@@ -70,9 +74,13 @@ class Rulebook:
         it."""
         judgment = self.static_rules.judge(number, None)
         hits = self.limits.of_notice(tag, facts, allowed=judgment.allowed)
-        for budget in () if judgment.allowed else self._budgets:
+        for budget in () if judgment.allowed else self._budgets.values():
             hits += budget.hits(number, tag, facts)
         return Assessment(judgment, hits)
+
+    def spending(self, budget: str, facts: Mapping[str, str | None]) -> list[Hit]:
+        """What a message of these facts would count in one budget that is not off, to look at. Raises KeyError."""
+        return self._budgets[budget].hits(_NOBODY, "", facts)
 
     def hits(
         self,

@@ -76,6 +76,14 @@ class Decisions:
         """What the limits would say of a start, packed: one trip, and nothing is written. Raises StoreUnavailable."""
         return self._link.pipeline(explaining(now, split(hits, self._link.partitions)))
 
+    def counted(self, hits: Sequence[Hit]) -> list[Hit]:
+        """Those of the hits whose key counts anything yet. Raises StoreUnavailable."""
+        found: list[Hit] = []
+        for part, own in split(hits, self._link.partitions).items():
+            held = self._link.command(part, ["MGET", *(prefix(part) + hit.key for hit in own)])
+            found += [hit for hit, packed in zip(own, held, strict=True) if packed]
+        return found
+
     def judged(self, now: int, by_partition: Mapping[int, Sequence[Hit]]) -> tuple[list[bytes], list[str]]:
         """The same for the record of a refusal, which does without partitions that are silent: what limits say, and
         the names of those that could not be asked. Raises StoreUnavailable."""
