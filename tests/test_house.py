@@ -30,6 +30,7 @@ ROOMS = [
     ],
     ["routing", "services"],
     ["settings", "tenants"],
+    ["operators"],
     ["config"],
     ["simulate"],
     ["telemetry"],

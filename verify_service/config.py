@@ -30,6 +30,7 @@ from verify_service.messages.own import (
     texts,
 )
 from verify_service.model import Lane, Tenant
+from verify_service.operators import Operator, OperatorConfig, by_digest
 from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 from verify_service.services import VerifyService
@@ -82,6 +83,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     allow_test_numbers: bool = False
     allow_fake: bool = False
     facades: Facades = Facades()
+    operators: tuple[OperatorConfig, ...] = ()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -93,7 +95,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's file, checked and ready. `base_url` is the public URL, or under `run` where that listens;
-    `accounts` has each tenant's account SID, `services` those that are in the file or follow from the tenant's name."""
+    `accounts` has each tenant's account SID, `services` those that are in the file or follow from the tenant's name;
+    `operators` are known by the digests of their keys."""
 
     tenants: Mapping[str, Tenant]
     principals: Mapping[str, Principal]
@@ -113,6 +116,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, str] = {}
     services: Mapping[str, tuple[VerifyService, ...]] = {}
     notices: Mapping[str, NoticeConfig] = {}
+    operators: Mapping[str, Operator] = {}
 
     @property
     def fake(self) -> bool:
@@ -144,14 +148,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(path: Path | None, api_key: str | None) -> Config:
     """The configuration from `path`, or the built-in one: the tenant `default`, whose pages lead back to this machine,
-    and a fake provider.
+    and a fake provider; whoever has the API key may sign in to the console of that one, too.
 
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
     if path:
         return build(_read(path), api_key, path.parent)
     here = {"default": tuple(allowed("return_urls", url) for url in LOOPBACK)}
-    return msgspec.structs.replace(build(_File(providers={"fake-a": {"kind": "fake"}}), api_key), return_urls=here)
+    built = build(_File(providers={"fake-a": {"kind": "fake"}}), api_key)
+    admin = frozenset({"admin"})
+    known = {digest: Operator("default", admin, digest) for digest in built.principals}
+    return msgspec.structs.replace(built, return_urls=here, operators=known)
 
 
 def listening_at(config: Config, url: str | None) -> Config:
@@ -275,6 +282,7 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         accounts=accounts,
         notices={name: table.notices for name, table in tables.items() if table.notices != NoticeConfig()},
         services={name: services.of_tenant(name, table.services) for name, table in tables.items()},
+        operators=by_digest(file.operators, principals),
         own=read(
             file.templates,
             file.replies,

@@ -19,12 +19,14 @@ WebhookEvent = Literal[
 ]
 
 
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="`verify-service apikey new` prints one")]
+"""Of a key, as its holder alone has that."""
+
+
 class ApiKey(Section, frozen=True):
     """An API key by its digest, as `verify-service apikey new` prints it."""
 
-    digest: Annotated[
-        str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="`verify-service apikey new` prints one")
-    ]
+    digest: Digest
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 

@@ -34,6 +34,8 @@ WORDS = {"description", "example", "examples", "title", "default"}
 # What a vendor's own document describes: the surfaces that speak as it does, by their prefix. Their tests hold them to
 # its fields, and its SDKs call them in tests/peers.
 VENDORS = {"/v2/": "Twilio Verify"}
+# Pages for people, whose forms no program can send: what they do, the API does as well.
+PEOPLES = ("/console",)
 BODIES = {
     "StartRequest": schemas.StartBody,
     "Behaviour": schemas.BehaviourBody,
@@ -138,7 +140,7 @@ def test_every_route_is_documented_and_every_operation_is_a_route(app: Flask) ->
         (method, re.sub(r"<[^>]*>", "{}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if not rule.rule.startswith(tuple(VENDORS))
+        if not rule.rule.startswith((*VENDORS, *PEOPLES))
     }
     assert routes == {(method, path) for method, path, _ in documented()}
 

@@ -15,6 +15,7 @@ from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import forgets, prepare
 from verify_service.store.senders import Senders
 from verify_service.store.services import ServiceStore
+from verify_service.store.sessions import Sessions
 from verify_service.store.users import Users
 from verify_service.store.verifications import Verifications
 from verify_service.store.webhooks import WebhookStore
@@ -42,6 +43,7 @@ class Store:
         self.entities = Entities(self.link)
         self.users = Users(self.link, keep_events)
         self.keeping = Keeping(self.link, keep_events)
+        self.sessions = Sessions(self.link)
         self.inbox = InboxStore(self.link)
         self.bell = Bell(self.link)
 

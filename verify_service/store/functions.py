@@ -8,7 +8,7 @@ import redis
 
 from verify_service.packing import Layout, lua_module
 from verify_service.policy import kinds, specs
-from verify_service.store import answers, entity_layouts, event_types, layouts, user_layouts
+from verify_service.store import answers, console_layouts, entity_layouts, event_types, layouts, user_layouts
 
 FUNCTIONS = {
     "blocks": ("blocks", "lift"),
@@ -30,6 +30,7 @@ FUNCTIONS = {
     "rehearse": ("rehearse",),
     "senders": ("reserve",),
     "services": ("keep_service",),
+    "sessions": ("begin_session", "use_session", "end_session"),
     "settle": ("settle", "bury"),
     "start": ("start",),
     "users": ("enrol", "remove_factor", "recovery_codes", "set_contact", "erase_user"),
@@ -41,7 +42,8 @@ _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehea
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
 LAYOUTS: tuple[type[Layout], ...] = (
-    *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *answers.ALL, *event_types.ALL),
+    *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *console_layouts.ALL),
+    *(*answers.ALL, *event_types.ALL),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )
 """All that is declared."""

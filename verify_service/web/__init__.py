@@ -4,6 +4,7 @@ from flask import Flask
 
 from verify_service.web import access
 from verify_service.web.callbacks import callbacks
+from verify_service.web.console import console
 from verify_service.web.context import EXTENSION, WebContext
 from verify_service.web.docs import docs
 from verify_service.web.lean import App
@@ -25,6 +26,7 @@ def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
         access.install(app)
     app.register_blueprint(native)
     app.register_blueprint(page)
+    app.register_blueprint(console)
     app.register_blueprint(docs)
     app.register_blueprint(callbacks)
     if context.config.facades.twilio:
