@@ -16,6 +16,7 @@ from verify_service import __version__, settings
 from verify_service.commands import explain, policies
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
+from verify_service.commands.decisions import decisions
 from verify_service.commands.factors import factors, reseal
 from verify_service.commands.messages import messages
 from verify_service.commands.person import person
@@ -147,6 +148,7 @@ commands.add_command(simulate)
 
 commands.add_command(explain.unlock)
 commands.add_command(blocks)
+commands.add_command(decisions)
 commands.add_command(providers)
 commands.add_command(person)
 commands.add_command(record)

@@ -24,6 +24,7 @@ from verify_service import phone
 from verify_service.errors import Blocked, Problem, RateLimited
 from verify_service.model import Verification
 from verify_service.store import Store
+from verify_service.store.search import Wanted
 
 pytestmark = pytest.mark.slow
 
@@ -146,3 +147,24 @@ def test_a_users_factor_is_seen_from_every_partition(spread: Store) -> None:
     assert counts(spread) == before
     assert bench.relief.unlock_user(TENANT, "ann", "ann", "why") == 2
     assert bench.factors.look(TENANT, "ann").checks_left == 10
+
+
+def test_the_latest_decisions_of_all_partitions_are_one_list(spread: Store) -> None:
+    """Page by page, each once, the last that a store took first; those of a number from its partition alone."""
+    bench = make_bench(spread, POLICY)
+    made = {begin(bench, to).id for to in islice(numbers(317), 40)}
+    wanted, found, before = Wanted(range="+1317"), [], None
+    while True:
+        page = spread.search.starts(wanted, 7, before)
+        found += page.found
+        before = page.before
+        if before is None:
+            break
+    taken = [
+        (*map(int, position.split(b"-")), part, flat[5].decode())
+        for part in range(spread.link.partitions)
+        for position, flat in spread.link.command(part, ["XRANGE", f"vs:{{{part}}}:events", "-", "+"])
+    ]
+    assert [each["id"] for each in found] == [each[3] for each in sorted(taken, reverse=True) if each[3] in made]
+    assert len(found) == 40
+    assert spread.search.starts(Wanted(number=found[5]["number"]), 7).found == [found[5]]

@@ -30,6 +30,7 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("POST", "/fake/inbound", {"from": "+14155550123", "to": "Verify", "body": "HELLO"}),
     ("GET", "/admin/policy", None),
     ("GET", "/admin/blocks", None),
+    ("GET", "/admin/decisions", None),
     ("DELETE", "/admin/blocks/bl_" + "0" * 32 + "?reason=campaign", None),
     ("PUT", "/admin/policy", {"policy": ""}),
     ("POST", "/admin/unlock", {"to": "+14155550123", "reason": "a test"}),

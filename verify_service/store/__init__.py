@@ -13,6 +13,7 @@ from verify_service.store.keeping import Keeping
 from verify_service.store.notices import NoticeStore
 from verify_service.store.outbox import Outbox
 from verify_service.store.preparation import forgets, prepare
+from verify_service.store.search import Search
 from verify_service.store.senders import Senders
 from verify_service.store.services import ServiceStore
 from verify_service.store.sessions import Sessions
@@ -35,6 +36,7 @@ class Store:
         self.senders = Senders(self.link)
         self.health = Health(self.link, keep_events)
         self.events = Events(self.link)
+        self.search = Search(self.link)
         self.blocks = Blocks(self.link, keep_events)
         self.consents = ConsentStore(self.link, keep_events)
         self.data_subjects = DataSubjectStore(self.link, keep_events)

@@ -64,7 +64,7 @@ class Events:
         while True:
             page = self._link.command(part, ["XRANGE", f"{prefix(part)}events", start, "+", "COUNT", _PAGE])
             for position, flat in page:
-                yield position.decode(), _readable(position, flat)
+                yield position.decode(), readable(position, flat)
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -83,7 +83,8 @@ def _in_order(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield heapq.heappop(waiting)[2]
 
 
-def _readable(position: bytes, flat: list[bytes]) -> dict[str, Any] | None:
+def readable(position: bytes, flat: list[bytes]) -> dict[str, Any] | None:
+    """An entry of the stream as an export has it; None, and a word in the log, for one that cannot be read."""
     try:
         return read(flat)
     except (ValueError, msgspec.DecodeError) as error:

@@ -1,6 +1,17 @@
 """The native API, and the fake provider's paths. What is imported here is mounted."""
 
-from verify_service.web.native import blocks, calls, consents, explain, jwks, operations, policy, user_pages, users
+from verify_service.web.native import (
+    blocks,
+    calls,
+    consents,
+    decisions,
+    explain,
+    jwks,
+    operations,
+    policy,
+    user_pages,
+    users,
+)
 from verify_service.web.native.fake import fake
 from verify_service.web.native.surface import native
 
@@ -8,6 +19,7 @@ __all__ = [
     "blocks",
     "calls",
     "consents",
+    "decisions",
     "explain",
     "fake",
     "jwks",

@@ -1,0 +1,183 @@
+"""The latest decisions on starts: found by what is asked for, told with why and what to do, at a bounded cost."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.bench import ManualClock
+from tests.support.commands import run
+from tests.support.contract import LocalClient
+from verify_service.store import Store
+from verify_service.store.search import Wanted
+
+POLICY = """
+[code]
+guess_ceiling = 1.0
+cooldown = ["1 second"]
+sends = 9
+[[limit]]
+name = "number"
+of = ["number"]
+allow = "2/hour"
+[[limit]]
+name = "watched"
+of = ["number"]
+allow = "1/hour"
+mode = "observe"
+[countries]
+deny = ["GB"]
+[prices]
+US = 0.25
+"""
+US, GB, MAIL = "+14155550142", "+447400123456", "ann@example.com"
+
+
+class Asker:
+    """A service of the test's own under the policy, and what it answers of its decisions."""
+
+    def __init__(self, store: Store) -> None:
+        self.clock = ManualClock()
+        self.client = LocalClient(store, self.clock, POLICY)
+
+    def start(self, to: str, purpose: str = "login") -> Any:
+        self.clock.advance(2)
+        channel = {"channel": "email"} if "@" in to else {}
+        return self.client.request("POST", "/start", {"to": to, "purpose": purpose, **channel})[2]
+
+    def ask(self, query: str = "") -> dict[str, Any]:
+        status, _, body = self.client.request("GET", f"/admin/decisions?{query}")
+        assert status == 200
+        found: dict[str, Any] = body
+        return found
+
+    def told(self, query: str = "") -> list[tuple[Any, ...]]:
+        return [(each["outcome"], each.get("rule"), each["purpose"]) for each in self.ask(query)["decisions"]]
+
+
+@pytest.fixture
+def asker(alone: Store) -> Asker:
+    """One who had five starts of four kinds decided."""
+    made = Asker(alone)
+    for to, purpose in ((US, "a"), (US, "b"), (GB, "c"), (MAIL, "d"), (US, "e")):
+        made.start(to, purpose)
+    return made
+
+
+def test_each_filter_finds_its_decisions_the_newest_first(asker: Asker) -> None:
+    """Those that are given have to fit, all of them."""
+    all_of_them = [
+        ("refused", "number", "e"),
+        ("admitted", None, "d"),
+        ("refused", "countries", "c"),
+        ("observed", None, "b"),
+        ("admitted", None, "a"),
+    ]
+    refused, us = [all_of_them[0], all_of_them[2]], [all_of_them[0], *all_of_them[3:]]
+    (number,) = {each["number"] for each in asker.ask("country=US")["decisions"]}
+    assert asker.told() == asker.told("tenant=default") == all_of_them
+    assert asker.told("outcome=refused") == refused
+    assert asker.told("outcome=observed") == [all_of_them[3]]
+    assert asker.told("outcome=admitted") == [all_of_them[1], all_of_them[4]]
+    assert asker.told("rule=number") == [all_of_them[0]]
+    assert asker.told("rule=watched") == us[:2]
+    assert asker.told("country=US") == asker.told("range=%2B1415") == asker.told(f"number={number}") == us
+    assert asker.told("range=%40example.com") == [all_of_them[1]]
+    assert asker.told("country=GB&outcome=refused&rule=countries&range=%2B447400") == [all_of_them[2]]
+    assert asker.told("country=GB&outcome=admitted") == asker.told("tenant=acme") == []
+    assert asker.told("limit=2") == all_of_them[:2]
+
+
+def test_a_decision_says_why_and_what_to_do(asker: Asker) -> None:
+    """The sentence and the figures are there for an hour; no number is in any of it."""
+    refused, observed = (asker.ask(f"outcome={outcome}")["decisions"][0] for outcome in ("refused", "observed"))
+    assert refused["sentence"] == "The limit `number` refuses: 2 of 2 within an hour; room again in 3593 s."
+    assert (refused["figures"]["count"], refused["figures"]["bound"], refused["price"]) == (2, 2, 0.25)
+    assert refused["advice"].startswith("If this is a customer, unlock the number.")
+    assert (refused["range"], refused["observed"]) == (US[:-3], ["watched"])
+    assert observed["sentence"] == "The limit `watched` would refuse: 1 of 1 within an hour; room again in 3599 s."
+    assert "`watched`" in observed["advice"]
+    for secret in (US[-7:], GB[-9:], "ann@"):
+        assert secret not in json.dumps(asker.ask("status=true"))
+    asker.clock.advance(3600)
+    later = asker.ask("outcome=refused")["decisions"][0]
+    assert later["decision"] == refused["decision"]
+    assert {"sentence", "figures"} & later.keys() == set()
+
+
+def test_what_became_of_a_verification_is_told_where_it_is_asked_for(asker: Asker) -> None:
+    """Of those that were admitted, for as long as they are held."""
+    assert [each.get("status") for each in asker.ask("country=US")["decisions"]] == [None, None, None]
+    answer = asker.ask("country=US&status=true")
+    assert [each.get("status") for each in answer["decisions"]] == [None, "pending", "pending"]
+    asker.client.request("DELETE", f"/verifications/{answer['decisions'][1]['id']}")
+    assert [each["status"] for each in asker.ask("outcome=observed&status=true")["decisions"]] == ["canceled"]
+
+
+def test_older_ones_are_asked_for_by_before(asker: Asker) -> None:
+    """Each once and none left out, though more are decided meanwhile; what cannot be read stands in nobody's way."""
+    link = asker.client.store.link
+    for junk in (["x", "y"], ["at", "soon", "event", "start", "id", "x"], ["at", "1", "event", "start"]):
+        link.command(0, ["XADD", "vs:{0}:events", "*", *junk])
+    pages, before = [], ""
+    while True:
+        answer = asker.ask(f"limit=2{before}")
+        pages += [each["purpose"] for each in answer["decisions"]]
+        if answer["before"] is None:
+            assert answer["back_to"] is None
+            break
+        before = f"&before={answer['before']}"
+        asker.start(US, "later")
+    assert pages == ["e", "d", "c", "b", "a"]
+
+
+def test_a_look_goes_through_so_many_events_and_no_more(asker: Asker) -> None:
+    """However few fit: it says how far it came, and the next one goes on there."""
+    search, wanted = asker.client.store.search, Wanted(country="FR")
+    events = list(asker.client.store.events.read(0))
+    first = search.starts(wanted, 5, most=len(events) - 1)
+    assert (first.found, first.back_to) == ([], round(events[1]["at"] * 1000))
+    assert search.starts(wanted, 5, first.before) == ([], None, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("outcome=lost", "outcome"),
+        ("rule=Number", "rule"),
+        ("country=gb", "country"),
+        ("range=44791", "range"),
+        ("range=%2B14155550142", "range"),
+        ("tenant=", "tenant"),
+        ("number=%2B14155550142", "number"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("before=1", "before"),
+        ("before=99999999999999999999-0-0", "before"),
+        ("status=yes", "status"),
+        ("from=today", "from"),
+    ],
+)
+def test_what_is_no_filter_is_refused_by_its_name(store: Store, query: str, field: str) -> None:
+    """A whole number among them: it would stand in an address."""
+    problem = LocalClient(store, ManualClock()).refused("GET", f"/admin/decisions?{query}")
+    assert (problem["status"], problem["errors"][0]["field"]) == (400, field)
+
+
+def test_the_command_lists_decisions(asker: Asker) -> None:
+    """For people with what to do; with --json as by HTTP; a filter that is none is named."""
+    env = {"VERIFY_REDIS_URL": asker.client.store.link.url}
+    done = run("decisions", "--outcome", "refused", "--country", "GB", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *words = done.stdout.splitlines()
+    assert "  refused by countries  +447400123 (" in first
+    assert words == [
+        "    The country GB is refused.",
+        "    If you do business there, allow the country in [countries].",
+    ]
+    told = json.loads(run("decisions", "--json", "--limit", "1", env=env).stdout)
+    assert [each["purpose"] for each in told["decisions"]] == ["e"]
+    assert run("decisions", "--limit", "1", env=env).stdout.endswith(f"older ones: --before {told['before']}\n")
+    wrong = run("decisions", "--range", GB, env=env)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--range" in wrong.stderr
