@@ -35,7 +35,10 @@ class Entry(NamedTuple):
     name: str
 
 
-PAGES: Final = (Entry("now", "/", "Now"),)
+PAGES: Final = (
+    Entry("now", "/", "Now"),
+    Entry("decisions", "/decisions", "Decisions"),
+)
 """The pages in the order of the navigation."""
 
 
