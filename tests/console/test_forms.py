@@ -1,0 +1,44 @@
+"""Every form of every page of the console: whose it must be to be heard."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.console import Desk
+from verify_service.store import Store
+
+FOREIGN = (
+    {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+    {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "", "Origin": "null"},
+)
+
+
+@pytest.fixture
+def desk(store: Store, tmp_path: Path) -> Desk:
+    return Desk(store, tmp_path)
+
+
+def forms(desk: Desk) -> list[str]:
+    """A path of each form that only those who are signed in can send."""
+    rules = desk.client.app.url_map.iter_rules()
+    paths = [re.sub(r"<[^>]*>", "x", rule.rule) for rule in rules if "POST" in (rule.methods or ())]
+    return [path for path in paths if path.startswith("/console/") and path != "/console/sign-in"]
+
+
+def test_every_form_is_its_own_sessions(desk: Desk) -> None:
+    """Without its token, with that of another session, or from a page of another origin it is refused before anything
+    is looked at; and nobody who is not signed in is told what there is."""
+    ada, rex, nobody = desk.browser("admin"), desk.browser("read"), desk.browser(None)
+    foreign = rex.open("/console/").token
+    own = ada.open("/console/").token
+    assert len({foreign, own, ""}) == 3
+    for path in forms(desk):
+        for token in ("", foreign, own[:-1], own.upper() + "é"):
+            assert ada.send(path, token=token).status == 403, (path, token)
+        for headers in FOREIGN:
+            assert ada.send(path, headers=headers, token=own).status == 403, (path, headers)
+        assert nobody.send(path, token=own).path.startswith("/console/sign-in"), path
+    assert ada.open("/console/").path == "/console/"
