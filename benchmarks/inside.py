@@ -11,6 +11,7 @@ import redis
 from benchmarks.stack import wait_until
 from benchmarks.traffic import Caller, Callers
 from verify_service import codes, config
+from verify_service.backtest.beside import launch
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.embedded import EmbeddedValkey, free_port
@@ -23,6 +24,7 @@ from verify_service.policy.rulebook import fixed
 from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.backtests import Backtests
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import Call, Link
 from verify_service.store.entries import Settlement
@@ -86,6 +88,7 @@ class Inside:
                 data_subjects=DataSubjects(self.store, self.tagger, self.clock),
                 explain=Explain(self.store, self.service.rules, self.tagger, self.clock),
                 relief=Relief(self.store, self.service.rules, self.tagger, self.clock),
+                backtests=Backtests(self.store.link, self.tagger, launch),
                 callbacks={},
                 inbox=None,
                 multiprocess=False,

@@ -7,6 +7,7 @@ from verify_service import config as operator
 from verify_service import look, settings
 from verify_service.adapters import AdapterContext, Callbacks
 from verify_service.approvals import Approvals, SigningKeys
+from verify_service.backtest.beside import launch
 from verify_service.config import Config
 from verify_service.data_subjects import DataSubjects
 from verify_service.dispatch.acknowledging import straying
@@ -17,6 +18,7 @@ from verify_service.process import die_with_parent
 from verify_service.relief import Relief
 from verify_service.runtime import Runtime
 from verify_service.service import Service
+from verify_service.store.backtests import Backtests
 from verify_service.store.failures import FailedAuthentications
 from verify_service.telemetry import configure_logs
 from verify_service.web import create_app
@@ -53,6 +55,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
             data_subjects=DataSubjects(runtime.store, runtime.tagger, runtime.clock),
             explain=Explain(runtime.store, live, runtime.tagger, runtime.clock),
             relief=Relief(runtime.store, live, runtime.tagger, runtime.clock),
+            backtests=Backtests(runtime.store.link, runtime.tagger, launch),
             callbacks=callbacks(runtime),
             inbox=runtime.inbox,
             multiprocess=settings.metrics_dir() is not None,

@@ -92,6 +92,17 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
 
+def give_way(pid: int) -> None:
+    """The lowest priority for a process and what it starts: it has the processor where nobody else wants it.
+
+    On Linux it is SCHED_IDLE, by which its turns at the disk come last as well (ioprio_set(2)); elsewhere nice 19.
+    """
+    with suppress(OSError):  # It has ended, or a sandbox does not let us.
+        os.setpriority(os.PRIO_PROCESS, pid, 19)
+        if sys.platform == "linux":
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
 @contextmanager
 def hearing_signals(
     act: Callable[[signal.Signals], None], numbers: Collection[signal.Signals], ends_within: int

@@ -30,6 +30,7 @@ NAMES = (
 METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 INBOX_KEY: Final = "FAKE_INBOX_KEY_DIGEST"
 WEB_ADDRESS: Final = "RUN_WEB_ADDRESS"
+_OURS = frozenset({METRICS_DIR, INBOX_KEY, WEB_ADDRESS})
 ClockKind: TypeAlias = Literal["system", "virtual"]
 
 
@@ -86,6 +87,12 @@ def secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
 def inherited() -> dict[str, str]:
     """The whole environment, for a child process."""
     return dict(os.environ)
+
+
+def inherited_in_part() -> dict[str, str]:
+    """The environment without settings of ours, which are secrets mostly, and without a share in this host's metrics:
+    for a child that is told all it needs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("VERIFY_") and name not in _OURS}
 
 
 def metrics_dir(environ: Mapping[str, str] = os.environ) -> str | None:

@@ -93,8 +93,15 @@ def test_json_has_exactly_the_promised_figures(files: tuple[str, str, str]) -> N
         "approved_lost": 1,
         "spend_saved": 0.0,
     }
-    one = {"refused": 1, "approved_lost": 1}
-    changes["whom"] = {"country": {"US": one}, "prefix": {"+1415": one}, "hour": {"2026-09-21T14:00Z": one}}
+    lost = {"approved_lost": 1, "approved_lost_at_most": 1, "spend_saved": 0.01}
+    one = {"refused": 1, **lost, "admitted": 0, "spend_added": 0.0}
+    none = {"approved_lost": 0, "approved_lost_at_most": 0, "spend_saved": 0.0}
+    other = {"refused": 0, **none, "admitted": 1, "spend_added": 0.01}
+    changes["whom"] = {
+        "country": {"US": one, "GB": other},
+        "prefix": {"+1415": one, "+44740": other},
+        "hour": {"2026-09-21T14:00Z": one | {"admitted": 1, "spend_added": 0.01}},
+    }
     assert msgspec.json.decode(done.stdout) == {**of_new, "against": of_old, "changed": changes}
 
 
@@ -128,10 +135,12 @@ def test_whom_a_change_refuses(files: tuple[str, str, str]) -> None:
     write(Path(events), record)
     words = ("policy", "backtest", new, "--events", events, "--against", old)
     whom = msgspec.json.decode(run(*words, "--json").stdout)["changed"]["whom"]
-    assert list(whom["country"].items()) == [
-        ("GB", {"refused": 2, "approved_lost": 0}),
-        ("US", {"refused": 2, "approved_lost": 1}),
+    assert [(name, each["refused"], each["approved_lost"]) for name, each in whom["country"].items()] == [
+        ("GB", 2, 0),
+        ("US", 2, 1),
     ]
+    # Two of Britain's and one of America's are of the record's last ten minutes.
+    assert [each["approved_lost_at_most"] for each in whom["country"].values()] == [2, 1]
     assert {name: each["refused"] for name, each in whom["prefix"].items()} == {"+1415": 2, "+44740": 2}
     assert sum(each["refused"] for each in whom["hour"].values()) == 4
     shown = run(*words).stdout

@@ -22,6 +22,7 @@ from verify_service import codes
 from verify_service import config as operator
 from verify_service.adapters import Callbacks
 from verify_service.approvals import Approvals, SigningKeys
+from verify_service.backtest.beside import launch
 from verify_service.codes import api_key_digest
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
@@ -34,6 +35,7 @@ from verify_service.policy.rulebook import fixed
 from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.backtests import Backtests
 from verify_service.store.connection import Link
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
@@ -189,6 +191,7 @@ class LocalClient(ContractClient):
                 data_subjects=DataSubjects(store, tagger, clock),
                 explain=Explain(store, self.service.rules, tagger, clock),
                 relief=Relief(store, self.service.rules, tagger, clock),
+                backtests=Backtests(store.link, tagger, launch),
                 callbacks=callbacks or {},
                 inbox=None,
                 multiprocess=False,

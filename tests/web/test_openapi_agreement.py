@@ -12,6 +12,7 @@ from flask import Flask
 from tests.support.bench import ManualClock
 from tests.support.contract import METHODS, SPEC, LocalClient, judge, resolve
 from verify_service import codes, config, errors
+from verify_service.backtest.beside import launch
 from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.inbox import Inbox, InboxMessage, Rule
@@ -21,6 +22,7 @@ from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
 from verify_service.routing import CHANNELS
 from verify_service.store import Store
+from verify_service.store.backtests import Backtests
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
 from verify_service.web import create_app, problems
@@ -73,6 +75,7 @@ def app(store: Store) -> Flask:
             data_subjects=DataSubjects(store, tagger, clock),
             explain=Explain(store, live, tagger, clock),
             relief=Relief(store, live, tagger, clock),
+            backtests=Backtests(store.link, tagger, launch),
             callbacks={},
             inbox=Inbox(store, client.keys, tagger),
             multiprocess=False,

@@ -21,7 +21,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """One line. `at` is seconds since the epoch, `price` US dollars; `to` (E.164 or an email address) or, in an export,
     the pseudonym `number` with `range`, `line_type` and, of a phone, `country`, and then `ip`, `network`, `user` and
     what `keys` name are pseudonyms as well. `refused` is what refused a start when it was live, `near` ("1" or "0")
-    whether its number's neighbours were in use."""
+    whether its number's neighbours were in use; `repeats` how many refused starts one stands for."""
 
     at: float
     event: str
@@ -42,6 +42,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     channel: str = "sms"
     keys: dict[str, str] | None = None
     user: str | None = None
+    repeats: int = 1
 
     @property
     def pseudonymous(self) -> bool:

@@ -31,7 +31,7 @@ def _parts(new: Tally, old: Tally | None) -> Iterator[RenderableType]:
         moves = changed(new, old)
         yield _change(new, old, moves)
         for by, groups in moves["whom"].items():
-            if groups:
+            if any(each["refused"] for each in groups.values()):
                 yield _whom(by, groups)
     told = new.unknown()
     if told:
@@ -73,7 +73,7 @@ def _whom(by: str, groups: dict[str, dict[str, int]]) -> Table:
     table.add_column(f"newly refused, by {by}", no_wrap=True)
     for name in ("starts", "approvals lost"):
         table.add_column(name, justify="right", no_wrap=True)
-    rows = [(name, each["refused"], each["approved_lost"]) for name, each in groups.items()]
+    rows = [(name, each["refused"], each["approved_lost"]) for name, each in groups.items() if each["refused"]]
     rest = rows[_ROWS:]
     for name, starts, lost in rows[:_ROWS]:
         table.add_row(name, f"{starts:,}", f"{lost:,}")

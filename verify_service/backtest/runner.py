@@ -6,7 +6,7 @@ them ahead.
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ BATCH = 64
 """Events a call: few enough to lie in the socket's buffer while the scripts judge those before them."""
 AHEAD = 8
 """Calls under way at once; more would only take memory."""
+
+# Seconds; at the lowest priority, on a machine that has much to do, a start takes long.
+_COMES_UP_S = 60.0
 
 _NOT_WAITED_FOR = frozenset({"blocked", "opted-out"})
 
@@ -49,21 +52,26 @@ class Followed(NamedTuple):
 
 
 @contextmanager
-def scratch() -> Iterator[ScratchStore]:
-    """An empty store in memory, gone at the end of the block with its folder."""
-    with (
-        tempfile.TemporaryDirectory(prefix="verify-backtest-") as folder,
-        EmbeddedValkey(Path(folder), append_fsync=None, huge_pages=True) as server,
-    ):
-        yield ScratchStore(server.url)
+def scratch(most_mb: int | None = None) -> Iterator[ScratchStore]:
+    """An empty store in memory, of so many MB at most, gone at the end of the block with its folder."""
+    extra = () if most_mb is None else ("--maxmemory", f"{most_mb}mb")
+    with tempfile.TemporaryDirectory(prefix="verify-backtest-") as folder:
+        server = EmbeddedValkey(Path(folder), append_fsync=None, huge_pages=True, extra=extra)
+        server.start(_COMES_UP_S)
+        try:
+            yield ScratchStore(server.url)
+        finally:
+            server.stop()
 
 
-def run(policy: Policy, events: Path, progress: Callable[[int], None] = lambda _: None) -> Iterator[Decided | Followed]:
+def run(
+    policy: Policy, events: Path, progress: Callable[[int], None] = lambda _: None, most_mb: int | None = None
+) -> Generator[Decided | Followed, None, None]:
     """Every start and check of the file under the policy, in order; `progress` is told the bytes read so far.
 
-    Raises ConfigError for a line that cannot be used.
+    Raises ConfigError for a line that cannot be used, StoreUnavailable where it needs more than `most_mb` of memory.
     """
-    with scratch() as store:
+    with scratch(most_mb) as store:
         under_way: deque[_Batch] = deque()
         ended = _Ended()
         for batch in _batches(Steps(policy, store.verifications), events, progress):

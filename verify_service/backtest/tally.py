@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,26 @@ class RuleTally(msgspec.Struct):
     spend_saved: float = 0.0
 
 
+class Whom(msgspec.Struct):
+    """The starts of one country, prefix or hour that a change refuses: those whose verification was approved in the
+    record, and with those that might have been after its end; `spend_saved` and `spend_added` in US dollars, of those
+    that it refuses and of those that it admits."""
+
+    refused: int = 0
+    approved_lost: int = 0
+    approved_lost_at_most: int = 0
+    spend_saved: float = 0.0
+    admitted: int = 0
+    spend_added: float = 0.0
+
+
+class _Refused(NamedTuple):
+    recorded: str
+    place: int
+    price: float
+    at: float
+
+
 class Tally:
     """The counts of one run. Complete once every line was added.
 
@@ -30,6 +50,7 @@ class Tally:
         self.name = name
         self.starts = 0
         self.pseudonymous = self.without_address = self.without_outcome = self.missed = self.otherwise_priced = 0
+        self.thinned_out = 0
         self.rules: list[str | None] = [None]
         self.decisions = array("H")
         """What became of each start, in order: the place of its rule in `rules`, 0 where it was admitted."""
@@ -44,13 +65,16 @@ class Tally:
         self._whom: dict[tuple[str, str, int], int] = {}
         self._who = array("I")
         self.policy = policy
-        self._refused: list[tuple[str, int, float]] = []
-        self._observed: list[tuple[str, int, float]] = []
+        self.until = 0.0
+        """When the record ends, in seconds since the epoch; by itself, with its last line."""
+        self._refused: list[_Refused] = []
+        self._observed: list[_Refused] = []
         self._approved: set[str] = set()
 
     def add(self, item: Decided | Followed) -> None:
         """Counts one line."""
         event = item.event
+        self.until = event.at
         if isinstance(item, Followed):
             if event.event == "approved":
                 self._approved.add(event.id)
@@ -61,14 +85,15 @@ class Tally:
         self.otherwise_priced += event.price is not None and abs(event.price - price) > 1e-9
         self.pseudonymous += event.pseudonymous
         self.without_address += event.ip is None
+        self.thinned_out += max(0, event.repeats - 1)
         cost = price if event.price is None else event.price
         place = self._place(item.rule)
         self.decisions.append(place)
         self._who.append(self._group(item))
         if item.rule is not None:
-            self._refused.append((event.id, place, cost))
+            self._refused.append(_Refused(event.id, place, cost, event.at))
             return
-        self._observed += [(event.id, self._place(name), cost) for name in item.observed]
+        self._observed += [_Refused(event.id, self._place(name), cost, event.at) for name in item.observed]
         self.without_outcome += bool(event.refused)
 
     def _place(self, rule: str | None) -> int:
@@ -87,31 +112,32 @@ class Tally:
             self._whose.append(whose)
         return place
 
-    def whom(self, old: "Tally") -> dict[str, dict[str, dict[str, int]]]:
-        """Whom this policy refuses and the old one admits: starts, and those whose verification was approved in the
-        record, by country, prefix and hour (UTC), most first."""
-        found: dict[str, dict[str, list[int]]] = {
-            by: defaultdict(lambda: [0, 0]) for by in ("country", "prefix", "hour")
-        }
-        refused = iter(self._refused)
+    def whom(self, old: "Tally") -> dict[str, dict[str, dict[str, Any]]]:
+        """Whom this policy refuses and the old one admits, and the other way round, by country, prefix and hour (UTC),
+        most first."""
+        found: dict[str, dict[str, Whom]] = {by: defaultdict(Whom) for by in ("country", "prefix", "hour")}
+        refused, before = iter(self._refused), iter(old._refused)
         for was, now, who in zip(old.decisions, self.decisions, self._who, strict=True):
-            if not now:
-                continue
-            recorded = next(refused)[0]
-            if was:
+            start, admitted = next(refused) if now else None, next(before) if was else None
+            if bool(was) == bool(now):
                 continue
             country, prefix, hour = self._whose[who]
             at = datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:00Z")
             for by, name in (("country", country or "none"), ("prefix", prefix or "none"), ("hour", at)):
-                found[by][name][0] += 1
-                found[by][name][1] += recorded in self._approved
-        return {
-            by: {
-                name: {"refused": refused, "approved_lost": lost}
-                for name, (refused, lost) in sorted(groups.items(), key=lambda pair: (-pair[1][0], pair[0]))
-            }
-            for by, groups in found.items()
-        }
+                group = found[by][name]
+                if start:
+                    group.refused += 1
+                    group.approved_lost += start.recorded in self._approved
+                    group.approved_lost_at_most += self._may_be_approved(start)
+                    group.spend_saved += start.price
+                elif admitted:
+                    group.admitted += 1
+                    group.spend_added += admitted.price
+        return {by: dict(map(_shown, sorted(groups.items(), key=_most))) for by, groups in found.items()}
+
+    def _may_be_approved(self, start: _Refused) -> bool:
+        """Whether it was, or might have been after the record's end."""
+        return start.recorded in self._approved or start.at + self.policy.code.life.seconds > self.until
 
     def by_rule(self) -> dict[str, RuleTally]:
         """What each limit and rule refused, most first; those that enforce and never did, last."""
@@ -121,11 +147,11 @@ class Tally:
         """What each limit and rule that only observes would have refused of what was admitted, most first."""
         return self._by_rule(self._observed, self._named["observe"])
 
-    def _by_rule(self, starts: list[tuple[str, int, float]], named: list[str]) -> dict[str, RuleTally]:
+    def _by_rule(self, starts: list[_Refused], named: list[str]) -> dict[str, RuleTally]:
         found: dict[str, RuleTally] = defaultdict(RuleTally)
         for name in named:
             found[name] = RuleTally()
-        for recorded, place, price in starts:
+        for recorded, place, price, _ in starts:
             rule = found[self.rules[place] or ""]
             rule.refused += 1
             rule.approved_lost += recorded in self._approved
@@ -168,10 +194,21 @@ class Tally:
                 f"{self.pseudonymous:,} starts have pseudonyms in place of numbers and addresses: lists of numbers and "
                 "networks did not apply to them, and which numbers were neighbours is known by the thousand only."
             )
+        if self.thinned_out:
+            told.append(
+                f"{self.thinned_out:,} more starts were refused when they were live, and have no event of their own: "
+                "what one that stands for them is judged, they would be, but they are not counted."
+            )
         if self.without_outcome:
             told.append(
                 f"{self.without_outcome:,} starts were refused when they were live and are admitted here: whether "
                 "their codes would have been entered is not known; they count as not entered."
+            )
+        open_yet = sum(each.recorded not in self._approved and self._may_be_approved(each) for each in self._refused)
+        if open_yet:
+            told.append(
+                f"{open_yet:,} of the refused starts are of the record's last {self.policy.code.life.text}: up to so "
+                "many more of their codes may be entered yet, and be approvals lost."
             )
         if self.without_address:
             told.append(
@@ -190,6 +227,17 @@ class Tally:
         if self._refused:
             told.append("What people do after a refusal (wait, try again, go away) is not in a record.")
         return told
+
+
+def _shown(group: tuple[str, Whom]) -> tuple[str, dict[str, Any]]:
+    name, whom = group
+    figures = msgspec.structs.asdict(whom)
+    return name, {key: round(value, 4) for key, value in figures.items()}
+
+
+def _most(group: tuple[str, Whom]) -> tuple[int, int, str]:
+    name, whom = group
+    return -whom.refused, -whom.admitted, name
 
 
 def changed(new: Tally, old: Tally) -> dict[str, Any]:

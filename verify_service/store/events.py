@@ -23,9 +23,10 @@ class Events:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def read(self, since: int) -> Iterator[dict[str, Any]]:
-        """Events from `since` (milliseconds) on, ordered by time. Raises StoreUnavailable."""
-        streams = (_in_order(self._partition(part, since)) for part in range(self._link.partitions))
+    def read(self, since: int, page: int = _PAGE) -> Iterator[dict[str, Any]]:
+        """Events from `since` (milliseconds) on, ordered by time, so many asked for at once. Raises
+        StoreUnavailable."""
+        streams = (_in_order(self._partition(part, since, page)) for part in range(self._link.partitions))
         yield from heapq.merge(*streams, key=lambda event: event["at"])
 
     def follow(self, since: int, pause: float = 0.5) -> Iterator[dict[str, Any] | None]:
@@ -54,18 +55,18 @@ class Events:
                 behind += max(0, dict(zip(flat[::2], flat[1::2], strict=True))[b"entries-added"] - int(seen))
         return behind
 
-    def _partition(self, part: int, since: int) -> Iterator[dict[str, Any]]:
-        for _, event in self._entries(part, "-"):
+    def _partition(self, part: int, since: int, page: int = _PAGE) -> Iterator[dict[str, Any]]:
+        for _, event in self._entries(part, "-", page):
             if event and event["at"] * 1000 >= since:
                 yield event
 
-    def _entries(self, part: int, start: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    def _entries(self, part: int, start: str, most: int = _PAGE) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """The events from a position on, each with its own; None for one that cannot be read."""
         while True:
-            page = self._link.command(part, ["XRANGE", f"{prefix(part)}events", start, "+", "COUNT", _PAGE])
+            page = self._link.command(part, ["XRANGE", f"{prefix(part)}events", start, "+", "COUNT", most])
             for position, flat in page:
                 yield position.decode(), readable(position, flat)
-            if len(page) < _PAGE:
+            if len(page) < most:
                 return
             start = f"({page[-1][0].decode()}"
 

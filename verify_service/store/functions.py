@@ -11,6 +11,7 @@ from verify_service.policy import kinds, specs
 from verify_service.store import answers, console_layouts, entity_layouts, event_types, layouts, user_layouts
 
 FUNCTIONS = {
+    "backtests": ("begin_backtest", "tell_backtest", "cancel_backtest"),
     "blocks": ("blocks", "lift"),
     "cancel": ("cancel", "read"),
     "carry": ("carried",),
