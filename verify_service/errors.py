@@ -20,6 +20,8 @@
     │   ├── ChecksExhausted          429
     │   └── StoreUnavailable         503
     ├── ConfigError                  a setting, file or policy that cannot be used; stops the start
+    ├── SignInRefused                an OpenID provider's word, or an answer in its name, that nobody signs in by
+    ├── ProviderSilent               an OpenID provider that does not answer
     └── DeliveryError                what a provider's `send` raises
         ├── Rejected                 this number, never
         ├── Unavailable              not sent; the next provider may
@@ -173,6 +175,14 @@ class StoreUnavailable(Problem):
         super().__init__("The store is not available at the moment; try again shortly.", retry_after=1)
         self.reason = reason
         self.answered = answered
+
+
+class SignInRefused(VerifyError):
+    """What came as the answer of an OpenID provider signs nobody in. Its message is short, and quotes no token."""
+
+
+class ProviderSilent(VerifyError):
+    """An OpenID provider does not answer, or not in time: nobody can sign in by it now."""
 
 
 class DeliveryError(VerifyError):

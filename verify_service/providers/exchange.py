@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-# No vendor's answer to one message is longer; what goes on beyond is left unread.
-_MOST_BYTES = 16_384
+MOST_BYTES = 16_384
+"""No vendor's answer to one message is longer; what goes on beyond is left unread."""
 _MOST_HEAD_BYTES = 65_536
 
 BROKEN = (OSError, HttpParserError, HttpParserUpgrade)
@@ -42,12 +42,13 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes | No
 class Connection:
     """A connection that urllib3 has `opened`; one caller at a time."""
 
-    def __init__(self, opened: Any, timeout: float) -> None:
+    def __init__(self, opened: Any, timeout: float, most_bytes: int = MOST_BYTES) -> None:
         """Connects. Raises what urllib3 and `ssl` raise."""
         opened.connect()
         self._opened = opened
         self._socket = opened.sock
         self._timeout = timeout
+        self._most_bytes = most_bytes
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         # The parser and this know each other; made for each answer, they would be the garbage collector's work.
@@ -95,10 +96,10 @@ class Connection:
 
     def _read(self, until: float) -> None:
         received = 0
-        while not self._is_whole and self._size < _MOST_BYTES:
+        while not self._is_whole and self._size < self._most_bytes:
             if received:
                 self._socket.settimeout(max(until - time.monotonic(), 1e-6))
-            data = self._socket.recv(_MOST_BYTES)
+            data = self._socket.recv(MOST_BYTES)
             if not data:
                 raise ConnectionResetError("the connection ended")
             received += len(data)

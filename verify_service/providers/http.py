@@ -20,7 +20,7 @@ from verify_service.adapters import Straying
 from verify_service.errors import ConfigError, DeliveryError, Unavailable, Uncertain
 from verify_service.idle import Idle
 from verify_service.model import Callback
-from verify_service.providers.exchange import BROKEN, Answer, Connection, request
+from verify_service.providers.exchange import BROKEN, MOST_BYTES, Answer, Connection, request
 
 _MOST_FIELDS = 200
 _MOST_IDLE = 64
@@ -36,8 +36,11 @@ Decoded = TypeVar("Decoded")
 class Endpoint:
     """One host of a vendor's, with its kept connections. Several threads may post at once."""
 
-    def __init__(self, url: str, timeout: float, headers: Mapping[str, str] | None = None) -> None:
-        """`timeout` in seconds, for connecting and for the whole answer each. `headers` go with every request.
+    def __init__(
+        self, url: str, timeout: float, headers: Mapping[str, str] | None = None, most_bytes: int = MOST_BYTES
+    ) -> None:
+        """`timeout` in seconds, for connecting and for the whole answer each. `headers` go with every request; of an
+        answer's body no more than about `most_bytes` is read.
 
         Raises ConfigError where a header's value could not be sent, which a secret with a line break in it would be.
         """
@@ -46,6 +49,7 @@ class Endpoint:
         # It opens connections; what is asked on one goes past it.
         self._pool = urllib3.connection_from_url(url, retries=False)
         self._timeout = timeout
+        self._most_bytes = most_bytes
         self._path = urllib3.util.parse_url(url).request_uri
         host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
         port = "" if self._pool.port == self._pool.ConnectionCls.default_port else f":{self._pool.port}"
@@ -95,7 +99,7 @@ class Endpoint:
         pool = self._pool
         opened = pool.ConnectionCls(host=pool.host, port=pool.port, timeout=self._timeout)
         try:
-            return Connection(opened, self._timeout)
+            return Connection(opened, self._timeout, self._most_bytes)
         except (ssl.SSLError, urllib3.exceptions.SSLError):
             reason = "TLS failed"
         except (urllib3.exceptions.HTTPError, OSError):
