@@ -30,7 +30,7 @@ from verify_service.messages.own import (
     texts,
 )
 from verify_service.model import Lane, Tenant
-from verify_service.operators import Operator, OperatorConfig, by_digest
+from verify_service.operators import ConsoleConfig, Operator, OperatorConfig, by_digest
 from verify_service.return_urls import LOOPBACK, Place, allowed
 from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
 from verify_service.services import VerifyService
@@ -84,6 +84,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     allow_fake: bool = False
     facades: Facades = Facades()
     operators: tuple[OperatorConfig, ...] = ()
+    console: ConsoleConfig = ConsoleConfig()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -117,11 +118,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     services: Mapping[str, tuple[VerifyService, ...]] = {}
     notices: Mapping[str, NoticeConfig] = {}
     operators: Mapping[str, Operator] = {}
+    console: ConsoleConfig = ConsoleConfig()
 
     @property
     def fake(self) -> bool:
         """True where a fake provider is configured, and so its inbox is mounted."""
         return any(provider.adapter.fake for provider in self.providers.values())
+
+    def operator(self, proof: str) -> Operator | None:
+        """Who is known by this, and let in to the console now: by the digest of a key, or an OpenID provider's word."""
+        return self.operators.get(proof) or self.console.person(proof)
 
     def callbacks(self, provider: str) -> str | None:
         """Where a provider's vendor reaches us, without the last part (`/receipts`, `/inbound`)."""
@@ -258,6 +264,7 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         tenants.setdefault("default", Tenant(name="default", brand="Verify"))
         principals[api_key_digest(api_key)] = Principal("default", frozenset({"verify", "admin"}))
     public_url = file.public_url.rstrip("/") if file.public_url else None
+    file.console.judge(public_url)
     tables = {name: file.tenants.get(name, TenantConfig()) for name in tenants}
     accounts = {name: table.account_sid or services.account(name) for name, table in tables.items()}
     services.named_once(accounts)
@@ -283,6 +290,7 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
         notices={name: table.notices for name, table in tables.items() if table.notices != NoticeConfig()},
         services={name: services.of_tenant(name, table.services) for name, table in tables.items()},
         operators=by_digest(file.operators, principals),
+        console=file.console,
         own=read(
             file.templates,
             file.replies,

@@ -13,8 +13,9 @@ from joserfc.util import urlsafe_b64encode
 from tests.support.bench import ManualClock
 from tests.support.openid import CLIENT, EMAIL, SECRET, SUBJECT, Provider, provider_at_work, signed
 from verify_service.errors import ProviderSilent, SignInRefused, VerifyError
-from verify_service.openid import Identity, OpenId
+from verify_service.openid import OpenId
 from verify_service.openid import provider as asking
+from verify_service.operators import Person
 
 BACK = "https://verify.example.com/console/sign-in/back"
 DISCOVERY = "/.well-known/openid-configuration"
@@ -38,7 +39,7 @@ def client(peer: Provider, clock: ManualClock) -> OpenId:
     return OpenId(peer.url, CLIENT, SECRET, BACK, clock)
 
 
-def sign_in(client: OpenId, peer: Provider) -> Identity:
+def sign_in(client: OpenId, peer: Provider) -> Person:
     """All of it, as a browser goes through it."""
     at, pending = client.begin()
     back = peer.sign_in(at)
@@ -72,10 +73,10 @@ def test_a_person_signs_in_by_the_authorization_code_flow(client: OpenId, peer: 
     }
     other = client.begin()[1]
     assert not {pending.state, pending.nonce, pending.verifier} & {other.state, other.nonce, other.verifier}
-    assert sign_in(client, peer) == Identity(SUBJECT, EMAIL)
+    assert sign_in(client, peer) == Person(peer.url, SUBJECT, EMAIL)
     assert peer.heard == [DISCOVERY, "/token", "/jwks"]
     peer.metadata["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
-    assert sign_in(OpenId(peer.url, CLIENT, SECRET, BACK, ManualClock()), peer) == Identity(SUBJECT, EMAIL)
+    assert sign_in(OpenId(peer.url, CLIENT, SECRET, BACK, ManualClock()), peer) == Person(peer.url, SUBJECT, EMAIL)
 
 
 @pytest.mark.parametrize("word", [False, None, "true", 1, "yes"])
@@ -84,18 +85,18 @@ def test_an_email_counts_only_where_the_provider_says_that_it_is_verified(
 ) -> None:
     """By the value `true` and no other; the person is known by the subject alone."""
     peer.claims["email_verified"] = word
-    assert sign_in(client, peer) == Identity(SUBJECT, "")
+    assert sign_in(client, peer) == Person(peer.url, SUBJECT, "")
 
 
 def test_an_email_may_be_told_beside_the_token(client: OpenId, peer: Provider) -> None:
     """At the userinfo endpoint, of this person and no other; without one there is no email."""
     del peer.claims["email"]
     peer.userinfo = {"sub": SUBJECT, "email": EMAIL, "email_verified": True}
-    assert sign_in(client, peer) == Identity(SUBJECT, EMAIL)
+    assert sign_in(client, peer) == Person(peer.url, SUBJECT, EMAIL)
     peer.userinfo["sub"] = "user-18"
     assert refused(client, peer) == "the provider told of somebody else"
     del peer.metadata["userinfo_endpoint"]
-    assert sign_in(OpenId(peer.url, CLIENT, SECRET, BACK, ManualClock()), peer) == Identity(SUBJECT, "")
+    assert sign_in(OpenId(peer.url, CLIENT, SECRET, BACK, ManualClock()), peer) == Person(peer.url, SUBJECT, "")
 
 
 def test_an_answer_that_is_not_to_this_sign_in_is_refused(client: OpenId, peer: Provider, clock: ManualClock) -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from tests.support.console import KEYS, TOML, Desk
 from tests.support.hosted import context_of
+from verify_service.operators import ConsoleConfig
 from verify_service.store import Store
-from verify_service.web.console.sessions import IDLE_MS, LIFE_MS
 from verify_service.web.context import EXTENSION
+
+IDLE_MS, LIFE_MS = ConsoleConfig().idle.ms, ConsoleConfig().life.ms
 
 
 @pytest.fixture

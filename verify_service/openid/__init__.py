@@ -15,6 +15,7 @@ from verify_service.errors import SignInRefused
 from verify_service.model import Clock, Frozen
 from verify_service.openid.provider import Provider
 from verify_service.openid.tokens import Claims, verified
+from verify_service.operators import Person
 
 PENDING_MS = 600_000
 """How long a person may take at the provider."""
@@ -27,13 +28,6 @@ class Pending(Frozen, frozen=True):
     nonce: str
     verifier: str
     until: int
-
-
-class Identity(Frozen, frozen=True):
-    """Whom the provider says somebody is. `email` is '' where the provider does not say that it is theirs."""
-
-    subject: str
-    email: str
 
 
 class OpenId:
@@ -73,14 +67,16 @@ class OpenId:
         if issuer is not None and issuer != self._provider.issuer:
             raise SignInRefused("the answer is another provider's")
 
-    def finish(self, pending: Pending, code: str) -> Identity:
+    def finish(self, pending: Pending, code: str) -> Person:
         """Whose code it is. A provider takes each once. Raises SignInRefused or ProviderSilent."""
         with self._provider.asked():
             tokens = self._provider.redeem(code, pending.verifier, self._redirect_uri)
             claims = verified(tokens.id_token, self._provider, self._client_id, pending.nonce)
             if claims.email is None:  # Many providers tell it here alone (Core, section 5.4).
                 claims = self._told(claims, tokens.access_token)
-        return Identity(claims.sub, claims.email if claims.email and claims.email_verified is True else "")
+        return Person(
+            self._provider.issuer, claims.sub, claims.email if claims.email and claims.email_verified is True else ""
+        )
 
     def _told(self, claims: Claims, access_token: str) -> Claims:
         told = self._provider.userinfo(access_token)

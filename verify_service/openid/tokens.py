@@ -25,7 +25,7 @@ _MUST_SAY = ["iss", "sub", "aud", "exp", "iat", "nonce"]
 class Claims(msgspec.Struct, frozen=True):
     """What a provider says of a person. `email_verified` counts where it is `true`, and not the word "true"."""
 
-    sub: Annotated[str, Meta(min_length=1, max_length=255)]
+    sub: Annotated[str, Meta(pattern=r"^[ -~]{1,255}\Z")]
     email: Annotated[str, Meta(max_length=320)] | None = None
     email_verified: Any = None
 

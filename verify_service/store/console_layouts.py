@@ -6,12 +6,14 @@ from verify_service.packing import Array, Layout
 
 
 class Session(Array, frozen=True):
-    """Somebody who is signed in: what they are known by, when they signed in and were here last (milliseconds)."""
+    """Somebody who is signed in: what they are known by, when they signed in and were here last (milliseconds), and as
+    whom they act."""
 
     keeps_tail: ClassVar[bool] = True
     proof: str
     created_at: int
     seen_at: int
+    actor: str
 
 
 ALL: tuple[type[Layout], ...] = (Session,)

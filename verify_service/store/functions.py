@@ -31,7 +31,7 @@ FUNCTIONS = {
     "rehearse": ("rehearse",),
     "senders": ("reserve",),
     "services": ("keep_service",),
-    "sessions": ("begin_session", "use_session", "end_session"),
+    "sessions": ("begin_session", "use_session", "end_session", "end_sessions"),
     "settle": ("settle", "bury"),
     "start": ("start",),
     "users": ("enrol", "remove_factor", "recovery_codes", "set_contact", "erase_user"),

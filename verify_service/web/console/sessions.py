@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, NamedTuple, ParamSpec
+from typing import Concatenate, NamedTuple, ParamSpec
 from urllib.parse import quote, urlsplit
 
 from flask import Response, g, request
@@ -18,10 +18,6 @@ from verify_service.errors import Forbidden, Unauthorized
 from verify_service.operators import Operator, OperatorScope
 from verify_service.web.console import forms
 from verify_service.web.context import context
-
-IDLE_MS: Final = 1_800_000
-LIFE_MS: Final = 43_200_000
-"""OWASP's session management sheet: 15 to 30 minutes idle; a working day in all."""
 
 P = ParamSpec("P")
 Page = Callable[Concatenate[Operator, P], Response]
@@ -72,8 +68,9 @@ def _signed_in() -> SignedIn | None:
         return None
     # What a page asks for by itself, to be live, does not keep its session from being idle.
     active = request.headers.get("X-Live") is None
-    session = context().store.sessions.use(context().clock.now(), token, IDLE_MS, LIFE_MS, active=active)
-    known = session and context().config.operators.get(session.proof)
+    ends, now = context().config.console, context().clock.now()
+    session = context().store.sessions.use(now, token, ends.idle.ms, ends.life.ms, active=active)
+    known = session and context().config.operator(session.proof)
     return SignedIn(known, token) if known else None
 
 
@@ -81,7 +78,8 @@ def begin(who: Operator, response: Response) -> None:
     """A new session, whose cookie goes with the response."""
     token = secrets.token_urlsafe(32)
     end()
-    context().store.sessions.begin(context().clock.now(), token, who.proof, LIFE_MS)
+    life = context().config.console.life.ms
+    context().store.sessions.begin(context().clock.now(), token, who.proof, who.actor, life)
     _set(response, token)
 
 
@@ -110,7 +108,7 @@ def _set(response: Response, token: str) -> None:
     response.set_cookie(
         cookie_name(),
         token,
-        max_age=LIFE_MS // 1000 if token else 0,
+        max_age=context().config.console.life.ms // 1000 if token else 0,
         secure=_behind_https(),
         httponly=True,
         samesite="Strict",

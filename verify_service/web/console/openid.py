@@ -1,0 +1,86 @@
+"""Signing in to the console by an OpenID provider: the way there, and back."""
+
+import re
+from typing import Final
+
+import msgspec
+from flask import Response, request
+
+from verify_service.errors import Forbidden, NotFound, ProviderSilent, RateLimited, SignInRefused, StoreUnavailable
+from verify_service.model import Frozen
+from verify_service.openid import PENDING_MS, OpenId, Pending
+from verify_service.web.console import forms, sessions, signing_in
+from verify_service.web.console.showing import HEADERS, show
+from verify_service.web.console.surface import console
+from verify_service.web.context import context
+
+_SEALED: Final = "console signing in"
+_COOKIE: Final = "verify-signing-in"
+
+
+class _Begun(Frozen, frozen=True):
+    """What the browser keeps while its person is at the provider, and the page that was wanted."""
+
+    pending: Pending
+    next: str
+
+
+@console.get("/sign-in/openid")
+def leave() -> Response:
+    """To the provider. What this browser began is in a cookie of its own, which a link that leads back here may bring
+    along; the session's cookie may not."""
+    try:
+        at, pending = _openid().begin()
+    except (ProviderSilent, SignInRefused) as error:
+        raise _silent(error) from None
+    begun = msgspec.json.encode(_Begun(pending, signing_in.wanted()))
+    response = Response(status=303)
+    response.headers.update({**HEADERS, "Location": at, "Referrer-Policy": "no-referrer"})
+    sessions.set_cookie(response, _COOKIE, context().keys.token(begun, _SEALED), PENDING_MS, "Lax")
+    return response
+
+
+@console.get("/sign-in/back")
+def come_back() -> Response:
+    """From the provider. The browser comes by a link of another site, so it has not shown the session's cookie, and
+    would not show a new one on a redirect: a page of ours leads on."""
+    openid = _openid()
+    signing_in.judge_address()
+    try:
+        begun = _begun()
+        openid.answered(begun.pending, request.args.get("state", ""), request.args.get("iss"))
+        if not context().store.sessions.first(begun.pending.state, PENDING_MS):
+            raise SignInRefused("it was answered before")
+        if not re.fullmatch(r"[!-~]{1,2048}", code := request.args.get("code", "")):
+            raise SignInRefused("the provider has not signed you in")
+        person = openid.finish(begun.pending, code)
+    except ProviderSilent as error:
+        raise _silent(error) from None
+    except SignInRefused as error:
+        signing_in.refused()
+        raise Forbidden(f"This sign-in is not heard: {error}. Begin again.") from None
+    who = context().config.operator(person.proof)
+    if who is None:
+        signing_in.refused()
+        known = f"subject {person.subject!r}, " + (f"email {person.email!r}" if person.email else "no verified email")
+        raise Forbidden(f"Your provider knows you ({known}), but neither `admins` nor `readers` here name you.")
+    response = show("signed_in", None, title="Signed in", next=begun.next)
+    sessions.begin(who, response)
+    sessions.set_cookie(response, _COOKIE, "", 0, "Lax")
+    return response
+
+
+def _begun() -> _Begun:
+    """Raises SignInRefused where this browser has begun no sign-in."""
+    try:
+        sealed = context().keys.opened(request.cookies.get(sessions.named(_COOKIE), ""), _SEALED)
+    except ValueError:
+        raise SignInRefused("it was not begun in this browser, or too long ago") from None
+    return msgspec.json.decode(sealed, type=_Begun)
+
+
+def _openid() -> OpenId:
+    found = context().openid
+    if found is None:
+        raise NotFound("No OpenID provider is configured here.")
+    return found
