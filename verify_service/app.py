@@ -14,6 +14,8 @@ from verify_service.dispatch.acknowledging import straying
 from verify_service.errors import ConfigError
 from verify_service.factors import Factors
 from verify_service.insight.explain import Explain
+from verify_service.model import Clock
+from verify_service.openid import OpenId
 from verify_service.process import die_with_parent
 from verify_service.relief import Relief
 from verify_service.runtime import Runtime
@@ -60,6 +62,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
             inbox=runtime.inbox,
             multiprocess=settings.metrics_dir() is not None,
             logos=logos(runtime),
+            openid=openid(config, runtime.clock),
         ),
         access_log=access_log,
     )
@@ -74,6 +77,7 @@ def judge_web(runtime: Runtime, *, new_store: bool = False) -> int:
     callbacks(runtime)
     approvals(runtime, operator.listening_at(runtime.config, settings.web_address())).judge()
     logos(runtime)
+    openid(runtime.config, runtime.clock)
     return runtime.live(new_store=new_store).in_force  # Last: a role that cannot start brings no policy.
 
 
@@ -81,6 +85,18 @@ def approvals(runtime: Runtime, config: Config) -> Approvals:
     """What signs receipts, or says why it cannot. Raises ConfigError."""
     keys = SigningKeys(runtime.signing_keys) if runtime.signing_keys else None
     return Approvals(runtime.keys, runtime.tagger, config.receipts, config.base_url, keys)
+
+
+def openid(config: Config, clock: Clock) -> OpenId | None:
+    """What signs operators in by their OpenID provider, None where none is configured. Raises ConfigError."""
+    asked = config.console.oidc
+    if asked is None:
+        return None
+    try:
+        secret = settings.secret(asked.client_secret)
+    except ConfigError as error:
+        raise ConfigError(f"console.oidc.client_secret: {error}") from None
+    return OpenId(asked.issuer, asked.client_id, secret, f"{config.public_url}/console/sign-in/back", clock)
 
 
 def logos(runtime: Runtime) -> dict[str, look.Logo]:

@@ -206,31 +206,44 @@ def apikey() -> None:
 
 
 @apikey.command("new")
-@click.option("--tenant", required=True, help="Whose key it is.")
+@click.option("--tenant", help="Whose key it is, to call the API.")
+@click.option("--operator", help="Or the person whose key it is, to sign in to the console.")
 @click.option(
     "--scope",
     "scopes",
     type=click.Choice(["verify", "admin", "read"]),
     multiple=True,
-    default=["verify"],
-    help="What it may do; give it again for more.  [default: verify]",
+    help="What it may do; give it again for more.  [default: verify; of an operator, read]",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def apikey_new(tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Prints a new API key, once. With it, the line for verify.toml that lets it in."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", tenant):
-        raise click.BadParameter("is lower-case letters, digits and hyphens, 32 at most", param_hint="--tenant")
+def apikey_new(tenant: str | None, operator: str | None, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Prints a new key, once. With it, the line for verify.toml that lets it in."""
     from verify_service.codes import api_key_digest, new_api_key
+    from verify_service.operators import NAME
 
-    key = new_api_key(tenant)
+    if (tenant is None) == (operator is None):
+        raise click.UsageError("Give --tenant, or --operator for the console.")
+    if tenant is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", tenant):
+        raise click.BadParameter("is lower-case letters, digits and hyphens, 32 at most", param_hint="--tenant")
+    if operator is not None and not re.fullmatch(NAME, operator):
+        raise click.BadParameter("is letters, digits, spaces and . _ @ -, 64 at most", param_hint="--operator")
+    scopes = scopes or (("verify",) if operator is None else ("read",))
+    if operator is not None and "verify" in scopes:
+        raise click.BadParameter("an operator may `read`, or be `admin`", param_hint="--scope")
+    key = new_api_key(tenant or "operator")
     digest = api_key_digest(key)
     if as_json:
-        click.echo(msgspec.json.encode({"key": key, "digest": digest, "tenant": tenant, "scopes": scopes}).decode())
+        whose = {"tenant": tenant} if operator is None else {"operator": operator}
+        click.echo(msgspec.json.encode({"key": key, "digest": digest, **whose, "scopes": scopes}).decode())
         return
     wanted = ", ".join(f'"{scope}"' for scope in scopes)
     click.echo(f"key     {key}")
     click.echo(f"digest  {digest}")
-    click.echo(f'in verify.toml under [tenants.{tenant}]:  api_keys = [{{ digest = "{digest}", scopes = [{wanted}] }}]')
+    if operator is None:
+        entry = f'[tenants.{tenant}]:  api_keys = [{{ digest = "{digest}", scopes = [{wanted}] }}]'
+        click.echo(f"in verify.toml under {entry}")
+    else:
+        click.echo(f'in verify.toml:\n[[operators]]\nname = "{operator}"\ndigest = "{digest}"\nscopes = [{wanted}]')
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from verify_service.return_urls import place
 from verify_service.routing import Section
 from verify_service.tenants import Digest
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\Z"
+"""How an operator may be named."""
 OperatorScope = Literal["read", "admin"]
 _BY_OPENID = "oidc "
 _SHORTEST_IDLE_S, _LONGEST_LIFE_S = 60, 604_800
@@ -23,9 +25,7 @@ _SHORTEST_IDLE_S, _LONGEST_LIFE_S = 60, 604_800
 class OperatorConfig(Section, frozen=True, kw_only=True):
     """An entry of `[[operators]]`. `admin` includes `read`."""
 
-    name: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\Z", description="letters, digits, spaces and . _ @ -")
-    ]
+    name: Annotated[str, Meta(pattern=NAME, description="letters, digits, spaces and . _ @ -")]
     digest: Digest
     scopes: Annotated[tuple[OperatorScope, ...], Meta(min_length=1)] = ("read",)
 

@@ -19,11 +19,12 @@ from tests.support.bench import wrong
 from tests.support.commands import fails, run
 from tests.support.contract import ContractClient, a_number
 from tests.support.live import PATIENCE_S, clean, until
-from verify_service import __version__
+from verify_service import __version__, config
 from verify_service.approvals import SigningKeys
 from verify_service.cli import commands
 from verify_service.codes import KeyRing, Tagger, api_key_digest
 from verify_service.embedded import EmbeddedValkey
+from verify_service.operators import Operator
 from verify_service.policy import file as policy_file
 from verify_service.testing import VerifyClock, VerifyInbox, VerifyServer, start_server
 
@@ -79,6 +80,9 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
         ["apikey", "new"],
         ["apikey", "new", "--tenant", "Acme Inc"],
         ["apikey", "new", "--tenant", "acme", "--scope", "root"],
+        ["apikey", "new", "--tenant", "acme", "--operator", "Ada"],
+        ["apikey", "new", "--operator", 'Ada"\n[x]'],
+        ["apikey", "new", "--operator", "Ada", "--scope", "verify"],
         ["events", "export", "--since", "yesterday"],
         ["policy", "check"],
         ["policy", "show", "me"],
@@ -110,6 +114,18 @@ def test_new_keys_are_good_keys() -> None:
     assert KeyRing(keys.removeprefix("VERIFY_KEYS=")).newest
     assert Tagger(tag_key.removeprefix("VERIFY_TAG_KEY=")).tag("number", "+1")
     assert SigningKeys(signing_keys.removeprefix("VERIFY_SIGNING_KEYS=")).newest
+
+
+def test_a_new_operators_key_works_when_its_entry_is_configured(tmp_path: Path) -> None:
+    """What is printed after the first line of it is the entry; without a scope its person may look."""
+    words = run("apikey", "new", "--operator", "Ada Byron", "--scope", "admin").stdout.splitlines()
+    assert words[2] == "in verify.toml:"
+    file = tmp_path / "verify.toml"
+    file.write_text("\n".join(['[providers.fake-a]\nkind = "fake"', *words[3:]]))
+    digest = api_key_digest(words[0].split()[-1])
+    assert config.load(file, None).operators == {digest: Operator("Ada Byron", frozenset({"admin"}), digest)}
+    as_json = json.loads(run("apikey", "new", "--operator", "Ada", "--json").stdout)
+    assert {**as_json, "key": "", "digest": ""} == {"key": "", "digest": "", "operator": "Ada", "scopes": ["read"]}
 
 
 def test_a_new_api_key_works_when_its_digest_is_configured(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_an_email_counts_only_where_the_provider_says_that_it_is_verified(
 def test_an_email_may_be_told_beside_the_token(client: OpenId, peer: Provider) -> None:
     """At the userinfo endpoint, of this person and no other; without one there is no email."""
     del peer.claims["email"]
-    peer.userinfo = {"sub": SUBJECT, "email": EMAIL, "email_verified": True}
+    peer.userinfo = {"email": EMAIL, "email_verified": True}
     assert sign_in(client, peer) == Person(peer.url, SUBJECT, EMAIL)
     peer.userinfo["sub"] = "user-18"
     assert refused(client, peer) == "the provider told of somebody else"

@@ -57,6 +57,10 @@ class Browser:
         assert self.send("/console/sign-in", key=KEYS[scope]).path == "/console/", self.seen.words
         return self
 
+    def raw(self, path: str) -> Any:
+        """The answer itself, no redirect followed."""
+        return self._http.get(path, environ_overrides={"REMOTE_ADDR": self._address}, base_url=ORIGIN)
+
     def open(self, path: str, **headers: str) -> Seen:
         return self._ask("GET", path, headers)
 

@@ -61,7 +61,7 @@ class Provider:
         if path == "/jwks":
             return 200, {}, msgspec.json.encode({"keys": self.keys})
         if path == "/userinfo" and authorization == "Bearer at-1":
-            return 200, {}, msgspec.json.encode(self.userinfo)
+            return 200, {}, msgspec.json.encode({"sub": self.claims["sub"], **self.userinfo})
         asked = self.codes.pop(form.get("code", ""), None)
         if path != "/token" or asked is None or not self._is_ours(form, authorization, asked):
             return 400, {}, b'{"error":"invalid_grant"}'

@@ -47,11 +47,7 @@ class FailedAuthentications:
     def hit(self, address: str) -> int:
         """Counts one failure; seconds to wait where there were too many, 0 otherwise (a wrong key is refused in any
         case). While the store is silent, the process's own count holds."""
-        try:
-            who = addresses.counted(address)[0]
-        except ValueError:  # A caller by a socket of the host's own has none.
-            who = address
-        now = time.monotonic()
+        who, now = _counted(address), time.monotonic()
         with self._lock:
             found = self._of(who, now)
             if now < found.refused_until:
@@ -67,6 +63,12 @@ class FailedAuthentications:
             with self._lock:
                 found.refused_until = now + wait
         return wait
+
+    def wait(self, address: str) -> int:
+        """Seconds for which the address is refused, 0 where it is not. Counts nothing."""
+        with self._lock:
+            found = self._failing.get(_counted(address))
+        return max(0, int(found.refused_until - time.monotonic()) + 1) if found and found.refused_until else 0
 
     @property
     def remembered(self) -> int:
@@ -97,3 +99,10 @@ class FailedAuthentications:
             return max(1, int(limiter.get_window_stats(self._item, tag).reset_time - time.time()) + 1)
         except (StorageError, StoreUnavailable):
             return 0
+
+
+def _counted(address: str) -> str:
+    try:
+        return addresses.counted(address)[0]
+    except ValueError:  # A caller by a socket of the host's own has none.
+        return address

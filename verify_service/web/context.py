@@ -15,6 +15,7 @@ from verify_service.inbox import Inbox
 from verify_service.insight.explain import Explain
 from verify_service.look import Logo
 from verify_service.model import Clock
+from verify_service.openid import OpenId
 from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
 from verify_service.service import Service
@@ -30,7 +31,8 @@ EXTENSION = "verify_service"
 class WebContext:
     """Built once per worker process by `verify_service.app`. `inbox` is None where no fake provider is configured;
     `multiprocess` says that metrics of several processes are gathered; `callbacks` are those of each provider whose
-    vendor calls us; `keys` seal the tokens of hosted pages, `logos` are those of tenants."""
+    vendor calls us; `keys` seal the tokens of hosted pages, `logos` are those of tenants; `openid` signs operators
+    in, None where no provider does."""
 
     config: Config
     store: Store
@@ -50,6 +52,7 @@ class WebContext:
     inbox: Inbox | None
     multiprocess: bool
     logos: Mapping[str, Logo] = field(default_factory=dict)
+    openid: OpenId | None = None
 
 
 def context() -> WebContext:

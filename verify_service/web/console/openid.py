@@ -6,16 +6,18 @@ from typing import Final
 import msgspec
 from flask import Response, request
 
-from verify_service.errors import Forbidden, NotFound, ProviderSilent, RateLimited, SignInRefused, StoreUnavailable
+from verify_service.errors import NotFound, ProviderSilent, SignInRefused, VerifyError
 from verify_service.model import Frozen
 from verify_service.openid import PENDING_MS, OpenId, Pending
-from verify_service.web.console import forms, sessions, signing_in
+from verify_service.telemetry import log
+from verify_service.web.console import sessions, signing_in
 from verify_service.web.console.showing import HEADERS, show
 from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
 _SEALED: Final = "console signing in"
 _COOKIE: Final = "verify-signing-in"
+_log = log("console")
 
 
 class _Begun(Frozen, frozen=True):
@@ -32,7 +34,7 @@ def leave() -> Response:
     try:
         at, pending = _openid().begin()
     except (ProviderSilent, SignInRefused) as error:
-        raise _silent(error) from None
+        return _out_of_order(error)
     begun = msgspec.json.encode(_Begun(pending, signing_in.wanted()))
     response = Response(status=303)
     response.headers.update({**HEADERS, "Location": at, "Referrer-Policy": "no-referrer"})
@@ -55,19 +57,27 @@ def come_back() -> Response:
             raise SignInRefused("the provider has not signed you in")
         person = openid.finish(begun.pending, code)
     except ProviderSilent as error:
-        raise _silent(error) from None
+        return _out_of_order(error)
     except SignInRefused as error:
-        signing_in.refused()
-        raise Forbidden(f"This sign-in is not heard: {error}. Begin again.") from None
+        return _refused(f"You are not signed in: {error}. Begin again.")
     who = context().config.operator(person.proof)
     if who is None:
-        signing_in.refused()
-        known = f"subject {person.subject!r}, " + (f"email {person.email!r}" if person.email else "no verified email")
-        raise Forbidden(f"Your provider knows you ({known}), but neither `admins` nor `readers` here name you.")
+        known = f"{person.subject}, {person.email}" if person.email else f"{person.subject}, without a verified email"
+        return _refused(f"Your provider knows you ({known}), but nobody has let you in here: see [console.oidc].")
     response = show("signed_in", None, title="Signed in", next=begun.next)
     sessions.begin(who, response)
     sessions.set_cookie(response, _COOKIE, "", 0, "Lax")
     return response
+
+
+def _out_of_order(error: VerifyError) -> Response:
+    _log.warning("OpenID provider out of order", reason=str(error))
+    return signing_in.page(503, trouble=f"Nobody can sign in there now: {error}. Try again in a moment, or use a key.")
+
+
+def _refused(words: str) -> Response:
+    signing_in.refused()
+    return signing_in.page(403, trouble=words)
 
 
 def _begun() -> _Begun:

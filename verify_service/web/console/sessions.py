@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, NamedTuple, ParamSpec
+from typing import Concatenate, Final, NamedTuple, ParamSpec
 from urllib.parse import quote, urlsplit
 
 from flask import Response, g, request
@@ -19,6 +19,7 @@ from verify_service.operators import Operator, OperatorScope
 from verify_service.web.console import forms
 from verify_service.web.context import context
 
+_COOKIE: Final = "verify-console"
 P = ParamSpec("P")
 Page = Callable[Concatenate[Operator, P], Response]
 
@@ -63,7 +64,7 @@ def signed_in() -> SignedIn | None:
 
 
 def _signed_in() -> SignedIn | None:
-    token = request.cookies.get(cookie_name(), "")
+    token = request.cookies.get(named(_COOKIE), "")
     if not token:
         return None
     # What a page asks for by itself, to be live, does not keep its session from being idle.
@@ -80,18 +81,18 @@ def begin(who: Operator, response: Response) -> None:
     end()
     life = context().config.console.life.ms
     context().store.sessions.begin(context().clock.now(), token, who.proof, who.actor, life)
-    _set(response, token)
+    set_cookie(response, _COOKIE, token, life, "Strict")
 
 
 def end() -> None:
     """Ends the session of the request's cookie."""
-    if token := request.cookies.get(cookie_name(), ""):
+    if token := request.cookies.get(named(_COOKIE), ""):
         context().store.sessions.end(token)
 
 
 def forget(response: Response) -> None:
     """Has the browser forget its cookie."""
-    _set(response, "")
+    set_cookie(response, _COOKIE, "", 0, "Strict")
 
 
 def form_token(token: str) -> str:
@@ -99,20 +100,15 @@ def form_token(token: str) -> str:
     return hmac.new(token.encode(), b"verify_service console form", hashlib.sha256).hexdigest()
 
 
-def cookie_name() -> str:
-    """Behind https one that no other host or path can set (RFC 6265bis, 4.1.3.2)."""
-    return "__Host-verify-console" if _behind_https() else "verify-console"
+def named(name: str) -> str:
+    """A cookie's whole name: behind https one that no other host or path can set (RFC 6265bis, 4.1.3.2)."""
+    return f"__Host-{name}" if _behind_https() else name
 
 
-def _set(response: Response, token: str) -> None:
-    response.set_cookie(
-        cookie_name(),
-        token,
-        max_age=context().config.console.life.ms // 1000 if token else 0,
-        secure=_behind_https(),
-        httponly=True,
-        samesite="Strict",
-    )
+def set_cookie(response: Response, name: str, value: str, life_ms: int, same_site: str) -> None:
+    """Has the browser keep a cookie out of every script's reach, or forget it where `life_ms` is 0."""
+    secure = _behind_https()
+    response.set_cookie(named(name), value, max_age=life_ms // 1000, secure=secure, httponly=True, samesite=same_site)
 
 
 def _behind_https() -> bool:

@@ -1,7 +1,8 @@
-"""Signing in to the console, and out."""
+"""Signing in to the console by a key, and out."""
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from flask import Response, request
 
@@ -15,14 +16,15 @@ from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
 _NEXT: Final = re.compile(r"/console(/[a-z0-9/_.-]*(\?[!-~]*)?)")
+_TOO_MANY: Final = "Too many sign-ins from this address were refused."
 
 
 @console.get("")
 @console.get("/sign-in")
 def ask() -> Response:
     if sessions.signed_in():
-        return forms.redirect(_next())
-    return show("sign_in", None, title="Sign in", next=request.args.get("next", ""))
+        return forms.redirect(wanted())
+    return page()
 
 
 @console.post("/sign-in")
@@ -32,14 +34,9 @@ def sign_in() -> Response:
     # Keys are 256 random bits looked up by their SHA-256, so neither guessing nor timing helps a stranger.
     found = context().config.operators.get(api_key_digest(form.get("key", "").strip()))
     if found is None:
-        wait = context().failures.hit(request.remote_addr or "")
-        if wait:
-            raise RateLimited(
-                "Too many wrong keys came from this address.", limit="failed-authentications", retry_after=wait
-            )
-        words = {"next": form.get("next", ""), "wrong": True}
-        return show("sign_in", None, status=401, title="Sign in", **words)
-    response = forms.redirect(_next())
+        refused()
+        return page(401, wrong="This key is not an operator's.")
+    response = forms.redirect(wanted())
     sessions.begin(found, response)
     return response
 
@@ -53,8 +50,56 @@ def sign_out(_who: Operator) -> Response:
     return response
 
 
-def _next() -> str:
+@console.post("/sign-out/everywhere")
+@operator("read")
+def sign_out_everywhere(who: Operator) -> Response:
+    """The sessions of a browser that was lost, too."""
+    response = forms.redirect("/sign-in")
+    context().store.sessions.end_all(who.actor)
+    sessions.forget(response)
+    return response
+
+
+@console.get("/you")
+@operator("read")
+def you(who: Operator) -> Response:
+    ends = context().config.console
+    by_provider = who.proof not in context().config.operators
+    return show("you", who, title="You", oidc=by_provider, idle=ends.idle.text, life=ends.life.text)
+
+
+def page(status: int = 200, *, wrong: str = "", trouble: str = "") -> Response:
+    """The page that asks for a key, or leads to the provider: `wrong` is said of the key, `trouble` of the provider."""
+    oidc = context().config.console.oidc
+    return show(
+        "sign_in",
+        None,
+        status=status,
+        title="Sign in",
+        next=_asked(),
+        wrong=wrong,
+        trouble=trouble,
+        provider=urlsplit(oidc.issuer).hostname if oidc else "",
+    )
+
+
+def wanted() -> str:
     """The page that was wanted: a path of the console, whatever the address says."""
-    wanted = request.args.get("next") or (forms.read().get("next", "") if request.method == "POST" else "")
-    found = _NEXT.fullmatch(wanted)
+    found = _NEXT.fullmatch(_asked())
     return found[1] if found else "/"
+
+
+def judge_address() -> None:
+    """Raises RateLimited while too many sign-ins from this address were refused."""
+    if wait := context().failures.wait(request.remote_addr or ""):
+        raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
+
+
+def refused() -> None:
+    """Notes a sign-in that is refused. Raises RateLimited where too many come from this address."""
+    if wait := context().failures.hit(request.remote_addr or ""):
+        raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
+
+
+def _asked() -> str:
+    return request.args.get("next") or (forms.read().get("next", "") if request.method == "POST" else "")
