@@ -5,7 +5,7 @@
 #     --publish 8080:8080 verify-service
 #
 # and for the other role, in place of the last line: --no-healthcheck verify-service dispatch
-# With what the providers aws and smpp need: docker build --build-arg LIBRARIES=vendors --tag verify-service .
+# With what aws, smpp and traces need: docker build --build-arg LIBRARIES=vendors --tag verify-service .
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \

@@ -97,7 +97,7 @@ fuzz: $(VENV)/test.stamp ## every call of openapi.yaml with inputs nobody though
 lock: $(VENV)/made.stamp ## pins anew what pyproject.toml asks for; UPGRADE=--upgrade takes the newest
 	@$(PIP) install 'uv>=0.13,<1'
 	@$(LOCK) pyproject.toml --output-file requirements/run.txt
-	@$(LOCK) pyproject.toml --extra aws --extra smpp --constraint requirements/run.txt \
+	@$(LOCK) pyproject.toml --extra aws --extra otel --extra smpp --constraint requirements/run.txt \
 		--output-file requirements/vendors.txt
 	@$(LOCK) --group build --constraint requirements/run.txt --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements/run.txt \

@@ -33,6 +33,7 @@ ROOMS = [
     ["operators"],
     ["config"],
     ["simulate"],
+    ["tracing"],
     ["telemetry"],
     ["policy"],
     ["store"],
@@ -81,6 +82,7 @@ DOORS = {
     "standardwebhooks": {"signing"},
     "prometheus_client": {"telemetry"},
     "structlog": {"telemetry"},
+    "opentelemetry": {"tracing"},
 }
 
 MOST = 120  # characters in a line

@@ -4,7 +4,7 @@ import signal
 from wsgiref.types import WSGIApplication
 
 from verify_service import config as operator
-from verify_service import look, settings
+from verify_service import look, settings, tracing
 from verify_service.adapters import AdapterContext, Callbacks
 from verify_service.approvals import Approvals, SigningKeys
 from verify_service.backtest.beside import launch
@@ -34,6 +34,8 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
     # Ctrl-C reaches the workers too: one would end before its parent has asked it to, and be taken for dead.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     configure_logs()
+    if settings.traces():
+        tracing.configure("web")
     runtime = Runtime(settings.read())
     live = runtime.live()
     live.watch()

@@ -6,7 +6,7 @@ import socket
 import threading
 from functools import partial
 
-from verify_service import settings
+from verify_service import settings, tracing
 from verify_service.adapters import AdapterContext, Provider
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.acknowledging import acknowledging, straying
@@ -30,6 +30,8 @@ def dispatch(stop: threading.Event) -> None:
     """
     configure_logs()
     runtime = Runtime(settings.read())
+    if settings.traces():
+        tracing.configure("dispatch")
     runtime.judge_kept()
     webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
@@ -45,6 +47,7 @@ def dispatch(stop: threading.Event) -> None:
     made.run(stop)
     if beside.is_alive():
         beside.join(2 * DRAIN_S)
+    tracing.close()
     if refused:
         raise refused[0]
 

@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 
 from verify_service import config as operator
+from verify_service import settings, tracing
 from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.consents import Consents
@@ -43,6 +44,8 @@ class Runtime:
         for name, value in (("VERIFY_KEYS", found.keys), ("VERIFY_TAG_KEY", found.tag_key)):
             if not value:
                 raise ConfigError(f"{name} is not set; `verify-service keys new` prints both keys")
+        if settings.traces():
+            tracing.judge()
         self.config: Config = operator.load(found.config, found.api_key)
         policy_file.load(found.policy)
         self._policy = found.policy

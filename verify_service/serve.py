@@ -19,6 +19,7 @@ from granian.log import LogLevels
 from granian.server.common import WORKERS_METHODS
 from granian.server.mp import MPServer, WorkerProcess
 
+from verify_service import tracing
 from verify_service.errors import ConfigError
 from verify_service.gateway import SPARE_THREADS, Gateway
 from verify_service.process import ENDS_WITHIN, hearing_signals, keep_what_is_built
@@ -155,6 +156,7 @@ def _work(
     threading.Thread(target=_watch, args=(connections,), name="connections", daemon=True).start()
     getattr(granian, WORKERS_METHODS[mode][False])(scheduler, _Now(), asked)
     stopped.wait()
+    tracing.close()
 
 
 def _drop_those_who_do_not_read(listener: int) -> None:

@@ -4,7 +4,7 @@ import secrets
 
 import msgspec
 
-from verify_service import asking, codes
+from verify_service import asking, codes, tracing
 from verify_service.approvals import Approvals
 from verify_service.asking import StartFields, Target
 from verify_service.config import Config
@@ -120,7 +120,9 @@ class Service:
             kid=kid,
             digest=self._keys.digest(code, nonce, tenant, ask.purpose, ask.binding),
             binding=self._tagger.binding(ask.binding),
-            message=of_start(tenant, ask.channel, self._content(ask, tag, digits, brand), ask.purpose),
+            message=of_start(
+                tenant, ask.channel, self._content(ask, tag, digits, brand), ask.purpose, tracing.traceparent()
+            ),
             facts=text(self._facts(book, tenant, ask, tag, facts).pack()),
             test=_LANES[tested.limits] if tested else "",
             decision=self._verifications.new_decision(tag),
@@ -138,7 +140,9 @@ class Service:
             if outcome.kind == "absent":
                 raise VerificationNotFound
             raise refusal(outcome, book.policy)
-        STARTS.labels("replayed" if outcome.replayed else "resent" if outcome.resent else "started").inc()
+        said = "replayed" if outcome.replayed else "resent" if outcome.resent else "started"
+        STARTS.labels(said).inc()
+        tracing.note(verify_verification=outcome.id, verify_outcome=said)
         return outcome.pending(number.e164, ask.purpose, tested is not None)
 
     @counting_problems(CHECKS)
@@ -196,7 +200,9 @@ class Service:
             purpose,
         )
         if isinstance(outcome, Checked):
-            CHECKS.labels("replayed" if outcome.replayed else outcome.status).inc()
+            said = "replayed" if outcome.replayed else outcome.status
+            CHECKS.labels(said).inc()
+            tracing.note(verify_verification=outcome.id, verify_outcome=said)
             return Check(
                 id=outcome.id,
                 status=outcome.status,  # type: ignore[arg-type]

@@ -105,6 +105,20 @@ def inbox_key(environ: Mapping[str, str] = os.environ) -> str | None:
     return environ.get(INBOX_KEY) or None
 
 
+def traces(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether OpenTelemetry's own variables switch traces on: `OTEL_TRACES_EXPORTER=otlp` does, and nothing else. What
+    there is to say of them further, its SDK reads. Raises ConfigError for what it cannot do here."""
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or "none"
+    if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if exporter != "otlp":
+        raise ConfigError(f"OTEL_TRACES_EXPORTER is {exporter!r}; it can be otlp or none")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if (protocol := environ.get(name) or "http/protobuf") != "http/protobuf":
+            raise ConfigError(f"{name} is {protocol!r}; traces are exported by http/protobuf alone")
+    return True
+
+
 def web_address(environ: Mapping[str, str] = os.environ) -> str | None:
     """The address that `run` has its web role listen on, or None."""
     return environ.get(WEB_ADDRESS) or None

@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_lates
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from verify_service import tracing
 from verify_service.errors import Problem
 
 # structlog looks for rich as it is imported, for output that no role has. Half of a log's import went there.
@@ -184,7 +185,15 @@ def serve_metrics(host: str, port: int) -> None:
     start_http_server(port, host)
 
 
+def _traced(_logger: Any, _method: str, event: Any) -> Any:
+    """The trace of what this thread works on, where there is one: of the caller's, if the caller has one."""
+    if trace := tracing.trace_id():
+        event["trace_id"] = trace
+    return event
+
+
 _COMMON: list[Any] = [
+    _traced,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
+from verify_service import tracing
 from verify_service.adapters import Provider
 from verify_service.codes import KeyRing
 from verify_service.config import Config
@@ -68,7 +69,15 @@ class Attempts(Failover):
             if not self._is_due(job, attempt.path.provider, now) or not (message := self._message(attempt, now)):
                 attempt.is_left()
             elif self._has_turn(attempt, message, now) and attempt.begins():
-                self._send(attempt, message)
+                path, entry = attempt.path, job.entry
+                with tracing.continued(
+                    f"send {path.provider}",
+                    entry.traceparent,
+                    verify_verification=entry.id,
+                    verify_provider=path.provider,
+                    verify_channel=path.channel,
+                ):
+                    self._send(attempt, message)
         except StoreUnavailable:  # Nobody knows the time, or whether the sender has room.
             self.pools.later(AGAIN_S, partial(self.pools.submit, attempt.path.provider, attempt))
         except Exception as error:
@@ -160,7 +169,8 @@ class Attempts(Failover):
             return
         finally:
             SEND_SECONDS.labels(path.provider).observe(time.monotonic() - began)
-        SENDS.labels(path.provider, type(error).__name__.lower()).inc()
+        SENDS.labels(path.provider, kind := type(error).__name__.lower()).inc()
+        tracing.fail(kind)
         if isinstance(error, Rejected):
             self._outages.answered(path)
         elif not isinstance(error, Broken):
@@ -191,6 +201,7 @@ class Attempts(Failover):
         sent = None
         if receipt.status == "accepted" and receipt.provider_id:
             sent = Sent(path.provider, receipt.provider_id, path.name, text, receipt.price is not None)
+            sent = sent._replace(traceparent=tracing.traceparent())
         if not first:
             self._note(job, path, "sent", f"took it too, after {seconds:.1f} s", sent)
             return

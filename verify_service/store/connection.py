@@ -16,6 +16,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from verify_service import tracing
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.store.deadline import ServerClocks
 from verify_service.store.direct import DirectPool
@@ -124,6 +125,13 @@ class Link:
         silent, one pipeline at a time asks it, with a pause between, and all others are refused at once: else every
         thread would wait out its patience, and callers would wait for threads.
         """
+        if not tracing.is_recorded():
+            return self._asked(calls, optional)
+        names = dict.fromkeys(call.function for call in calls)
+        with tracing.span("FCALL " + " ".join(names), db_system_name="redis", verify_calls=len(calls)):
+            return self._asked(calls, optional)
+
+    def _asked(self, calls: Sequence[Call], optional: Collection[int]) -> list[Any]:
         places = list(range(len(calls)))
         if not self._silent:
             return self._pipeline(calls, places, optional)

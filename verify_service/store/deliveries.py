@@ -1,11 +1,13 @@
 """Receipts: whose message each is about, and what follows from it."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from verify_service import tracing
 from verify_service.model import Receipt
 from verify_service.store import partitions
 from verify_service.store.connection import Argument, Call, Link, prefix
@@ -129,6 +131,7 @@ class Deliveries:
         for delivery, receipt in known:
             if receipt.opted_out:
                 self._heed(delivery.tenant, delivery.number, provider, receipt.reason or "opted out", delivery.at)
+        began = time.time_ns()
         calls = [self._call(now, provider, delivery, receipt) for delivery, receipt in known]
         answers = self._link.pipeline(calls) if calls else []
         for (delivery, receipt), told in zip(known, answers, strict=True):
@@ -136,8 +139,17 @@ class Deliveries:
             RECEIPTS.labels(provider, receipt.status if told else "repeated", *where).inc()
             if receipt.permanent and told and delivery.id.startswith(NOTICE):
                 self.unreachable(now, delivery.number, delivery.channel)
-            if receipt.status == "failed" and told:
-                _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
+            with tracing.continued(
+                "receipt",
+                delivery.traceparent,
+                "CONSUMER",
+                began,
+                verify_verification=delivery.id,
+                verify_provider=provider,
+                verify_receipt=receipt.status,
+            ):
+                if receipt.status == "failed" and told:
+                    _log.warning("not delivered", provider=provider, verification=delivery.id, reason=receipt.reason)
 
     def _call(self, now: int, provider: str, delivery: Delivery, receipt: Receipt) -> Call:
         home = partitions.of_id(delivery.id, self._link.partitions)

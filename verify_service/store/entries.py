@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
     `tried` are the ways it has gone before, `provider/sender/channel` each. `kind` is empty for a code. A `reply` is
     the answer to a person's keyword (`text`: stop, start or help), which goes by `via` (`provider/sender`) alone; a
-    `notice` tells a person what `text` names.
+    `notice` tells a person what `text` names. `traceparent` is of the start's span, '' where that is not traced.
     """
 
     partition: int
@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     kind: str = ""
     text: str = ""
     via: str = ""
+    traceparent: str = ""
 
 
 class Unreadable(NamedTuple):
@@ -47,7 +48,8 @@ class Unreadable(NamedTuple):
 
 class Sent(NamedTuple):
     """Who took a message: what the provider calls it, and by which way it went. `due` is when its receipt must be here,
-    or else it goes another way; None where it is not waited for. `within` says the same in an operator's words."""
+    or else it goes another way; None where it is not waited for. `within` says the same in an operator's words.
+    `traceparent` is of the span that sent it, '' where that is not traced."""
 
     provider: str
     provider_id: str
@@ -56,6 +58,7 @@ class Sent(NamedTuple):
     priced: bool = False
     due: int | None = None
     within: str = ""
+    traceparent: str = ""
 
 
 class Settlement(NamedTuple):
@@ -98,9 +101,11 @@ def queued(tenant: str, channel: str, content: Content, **more: str) -> list[str
     return ["message", content.pack(), *(part for pair in said.items() for part in pair)]
 
 
-def of_start(tenant: str, channel: str, content: Content, purpose: str) -> list[msgspec.Raw | str]:
-    """The same of a start, as its layout takes it."""
-    parts = queued(tenant, channel, content, purpose=purpose)
+def of_start(
+    tenant: str, channel: str, content: Content, purpose: str, traceparent: str = ""
+) -> list[msgspec.Raw | str]:
+    """The same of a start, as its layout takes it; `traceparent` where that is traced."""
+    parts = queued(tenant, channel, content, purpose=purpose, **({"traceparent": traceparent} if traceparent else {}))
     return [part if isinstance(part, str) else text(part) for part in parts]
 
 
@@ -153,4 +158,5 @@ def _entry(partition: int, entry: bytes, flat: list[bytes]) -> Entry:
         kind=said("kind"),
         text=said("text"),
         via=said("via"),
+        traceparent=said("traceparent"),
     )

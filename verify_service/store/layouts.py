@@ -189,7 +189,8 @@ class CheckAsk(Array, frozen=True):
 
 class Delivery(Array, frozen=True):
     """A message that a provider took. `way` is `provider/sender/channel`, `text` names its template and language;
-    `priced` where the provider has said already what it costs."""
+    `priced` where the provider has said already what it costs. `traceparent` is of the span that sent it, '' where that
+    is not traced."""
 
     id: str
     entry: str
@@ -201,6 +202,7 @@ class Delivery(Array, frozen=True):
     text: str = ""
     at: int = 0
     priced: bool = False
+    traceparent: str = ""
 
 
 class Waiting(Array, frozen=True):

@@ -257,4 +257,5 @@ def _delivery(settlement: Settlement) -> Delivery:
     about = Delivery(entry.id, entry.entry, entry.tenant, entry.content.number, channel, entry.content.country)
     if sent is None:
         return about
-    return msgspec.structs.replace(about, way=sent.way, text=sent.text, at=settlement.events[-1].at, priced=sent.priced)
+    told = {"way": sent.way, "text": sent.text, "priced": sent.priced, "traceparent": sent.traceparent}
+    return msgspec.structs.replace(about, at=settlement.events[-1].at, **told)

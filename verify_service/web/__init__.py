@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from verify_service import tracing
 from verify_service.web import access
 from verify_service.web.callbacks import callbacks
 from verify_service.web.console import console
@@ -12,6 +13,7 @@ from verify_service.web.native import fake, native
 from verify_service.web.page import page
 from verify_service.web.problems import MOST_BYTES
 from verify_service.web.surface import install
+from verify_service.web.traced import Traced
 from verify_service.web.twilio import twilio
 
 
@@ -22,6 +24,8 @@ def create_app(context: WebContext, *, access_log: bool = False) -> Flask:
     app.url_map.merge_slashes = False  # A path is right or 404, not nearly right and a redirect in HTML.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = context
+    if tracing.is_on():
+        app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]
     if access_log:
         access.install(app)
     app.register_blueprint(native)

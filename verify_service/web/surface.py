@@ -8,10 +8,12 @@ from flask import Blueprint, Flask, Request, Response
 from flask import request as current
 from werkzeug.exceptions import HTTPException
 
+from verify_service import tracing
 from verify_service.config import Principal
 from verify_service.errors import Forbidden, NotHere, Problem, Unauthorized
 from verify_service.telemetry import PROBLEMS, log
 from verify_service.web.problems import MOST_BYTES, UNFORESEEN, ProblemDetails, details
+from verify_service.web.traced import begin
 
 P = ParamSpec("P")
 View = Callable[Concatenate[str, P], Response]
@@ -55,6 +57,8 @@ class Surface(Blueprint):
             def checked(*args: P.args, **kwargs: P.kwargs) -> Response:
                 request: Request = current._get_current_object()  # type: ignore[attr-defined]
                 principal = self.authenticate(request)
+                if tracing.is_on() and scope == "verify":  # The rest is monitoring, and people at work on the service.
+                    begin(request, principal.tenant)
                 if not enough & principal.scopes:
                     raise Forbidden(f"This API key lacks the scope `{scope}`.")
                 if request.method in _BODILESS:  # The others read it before they do anything; see `gateway.py`.
@@ -77,6 +81,7 @@ def install(app: Flask, fallback: Surface) -> None:
         if isinstance(error, Problem | HTTPException):
             problem = details(error)
             PROBLEMS.labels(problem.slug).inc()
+            tracing.note(verify_problem=str(problem.slug))
             if problem.status == 503:
                 _log.error("store unavailable", path=path, reason=getattr(error, "reason", ""))
         else:
