@@ -23,12 +23,12 @@ deny = ["GB"]
 US, GB = "+14155550142", "+447400123456"
 
 
-@pytest.fixture
-def desk(alone: Store, tmp_path: Path) -> Desk:
-    return Desk(alone, tmp_path, POLICY)
+@pytest.fixture(scope="module")
+def desk(quiet: Store, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(quiet, tmp_path_factory.mktemp("desk"), POLICY)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser(desk: Desk) -> Browser:
     """Of who may look, after one start that was admitted and two that were not."""
     for to, purpose in ((US, "alpha"), (US, "beta"), (GB, "gamma")):
@@ -92,9 +92,9 @@ def test_nobody_sees_decisions_who_is_not_signed_in(desk: Desk) -> None:
         assert desk.browser(None).open(path).path.startswith("/console/sign-in?next=")
 
 
-def test_what_callers_say_is_text(desk: Desk) -> None:
-    """In filters as in decisions; a service without any says what to do."""
-    browser = desk.browser("read")
+def test_what_is_typed_is_text(alone: Store, tmp_path: Path) -> None:
+    """A service without any decision says what to do."""
+    browser = Desk(alone, tmp_path, POLICY).browser("read")
     assert "When an app calls POST /start , it appears here" in browser.open("/console/decisions").words
     seen = browser.open("/console/decisions?rule=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&tenant=%3Cb%3E")
     assert seen.status == 400

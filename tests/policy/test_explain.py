@@ -217,6 +217,9 @@ def test_the_command_explains_a_number_of_a_service_that_runs(live: Contract) ->
         VerifyClock(live.default).advance(wait)
         live.default.start(to)
     assert explained(live, "--to", to)["by"] == "cooldown"
+    told = {each["name"]: each["count"] for each in explained(live, "--ip", "203.0.113.9")["judged"]}
+    assert told.keys() >= {"ip", "network"}
+    assert told["ip"] == 0
 
 
 def test_a_number_that_is_none_is_wrong_usage(live: Contract) -> None:

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.bench import ManualClock
-from tests.support.commands import run
 from tests.support.contract import LocalClient
+from verify_service.cli import commands
 from verify_service.store import Store
 from verify_service.store.search import Wanted
 
@@ -57,14 +58,25 @@ class Asker:
 
 @pytest.fixture
 def asker(alone: Store) -> Asker:
+    """One whose starts a test may add to."""
+    return decided(alone)
+
+
+@pytest.fixture(scope="module")
+def looker(quiet: Store) -> Asker:
+    """One who only looks."""
+    return decided(quiet)
+
+
+def decided(store: Store) -> Asker:
     """One who had five starts of four kinds decided."""
-    made = Asker(alone)
+    made = Asker(store)
     for to, purpose in ((US, "a"), (US, "b"), (GB, "c"), (MAIL, "d"), (US, "e")):
         made.start(to, purpose)
     return made
 
 
-def test_each_filter_finds_its_decisions_the_newest_first(asker: Asker) -> None:
+def test_each_filter_finds_its_decisions_the_newest_first(looker: Asker) -> None:
     """Those that are given have to fit, all of them."""
     all_of_them = [
         ("refused", "number", "e"),
@@ -74,18 +86,18 @@ def test_each_filter_finds_its_decisions_the_newest_first(asker: Asker) -> None:
         ("admitted", None, "a"),
     ]
     refused, us = [all_of_them[0], all_of_them[2]], [all_of_them[0], *all_of_them[3:]]
-    (number,) = {each["number"] for each in asker.ask("country=US")["decisions"]}
-    assert asker.told() == asker.told("tenant=default") == all_of_them
-    assert asker.told("outcome=refused") == refused
-    assert asker.told("outcome=observed") == [all_of_them[3]]
-    assert asker.told("outcome=admitted") == [all_of_them[1], all_of_them[4]]
-    assert asker.told("rule=number") == [all_of_them[0]]
-    assert asker.told("rule=watched") == us[:2]
-    assert asker.told("country=US") == asker.told("range=%2B1415") == asker.told(f"number={number}") == us
-    assert asker.told("range=%40example.com") == [all_of_them[1]]
-    assert asker.told("country=GB&outcome=refused&rule=countries&range=%2B447400") == [all_of_them[2]]
-    assert asker.told("country=GB&outcome=admitted") == asker.told("tenant=acme") == []
-    assert asker.told("limit=2") == all_of_them[:2]
+    (number,) = {each["number"] for each in looker.ask("country=US")["decisions"]}
+    assert looker.told() == looker.told("tenant=default") == all_of_them
+    assert looker.told("outcome=refused") == refused
+    assert looker.told("outcome=observed") == [all_of_them[3]]
+    assert looker.told("outcome=admitted") == [all_of_them[1], all_of_them[4]]
+    assert looker.told("rule=number") == [all_of_them[0]]
+    assert looker.told("rule=watched") == us[:2]
+    assert looker.told("country=US") == looker.told("range=%2B1415") == looker.told(f"number={number}") == us
+    assert looker.told("range=%40example.com") == [all_of_them[1]]
+    assert looker.told("country=GB&outcome=refused&rule=countries&range=%2B447400") == [all_of_them[2]]
+    assert looker.told("country=GB&outcome=admitted") == looker.told("tenant=acme") == []
+    assert looker.told("limit=2") == all_of_them[:2]
 
 
 def test_a_decision_says_why_and_what_to_do(asker: Asker) -> None:
@@ -131,10 +143,10 @@ def test_older_ones_are_asked_for_by_before(asker: Asker) -> None:
     assert pages == ["e", "d", "c", "b", "a"]
 
 
-def test_a_look_goes_through_so_many_events_and_no_more(asker: Asker) -> None:
+def test_a_look_goes_through_so_many_events_and_no_more(looker: Asker) -> None:
     """However few fit: it says how far it came, and the next one goes on there."""
-    search, wanted = asker.client.store.search, Wanted(country="FR")
-    events = list(asker.client.store.events.read(0))
+    search, wanted = looker.client.store.search, Wanted(country="FR")
+    events = list(looker.client.store.events.read(0))
     first = search.starts(wanted, 5, most=len(events) - 1)
     assert (first.found, first.back_to) == ([], round(events[1]["at"] * 1000))
     assert search.starts(wanted, 5, first.before) == ([], None, None)
@@ -164,20 +176,26 @@ def test_what_is_no_filter_is_refused_by_its_name(store: Store, query: str, fiel
     assert (problem["status"], problem["errors"][0]["field"]) == (400, field)
 
 
-def test_the_command_lists_decisions(asker: Asker) -> None:
+def test_the_command_lists_decisions(looker: Asker) -> None:
     """For people with what to do; with --json as by HTTP; a filter that is none is named."""
-    env = {"VERIFY_REDIS_URL": asker.client.store.link.url}
-    done = run("decisions", "--outcome", "refused", "--country", "GB", env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    first, *words = done.stdout.splitlines()
+
+    def run(*words: str) -> tuple[int, str]:
+        env = {"VERIFY_REDIS_URL": looker.client.store.link.url}
+        done = CliRunner().invoke(commands, ["decisions", "--country", "GB", "--limit", "1", *words], env=env)
+        return done.exit_code, done.output
+
+    told = json.loads(run("--json")[1])
+    assert [each["purpose"] for each in told["decisions"]] == ["c"]
+    status, words = run("--outcome", "refused")
+    assert status == 0
+    first, *others = words.splitlines()
     assert "  refused by countries  +447400123 (" in first
-    assert words == [
+    assert others == [
         "    The country GB is refused.",
         "    If you do business there, allow the country in [countries].",
+        f"older ones: --before {told['before']}",
     ]
-    told = json.loads(run("decisions", "--json", "--limit", "1", env=env).stdout)
-    assert [each["purpose"] for each in told["decisions"]] == ["e"]
-    assert run("decisions", "--limit", "1", env=env).stdout.endswith(f"older ones: --before {told['before']}\n")
-    wrong = run("decisions", "--range", GB, env=env)
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "--range" in wrong.stderr
+    assert run("--outcome", "admitted") == (0, "no such decision among the events that were gone through\n")
+    status, words = run("--range", GB)
+    assert status == 2
+    assert "--range" in words

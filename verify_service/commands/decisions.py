@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--tenant", help="Whose starts.")
 @click.option("--number", metavar="PSEUDONYM", help="The number, by its pseudonym in an event.")
 @click.option("--ip", metavar="PSEUDONYM", help="The person's address, by its pseudonym in an event.")
+@click.option("--user", metavar="PSEUDONYM", help="The tenant's user, by the pseudonym in an event.")
 @click.option("--limit", default="50", show_default=True, help="How many, 100 at most.")
 @click.option("--before", metavar="PLACE", help="Goes on from where an earlier look ended.")
 @click.option("--status", is_flag=True, help="With what has become of each verification since.")

@@ -98,14 +98,16 @@ def explain(
     as_json: bool,
 ) -> None:
     """Judges a start that is not made. By every limit and rule of the policy in force; nothing is spent. With --user
-    and no --to, a code of that user's factors."""
-    if number is None and user is None:
+    and no --to, a code of that user's factors; with --ip alone, what limits have counted of the address."""
+    if number is None and not user and not ip:
         raise click.UsageError("Name the number with --to, or with --user alone whose factors a code is typed for.")
-    if number is None and (ip or device or keys):
+    if number is None and (device or keys or (user and ip)):
         raise click.UsageError("--ip, --device and --key are of a start: name its number with --to.")
     asked = _remote().explain
     if number is not None:
         found = asked.explain(tenant, number, ip=ip, device=device, keys=keys, user=user, purpose=purpose)
+    elif ip is not None:
+        found = asked.explain_address(tenant, ip)
     else:
         found = asked.explain_user(tenant, user or "")
     if as_json:
@@ -114,7 +116,7 @@ def explain(
         told = {name: each for name, each in shown(found).items() if name not in _OF_A_RECORD}
         click.echo(msgspec.json.encode(told).decode())
     elif sys.stdout.isatty():
-        _table(found, "A start" if number else "A code of the user")
+        _table(found, "A start" if number else "A start from the address" if ip else "A code of the user")
     else:
         for each in found.judged:
             click.echo(f"{each.verdict:<7}  {each.mode:<7}  {each.name}: {each.sentence}")

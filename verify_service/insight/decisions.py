@@ -28,6 +28,7 @@ _FORMS = {
     "tenant": ("[a-z0-9][a-z0-9-]{0,31}", "is the name of a tenant"),
     "number": ("[0-9a-f]{20}", "is the pseudonym of a number, as events have it"),
     "ip": ("[0-9a-f]{20}", "is the pseudonym of an address, as events have it"),
+    "user": ("[0-9a-f]{20}", "is the pseudonym of a user, as events have it"),
     "limit": ("[1-9][0-9]?|100", f"is 1 to {MOST}"),
     "before": (r"[0-9]{1,15}-[0-9]{1,15}-[0-9]{1,3}", "is what an earlier answer has as `before`"),
     "status": ("true|false", "is true or false"),

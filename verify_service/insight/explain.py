@@ -1,17 +1,20 @@
 """Why a start was refused, and what would become of one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from verify_service import addresses
 from verify_service.codes import Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import NotFound
 from verify_service.model import Clock, Number, StartOptions
 from verify_service.policy import kinds, texts
 from verify_service.policy.decisions import Decision, decision
+from verify_service.policy.hits import Hit
 from verify_service.policy.limits import facts_of
-from verify_service.policy.rulebook import Rules
+from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.policy.verdicts import Judged
 from verify_service.store import Store
 from verify_service.store.decisions import unpack
@@ -61,14 +64,29 @@ class Explain:
 
     def explain_user(self, tenant: str, user: str) -> Decision:
         """Whether a code that the tenant's user types would be compared with their factors; nothing is written."""
-        now, book = self._clock.now(), self._rules()
-        hits = book.limits.of_user(self._tagger.user(tenant, user))
+        book = self._rules()
+        return self._by_limits(book, book.limits.of_user(self._tagger.user(tenant, user)), "code of the user")
+
+    def explain_address(self, tenant: str, ip: str) -> Decision:
+        """What limits have counted of an internet address for a tenant, whatever the number; nothing is written."""
+        book = self._rules()
+        hits = book.limits.of_address(facts_of(tenant, StartOptions(ip=ip)))
+        return self._by_limits(book, hits, "start from the address")
+
+    def pseudonym(self, e164: str) -> str:
+        """What events and decisions call a number."""
+        return self._tagger.number(e164)
+
+    def pseudonym_of_address(self, ip: str) -> str:
+        """What events call an internet address."""
+        return self._tagger.tag("ip", addresses.counted(ip)[0])
+
+    def _by_limits(self, book: Rulebook, hits: Sequence[Hit], what: str) -> Decision:
+        now = self._clock.now()
         judged = [each for packed in self._decisions.explain(now, hits) for each in unpack(packed)]
         refusing = max((each for each in judged if each.verdict == "refuse"), key=_decides, default=None)
         by, wait = (refusing.name, int(refusing.wait)) if refusing else (None, 0)
-        return decision(
-            id=None, at=now, revision=book.revision, by=by, wait=wait, static=(), judged=judged, what="code of the user"
-        )
+        return decision(id=None, at=now, revision=book.revision, by=by, wait=wait, static=(), judged=judged, what=what)
 
 
 def _decides(each: Judged) -> tuple[bool, float]:

@@ -70,6 +70,15 @@ class Limits:
             and (hit := limit.hit(self._tagger, "", facts, peek=False))
         ]
 
+    def of_address(self, facts: Mapping[str, str | None]) -> list[Hit]:
+        """What counts the starts and wrong codes of an internet address, or of its network, whatever the number."""
+        return [
+            hit
+            for limit in self._limits
+            if limit.counts != "notices" and not limit.by_number and {"ip", "network"} & set(limit.dimensions)
+            if (hit := limit.hit(self._tagger, "", facts, peek=limit.counts == "wrong-codes"))
+        ]
+
     def of_user(self, user: str) -> list[Hit]:
         """The limits on the wrong codes of a user's factors, all in the partition of the user's tag."""
         return [limit.of_user(user) for limit in self._limits if limit.counts == "wrong-codes" and limit.by_user]

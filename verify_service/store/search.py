@@ -37,9 +37,13 @@ def place(text: str) -> Place:
     return Place(int(match[1]), int(match[2]), int(match[3]))
 
 
+_SAME = ("country", "tenant", "number", "ip", "user")
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which starts: all that is given has to fit. `rule` is a limit or rule that refused it or would have; `range` is
-    the beginning of a number in E.164, or an email address's domain with its @; `number` and `ip` are pseudonyms."""
+    the beginning of a number in E.164, or an email address's domain with its @; `number`, `ip` and `user` are
+    pseudonyms."""
 
     outcome: Outcome | None = None
     rule: str | None = None
@@ -48,13 +52,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     number: str | None = None
     ip: str | None = None
+    user: str | None = None
 
     def fits(self, start: Mapping[str, Any]) -> bool:
         """Whether an event `start` is one of them."""
         return (
             self.outcome in (None, outcome_of(start))
             and self.rule in (None, start.get("refused"), *start.get("observed", ()))
-            and all(getattr(self, name) in (None, start.get(name)) for name in ("country", "tenant", "number", "ip"))
+            and all(getattr(self, name) in (None, start.get(name)) for name in _SAME)
             and start.get("range", "").startswith(self.range or "")
         )
 

@@ -29,7 +29,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t")
 
 @console.get("/decisions")
 @operator("read")
-def latest(who: Operator) -> Response:
+def latest_decisions(who: Operator) -> Response:
     said, answer, faults = _said(), None, {}
     try:
         answer = _decided(said)
@@ -55,7 +55,7 @@ def latest(who: Operator) -> Response:
 
 @console.get("/decisions.<kind>")
 @operator("read")
-def file(_who: Operator, kind: str) -> Response:
+def decisions_file(_who: Operator, kind: str) -> Response:
     """The same decisions as a file."""
     if kind not in _KINDS:
         raise NotFound("There is no such file.")

@@ -38,6 +38,7 @@ class Entry(NamedTuple):
 PAGES: Final = (
     Entry("now", "/", "Now"),
     Entry("decisions", "/decisions", "Decisions"),
+    Entry("lookup", "/lookup", "Look up"),
 )
 """The pages in the order of the navigation."""
 
