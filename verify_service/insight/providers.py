@@ -16,6 +16,27 @@ def health(store: Store, config: Config, now: int) -> list[dict[str, Any]]:
     return [_shown(name, states.get(name), today, strays) for name in _names(config, states, today)]
 
 
+def senders(store: Store, config: Config, now: int) -> list[dict[str, Any]]:
+    """The senders of the file: what each may send, what it sent today, and for how many seconds messages stand in line
+    in front of it. Raises StoreUnavailable."""
+    lines, today = store.senders.lines(list(config.senders)), store.health.costs(now)
+
+    def summed(sender: str, what: str) -> int:
+        return sum(sums.get(what, 0) for way, sums in today.items() if way.split("/")[1] == sender)
+
+    return [
+        {
+            "sender": name,
+            "type": each.type,
+            "address": each.address,
+            "per_second": each.per_second,
+            "line_s": lines[name],
+            **{what: summed(name, what) for what in ("messages", "segments")},
+        }
+        for name, each in config.senders.items()
+    ]
+
+
 def _names(config: Config, states: dict[str, State], today: dict[str, dict[str, int]]) -> list[str]:
     """`<provider>/<channel>`, those of the routes first, as written."""
     written = [f"{via.provider}/{route.channel}" for route in config.routes for via in route.via]

@@ -6,8 +6,8 @@ from verify_service.duration import rfc3339
 from verify_service.store import Store
 
 
-def dead_letters(store: Store, tenant: str) -> list[dict[str, Any]]:
-    """The newest first, and why. Raises StoreUnavailable."""
+def dead_letters(store: Store, tenant: str, most: int = 0) -> list[dict[str, Any]]:
+    """The newest first, and why; with `most`, the newest so many of each partition. Raises StoreUnavailable."""
     return [
         {
             "at": rfc3339(letter.at),
@@ -17,5 +17,5 @@ def dead_letters(store: Store, tenant: str) -> list[dict[str, Any]]:
             "tries": letter.event.tries + 1,
             "reason": letter.why,
         }
-        for letter in store.webhooks.dead(tenant)
+        for letter in store.webhooks.dead(tenant, most)
     ]

@@ -47,6 +47,16 @@ class Shift(NamedTuple):
     reason: str
 
 
+class Shifted(NamedTuple):
+    """One of the newest changes of a factor, and when (milliseconds)."""
+
+    at: int
+    name: str
+    before: int
+    after: int
+    reason: str
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A `<provider>/<channel>` as it stands: `factor` in percent, `changed` in milliseconds since the epoch. The rest
     are sums that fade: tries over some ten seconds, receipts over half a minute, `hist` over a minute."""
@@ -74,6 +84,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _state = msgspec.msgpack.Decoder(State, strict=False)
+_shifted = msgspec.msgpack.Decoder(Shifted, strict=False)
 
 
 class Health:
@@ -103,6 +114,11 @@ class Health:
         """The state of each `<provider>/<channel>` that a dispatcher has had in a route within the last day."""
         flat: list[bytes] = self._link.command(0, ["HGETALL", f"{prefix(0)}health"])
         return {flat[i].decode(): _state.decode(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+    def shifts(self, most: int) -> list[Shifted]:
+        """The newest changes, the newest first; a hundred are kept, for thirty days."""
+        packed = self._link.command(0, ["LRANGE", f"{prefix(0)}shifts", 0, most - 1])
+        return [_shifted.decode(each) for each in packed]
 
     def costs(self, now: int) -> dict[str, dict[str, int]]:
         """The day's sums by way (`<provider>/<sender>/<channel>`): messages, segments, delivered, failed, micro-dollars

@@ -1,12 +1,15 @@
 """Senders: how fast each may send, all dispatchers together."""
 
 import hashlib
+from collections.abc import Sequence
 
 from verify_service.store import partitions
 from verify_service.store.connection import Call, Link, prefix
 
 # What is spaced evenly here arrives less evenly; the carrier must not see more than it allows in any second.
 SHARE = 0.9
+AFTER_MS = 1000
+"""What `reserve` adds to a line for the life of its key."""
 
 
 class Senders:
@@ -20,8 +23,20 @@ class Senders:
 
         Who comes more than 0.1 s late for its turn must take another place. Raises StoreUnavailable.
         """
-        part = partitions.of_tag(hashlib.sha256(sender.encode()).hexdigest(), self._link.partitions)
+        part, key = self._place(sender)
         apart = round(1_000_000 / (SHARE * per_second))
-        key = f"{prefix(part)}sender:{sender}"
         wait = self._link.call(Call(part, "reserve", [key], [apart, segments, max(0, most_ms)]))
         return None if wait < 0 else wait / 1_000_000
+
+    def lines(self, senders: Sequence[str]) -> dict[str, float]:
+        """How long the line in front of each sender is, in seconds. Raises StoreUnavailable."""
+        found = {}
+        for sender in senders:
+            part, key = self._place(sender)
+            # A key outlasts its line by a second.
+            found[sender] = max(0, self._link.command(part, ["PTTL", key]) - AFTER_MS) / 1000
+        return found
+
+    def _place(self, sender: str) -> tuple[int, str]:
+        part = partitions.of_tag(hashlib.sha256(sender.encode()).hexdigest(), self._link.partitions)
+        return part, f"{prefix(part)}sender:{sender}"

@@ -120,11 +120,12 @@ class WebhookStore:
         ]
         return bool(self._link.pipeline(calls)[0])
 
-    def dead(self, tenant: str) -> list[Letter]:
-        """What was given up, the newest first: at most a thousand a partition, for thirty days."""
+    def dead(self, tenant: str, most: int = 0) -> list[Letter]:
+        """What was given up, the newest first: at most a thousand a partition, for thirty days; with `most`, the newest
+        so many of each partition."""
         letters = []
         for part in range(self._link.partitions):
-            for packed in self._link.command(part, ["LRANGE", _key(part, tenant, "dead"), 0, -1]):
+            for packed in self._link.command(part, ["LRANGE", _key(part, tenant, "dead"), 0, most - 1]):
                 try:
                     item = _read(packed)
                     due = Due(part, tenant, item.fields["id"], item.position, item.fields, item.tries)

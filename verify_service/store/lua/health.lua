@@ -15,6 +15,7 @@ local digits, emit = common.digits, common.emit
 --     came, missing, silent                     receipts that say delivered; messages without; those in a row
 --     usual, learned                            the share of receipts that come as a rule, and how long that was seen
 --     hist                                      answers by time, as HIST_MS
+--   shifts   list: the newest changes of weights, {time, name, from, to, reason}, msgpack
 local TRIES_MS, RECEIPTS_MS, HIST_FADE_MS = 10000, 30000, 60000
 local LEAST, WORST, STREAK, SILENT = 8, 0.3, 3, 5
 -- Steps and probes come with the dispatchers' pulses, a second apart and a little less.
@@ -24,6 +25,7 @@ local STEP, STEP_EACH, BACK, BACK_EACH, PROBE_EACH = 20, 900, 10, 10000, 1900
 -- seconds at most.
 local SETTLED_MS, LOOK_MS, USUAL_MS = 60000, 10000, 3600000
 local HEALTH_LIFE, COSTS_LIFE = 86400000, 172800000
+local SHIFTS_MOST, SHIFTS_LIFE = 100, 2592000000
 
 -- A state as it is now; nil where no dispatcher has had it in a route for a day.
 local function health_of(packed, now)
@@ -99,6 +101,9 @@ local function shift(base, keep_events, now, name, state, to, reason)
   local provider, channel = name:match('^(.*)/(.*)$')
   emit(base, keep_events, now, 'shifted', name, {provider = provider, channel = channel, from = digits(from),
     to = digits(to), reason = reason})
+  write('LPUSH', base .. 'shifts', cmsgpack.pack({now, name, from, to, reason}))
+  write('LTRIM', base .. 'shifts', 0, SHIFTS_MOST - 1)
+  write('PEXPIRE', base .. 'shifts', SHIFTS_LIFE)
   return {name, from, to, reason}
 end
 

@@ -8,7 +8,7 @@ from flask import Response, request
 from verify_service.errors import NotFound
 from verify_service.web.console.surface import console
 
-_KINDS = {"console.css": "text/css", "console.js": "text/javascript"}
+_KINDS = {"console.css": "text/css", "charts.css": "text/css", "console.js": "text/javascript"}
 
 
 @console.get("/assets/<name>")
