@@ -25,6 +25,7 @@ from verify_service import authenticators
 from verify_service.authenticators import Authenticator
 from verify_service.codes import KeyRing, new_key
 from verify_service.factors.keeping import Keeping
+from verify_service.model import Actor
 
 TENANT = "default"
 MOST = 5
@@ -73,7 +74,7 @@ def importing(users: Users) -> Table:
     for name in ("new", "the same file again"):
         memory = int(client.info("memory")["used_memory"])
         stored, mine, began = bench.store_seconds(), time.process_time(), time.monotonic()
-        tally = keeping(bench, bench.keys).take(TENANT, users.lines(), MOST, print, "benchmark")
+        tally = keeping(bench, bench.keys).take(TENANT, users.lines(), MOST, print, Actor("benchmark"))
         took, mine, stored = (
             time.monotonic() - began,
             time.process_time() - mine,
@@ -152,7 +153,7 @@ def rotation(users: Users) -> Table:
     checking.start()
     began = time.monotonic()
     try:
-        done = keeping(bench, both).reseal()
+        done = keeping(bench, both).reseal(Actor("ops"))
     finally:
         took = time.monotonic() - began
         stop.set()

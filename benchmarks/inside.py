@@ -24,6 +24,7 @@ from verify_service.policy.rulebook import fixed
 from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.backtests import Backtests
 from verify_service.store.clock import SystemClock
 from verify_service.store.connection import Call, Link
@@ -89,6 +90,7 @@ class Inside:
                 explain=Explain(self.store, self.service.rules, self.tagger, self.clock),
                 relief=Relief(self.store, self.service.rules, self.tagger, self.clock),
                 backtests=Backtests(self.store.link, self.tagger, launch),
+                audit=Audit(self.store.link, self.tagger),
                 callbacks={},
                 inbox=None,
                 multiprocess=False,

@@ -20,6 +20,7 @@ from verify_service.process import die_with_parent
 from verify_service.relief import Relief
 from verify_service.runtime import Runtime
 from verify_service.service import Service
+from verify_service.store.audit import Audit
 from verify_service.store.backtests import Backtests
 from verify_service.store.failures import FailedAuthentications
 from verify_service.telemetry import configure_logs
@@ -60,6 +61,7 @@ def wsgi(*, access_log: bool = False) -> WSGIApplication:
             explain=Explain(runtime.store, live, runtime.tagger, runtime.clock),
             relief=Relief(runtime.store, live, runtime.tagger, runtime.clock),
             backtests=Backtests(runtime.store.link, runtime.tagger, launch),
+            audit=Audit(runtime.store.link, runtime.tagger),
             callbacks=callbacks(runtime),
             inbox=runtime.inbox,
             multiprocess=settings.metrics_dir() is not None,

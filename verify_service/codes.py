@@ -171,6 +171,7 @@ class Tagger:
         secret = _keyed(decode_key("VERIFY_TAG_KEY", text))
         self._key = _keyed(_mac(secret, b"verify_service tag"))
         self._cipher = AESGCM(_mac(secret, b"verify_service seal"))
+        self._audit = _keyed(_mac(secret, b"verify_service audit"))
         self.tag: Callable[..., str] = lru_cache(4096)(self.fingerprint)
         """The fingerprint of what comes again and is short, such as a country, a network, a number."""
 
@@ -202,6 +203,10 @@ class Tagger:
     def former(self, to: str) -> tuple[str, ...]:
         """Their pseudonyms of earlier versions, under which an opt-out may stand."""
         return tuple(self.tag("number", name) for name in recipient.formerly(to))
+
+    def audit(self, entry: bytes) -> str:
+        """What proves that an entry of the audit log was written by who holds the key: 64 hex digits."""
+        return _mac(self._audit, entry).hex()
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """AES-256-GCM, bound to its context; the nonce travels with it."""

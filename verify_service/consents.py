@@ -18,9 +18,10 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.config import Config
 from verify_service.duration import rfc3339
 from verify_service.messages import is_unclear, keyword, tongue
-from verify_service.model import Clock, Frozen, InboundText, Number
+from verify_service.model import Actor, Clock, Frozen, InboundText, Number
 from verify_service.routing import SenderConfig
 from verify_service.store import Store, partitions
+from verify_service.store.audit import Audit
 from verify_service.store.connection import Argument
 from verify_service.store.consents import Said, State
 from verify_service.store.entries import queued
@@ -88,6 +89,7 @@ class Ledger:
     """The consents as they are written down. Numbers are E.164; all methods raise StoreUnavailable."""
 
     def __init__(self, store: Store, tagger: Tagger, clock: Clock) -> None:
+        self._audit = Audit(store.link, tagger)
         self._store = store
         self._tagger = tagger
         self._clock = clock
@@ -101,11 +103,16 @@ class Ledger:
             opened += [[self._entry(tenant, tag, each) for each in sealed] for sealed in (trail, unclear)]
         return Consent(state, tuple(merge(*opened, key=lambda entry: entry.at)))
 
-    def record(self, tenant: str, number: str, state: State, source: str, note: str | None = None) -> Consent:
-        """What a caller says of a person's consent. In force at once; answers that alone, without the trail before."""
-        entry = TrailEntry(at=self._clock.now(), state=state, source=source, note=note)
-        self._write(tenant, self._tagger.number(number), state, entry)
-        self._adopt(tenant, number)
+    def record(
+        self, tenant: str, number: str, state: State, source: str, by: Actor, note: str | None = None
+    ) -> Consent:
+        """What a caller says of a person's consent. In force at once; answers that alone, without the trail before. The
+        note stays in the trail, which can be erased."""
+        now, tag = self._clock.now(), self._tagger.number(number)
+        entry = TrailEntry(at=now, state=state, source=source, note=note)
+        with self._audit.act(now, by, "consent", f"number:{tag}", source, tenant=tenant, state=state):
+            self._write(tenant, tag, state, entry)
+            self._adopt(tenant, number)
         return Consent(state, (entry,))
 
     def opted_out(self, tenant: str, tag: str, provider: str, reason: str, sent_at: int | None = None) -> None:

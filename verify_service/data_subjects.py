@@ -8,8 +8,9 @@ import msgspec
 from verify_service.codes import Tagger
 from verify_service.consents import Ledger, Unread, shown
 from verify_service.duration import rfc3339
-from verify_service.model import Clock
+from verify_service.model import Actor, Clock
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.shapes import StoredVerification
 
 
@@ -21,6 +22,7 @@ class DataSubjects:
         self._tagger = tagger
         self._clock = clock
         self._ledger = Ledger(store, tagger, clock)
+        self._audit = Audit(store.link, tagger)
 
     def export(self, tenant: str, number: str) -> dict[str, Any]:
         """All that is held of the person for the tenant, ready for JSON: consent and its trail, verifications with
@@ -47,22 +49,24 @@ class DataSubjects:
             "events": self._events(tenant, tags),
         }
 
-    def erase(self, tenant: str, number: str, by: str, reason: str) -> int:
+    def erase(self, tenant: str, number: str, by: Actor, reason: str) -> int:
         """Forgets the person for the tenant; answers how many verifications that were.
 
         What is pending is canceled first, its unsent message withdrawn. An opt-out in force stays as one bare word, to
         be honoured; so do counts of limits until they end, so that no erasure is a way around one; the events hold
         pseudonyms only, and one more says who erased and why. Looks through a whole partition a few times.
         """
-        now, erased = self._clock.now(), 0
-        for tag in self._tags(number):
-            ids = self._store.data_subjects.verifications(tag, tenant)
-            for each in ids:
-                self._store.verifications.cancel(now, tenant, each, "canceled")
-            decisions = self._store.data_subjects.decisions(tag, tenant)
-            self._store.data_subjects.erase(now, tag, tenant, [*ids, *decisions], by, reason)
-            erased += len(ids)
-        return erased
+        now, tags = self._clock.now(), self._tags(number)
+        with self._audit.act(now, by, "erase", f"number:{tags[0]}", reason, tenant=tenant):
+            return sum(self._erase(now, tenant, tag, by.name, reason) for tag in tags)
+
+    def _erase(self, now: int, tenant: str, tag: str, by: str, reason: str) -> int:
+        ids = self._store.data_subjects.verifications(tag, tenant)
+        for each in ids:
+            self._store.verifications.cancel(now, tenant, each, "canceled")
+        decisions = self._store.data_subjects.decisions(tag, tenant)
+        self._store.data_subjects.erase(now, tag, tenant, [*ids, *decisions], by, reason)
+        return len(ids)
 
     def unread(self) -> list[Unread]:
         """Keywords whose senders cannot be read, of all tenants: `Ledger.unread`."""

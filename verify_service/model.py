@@ -40,6 +40,15 @@ class Frozen(msgspec.Struct, frozen=True):
     """Base of the nouns: immutable, compared by value."""
 
 
+class Actor(Frozen, frozen=True):
+    """Who does what an operator may do, and from where: an internet address, or of a command the login name and host.
+    An `application` does it for its users, and often."""
+
+    name: str
+    address: str = ""
+    application: bool = False
+
+
 class Tenant(Frozen, frozen=True):
     """One customer of the service. `brand` is the name in the message."""
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from verify_service.adapters import Secret
 from verify_service.duration import Duration
 from verify_service.errors import ConfigError
-from verify_service.model import Frozen
+from verify_service.model import Actor, Frozen
 from verify_service.return_urls import place
 from verify_service.routing import Section
 from verify_service.tenants import Digest
@@ -45,16 +45,17 @@ class Person(Frozen, frozen=True, array_like=True):
 
 class Operator(Frozen, frozen=True):
     """Somebody who may sign in to the console. `proof` is what they are known by: the digest of their key, or a
-    person's."""
+    person's; `address` is where they are, once they are seen."""
 
     name: str
     scopes: frozenset[str]
     proof: str
+    address: str = ""
 
     @property
-    def actor(self) -> str:
+    def actor(self) -> Actor:
         """As what they do is said to be theirs."""
-        return f"{'oidc' if self.proof.startswith(_BY_OPENID) else 'operator'}:{self.name}"
+        return Actor(f"{'oidc' if self.proof.startswith(_BY_OPENID) else 'operator'}:{self.name}", self.address)
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes

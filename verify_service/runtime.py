@@ -10,6 +10,7 @@ from verify_service.config import Config
 from verify_service.consents import Consents
 from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.inbox import Inbox
+from verify_service.model import Actor
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.remote import clock_of
@@ -71,7 +72,7 @@ class Runtime:
             if not policies.newest():
                 now = self.clock.now()
                 policies.rehearse(now, policy_file.parse(text, name))
-                if policies.first(now, "start", name, text):
+                if policies.first(now, Actor("start"), name, text):
                     say, hint = (_log.info, None) if new_store else (_log.warning, LOST)
                     say("the store had no policy; this one is in force now", policy=name, revision=1, hint=hint)
 

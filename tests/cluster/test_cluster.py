@@ -38,7 +38,7 @@ from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.factors import NewFactor
 from verify_service.factors.keeping import Keeping
 from verify_service.inbox import Inbox, Rule
-from verify_service.model import Verification
+from verify_service.model import Actor, Verification
 from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
 from verify_service.testing import VerifyClient, VerifyInbox, VerifyServer
@@ -167,14 +167,14 @@ def test_users_come_from_a_file_to_every_primary_and_move_to_another_key(spread:
     lines = [json.dumps({"user": user, "uri": uri}).encode() for user in users]
     keeping = Keeping(spread, bench.keys, bench.tagger, bench.clock)
     trips = spread.link.round_trips
-    assert keeping.take("moved", lines, 5, print, "ops").taken == 200
+    assert keeping.take("moved", lines, 5, print, Actor("ops")).taken == 200
     assert spread.link.round_trips - trips < 5  # And not one for each partition.
-    assert keeping.take("moved", lines, 5, print, "ops").known == 200
+    assert keeping.take("moved", lines, 5, print, Actor("ops")).known == 200
     assert spread.keeping.sealed()["c1"] == 400
-    found = [each["user"] for each in keeping.give("moved", "ops", "a test") if each]
+    found = [each["user"] for each in keeping.give("moved", Actor("ops"), "a test") if each]
     assert sorted(found) == sorted(users)
     both = KeyRing(f"c2:{new_key()},{keys}")
-    assert Keeping(spread, both, bench.tagger, bench.clock).reseal().pieces == 400
+    assert Keeping(spread, both, bench.tagger, bench.clock).reseal(Actor("ops")).pieces == 400
     assert (spread.keeping.sealed()["c1"], spread.keeping.sealed()["c2"]) == (0, 400)
 
 

@@ -22,7 +22,7 @@ from tests.support.cluster import (
 from tests.support.concurrency import at_once, numbers, outcome
 from verify_service import phone
 from verify_service.errors import Blocked, Problem, RateLimited
-from verify_service.model import Verification
+from verify_service.model import Actor, Verification
 from verify_service.store import Store
 from verify_service.store.search import Wanted
 
@@ -125,7 +125,7 @@ def test_a_number_is_unlocked_in_its_partition(spread: Store) -> None:
     bench = make_bench(spread, POLICY + NUMBER + IP)
     to = next(away(bench))
     begin(bench, to, ip="203.0.113.77")
-    assert bench.relief.unlock(to, "ann", "why") == 1
+    assert bench.relief.unlock(to, Actor("ann"), "why") == 1
     found = bench.explain.explain(TENANT, phone.parse(to, None), ip="203.0.113.77")
     assert {each.name: each.count for each in found.judged if each.kind == "limit"} == {"number": 0, "ip": 1}
 
@@ -145,7 +145,7 @@ def test_a_users_factor_is_seen_from_every_partition(spread: Store) -> None:
         begin(bench, next(numbers_where(bench, lambda part: part not in (home, home_of(bench, to)))), user="ann")
     assert judged_by(bench, refused.value)["user"] == ("pass", 1)
     assert counts(spread) == before
-    assert bench.relief.unlock_user(TENANT, "ann", "ann", "why") == 2
+    assert bench.relief.unlock_user(TENANT, "ann", Actor("ann"), "why") == 2
     assert bench.factors.look(TENANT, "ann").checks_left == 10
 
 

@@ -18,7 +18,7 @@ from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import OptedOut, Rejected
-from verify_service.model import InboundText, Message
+from verify_service.model import Actor, InboundText, Message
 from verify_service.store import Store
 from verify_service.store.layouts import Content
 
@@ -136,7 +136,7 @@ def test_start_to_an_unknown_address_takes_back_what_stop_to_it_did(person: Phon
     assert set(person.states().values()) == {"out"}
     person.writes("START", to="1 (415) 555-0177")
     assert person.states() == {"acme": "out", "bolt": "out", "cork": "in"}
-    person.consents.record("cork", TO, "out", "crm")
+    person.consents.record("cork", TO, "out", "crm", Actor("api:crm"))
     person.writes("START", to="+14155550177")
     assert person.states()["cork"] == "out"
     person.writes("START")
@@ -148,7 +148,7 @@ def test_the_trail_says_what_was_said_when_where_and_by_whom_it_came(person: Pho
     begin = person.bench.clock.now()
     person.writes(" stop ")
     person.bench.clock.advance(60)
-    person.consents.record("acme", TO, "in", "web-form", "asked for codes again")
+    person.consents.record("acme", TO, "in", "web-form", Actor("api:crm"), "asked for codes again")
     person.bench.clock.advance(60)
     person.writes("STOPALL", to="+14155550199", provider="b")
     consent = person.consents.look("acme", TO)
@@ -241,7 +241,7 @@ def test_erasure_takes_what_was_unclear(person: Phone) -> None:
     people = DataSubjects(person.bench.store, person.bench.tagger, person.bench.clock)
     [entry] = people.export("acme", TO)["consent"]["trail"]
     assert (entry["state"], entry["words"]) == ("unclear", "do not stop this")
-    people.erase("acme", TO, "test", "asked")
+    people.erase("acme", TO, Actor("test"), "asked")
     assert person.consents.look("acme", TO) == (None, ())
 
 
@@ -324,15 +324,15 @@ def test_a_vendor_that_refuses_the_opted_out_is_heeded(person: Phone) -> None:
 def test_a_trail_keeps_its_newest_thousand(person: Phone) -> None:
     """Whoever writes in a loop does not fill the store."""
     for _ in range(502):
-        person.consents.record("acme", TO, "out", "api")
-        person.consents.record("acme", TO, "in", "api")
+        person.consents.record("acme", TO, "out", "api", Actor("api:crm"))
+        person.consents.record("acme", TO, "in", "api", Actor("api:crm"))
     assert len(person.consents.look("acme", TO).trail) == 1000
 
 
 def test_nothing_that_a_person_wrote_is_in_clear(person: Phone) -> None:
     """Neither number nor words are readable in the store, under no key of it."""
     person.writes("STOPALL")
-    person.consents.record("acme", TO, "out", "call-centre", "asked on the phone")
+    person.consents.record("acme", TO, "out", "call-centre", Actor("api:crm"), "asked on the phone")
     held = everything(person.bench.store)
     for secret in (TO, TO[1:], "STOPALL", "asked on the phone"):
         assert secret.encode() not in held

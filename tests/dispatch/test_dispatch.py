@@ -14,7 +14,7 @@ from verify_service.codes import KeyRing
 from verify_service.consents import Ledger
 from verify_service.dispatch.planner import DeliveryPath, order, ordered
 from verify_service.errors import Rejected, StoreUnavailable, Unavailable, Uncertain
-from verify_service.model import Message, Receipt, Start
+from verify_service.model import Actor, Message, Receipt, Start
 from verify_service.policy.file import default_text
 from verify_service.store.entries import Settlement
 from verify_service.store.outbox import Outbox
@@ -358,6 +358,8 @@ def _end(post: Post, verification_id: str, how: str) -> None:
     if how == "canceled":
         post.bench.service.cancel("default", verification_id)
     elif how == "opted out":
-        Ledger(post.bench.store, post.bench.tagger, post.bench.clock).record("default", TO, "out", "crm")
+        Ledger(post.bench.store, post.bench.tagger, post.bench.clock).record(
+            "default", TO, "out", "crm", Actor("api:crm")
+        )
     else:
         assert post.bench.service.check("default", verification_id, post.bench.code(verification_id)).approved

@@ -18,7 +18,7 @@ from tests.support.vendor import vendor_at_work
 from verify_service import codes
 from verify_service.consents import Ledger
 from verify_service.errors import Rejected, Unavailable
-from verify_service.model import Message, Receipt, Start
+from verify_service.model import Actor, Message, Receipt, Start
 from verify_service.phone import parse
 from verify_service.policy.file import default_text
 
@@ -189,7 +189,7 @@ def test_what_needs_no_other_way_takes_none(post: Post, what: str) -> None:
         elif what == "canceled":
             service.cancel("default", started.id)
         elif what == "stopped":
-            Ledger(post.bench.store, post.bench.tagger, clock).record("default", TO, "out", "crm")
+            Ledger(post.bench.store, post.bench.tagger, clock).record("default", TO, "out", "crm", Actor("api:crm"))
         if what == "resent":  # The new message is waited for anew, and the old one forgotten.
             clock.advance(15)
             assert service.start("default", a_start(TO)).id == started.id

@@ -13,7 +13,7 @@ from verify_service import codes, recipient
 from verify_service.consents import Ledger
 from verify_service.dispatching import dispatcher
 from verify_service.errors import Blocked, RateLimited, Rejected, Unavailable
-from verify_service.model import Receipt
+from verify_service.model import Actor, Receipt
 from verify_service.runtime import Runtime
 from verify_service.settings import Settings
 from verify_service.store import partitions
@@ -107,7 +107,7 @@ def test_who_opted_out_gets_no_notice(post: Post) -> None:
     with post.dispatching({"a": a}, ONE):
         assert told(post, queue(post)) == [("failed", "no such number")]
         assert told(post, queue(post)) == [("failed", "refused by `unreachable`")]
-        ledger.record("default", "+14155550124", "out", "sms")
+        ledger.record("default", "+14155550124", "out", "sms", Actor("api:crm"))
         assert told(post, queue(post, "+14155550124")) == [("failed", "opted out")]
     with post.dispatching({"a": a}, tests, "d2"):
         assert told(post, queue(post, "+14155550125")) == [("failed", "a test number, which nothing is sent to")]
@@ -184,7 +184,7 @@ def test_the_dispatch_role_sends_by_the_policy_in_the_store(post: Post) -> None:
     until(lambda: post.bench.store.link.client().xpending("vs:{0}:outbox", "dispatch")["pending"], "it to be taken")
     live = runtime.live()
     assert told(post, first) == [("sent", None), ("delivered", None)]
-    live.push(runtime.clock.now(), "ada", "no codes there", NO_US)
+    live.push(runtime.clock.now(), Actor("ada"), "no codes there", NO_US)
     assert told(post, queue(post)) == [("failed", "refused by `countries`")]
     stop.set()
     thread.join(PATIENCE_S)

@@ -10,7 +10,7 @@ from tests.support.live import until
 from verify_service.consents import Ledger
 from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.errors import OptedOut, Rejected, StoreUnavailable
-from verify_service.model import Message, Receipt
+from verify_service.model import Actor, Message, Receipt
 
 pytestmark = pytest.mark.slow
 
@@ -114,8 +114,8 @@ def test_a_late_receipt_takes_back_nothing_that_was_said_since(post: Post, ledge
         started = post.bench.service.start("default", a_start(TO))
         assert post.settled(started.id) == [("sent", "a", None)]
     post.bench.clock.advance(1)
-    ledger.record("default", TO, "out", "api")
-    ledger.record("default", TO, "in", "api")
+    ledger.record("default", TO, "out", "api", Actor("api:crm"))
+    ledger.record("default", TO, "in", "api", Actor("api:crm"))
     for _ in range(2):
         post.bench.store.deliveries.received(post.bench.clock.now(), "a", STOPPED)
     assert ledger.look("default", TO).state == "in"

@@ -15,7 +15,7 @@ from tests.support.live import PATIENCE_S, until
 from verify_service import config, telemetry
 from verify_service.dispatch import Dispatcher
 from verify_service.errors import Blocked, Rejected, StoreUnavailable
-from verify_service.model import Message, Receipt, Start
+from verify_service.model import Actor, Message, Receipt, Start
 from verify_service.phone import parse
 from verify_service.policy.file import default_text
 from verify_service.store.connection import prefix
@@ -288,7 +288,7 @@ def test_unlocking_a_number_makes_it_reachable(post: Post) -> None:
     """An operator who unlocks a number also takes back what a carrier said of it."""
     sent(post)
     received(post, PERMANENT)
-    post.bench.relief.unlock(TO, "ops", "a ported number")
+    post.bench.relief.unlock(TO, Actor("ops"), "a ported number")
     post.bench.clock.advance(60)
     assert post.bench.service.start("default", a_start(TO)).status == "pending"
 

@@ -22,6 +22,7 @@ from verify_service.errors import InvalidRequest, NotFound
 from verify_service.factors import NewFactor
 from verify_service.factors.keeping import Keeping
 from verify_service.factors.records import Records
+from verify_service.model import Actor
 from verify_service.store import Store
 from verify_service.tenants import NoticeConfig
 
@@ -150,11 +151,11 @@ def test_a_contact_is_kept_and_counted_as_what_is_sealed(post: Post) -> None:
         bench.factors.renew_recovery_codes(TENANT, USER)
     app = enrolled(bench, USER)
     assert sealed(post) == {b"k1": b"3"}
-    bench.factors.remove(TENANT, USER, app.id)
+    bench.factors.remove(TENANT, USER, app.id, Actor("ops"))
     assert (client.pttl(key), sealed(post)) == (-1, {b"k1": b"2"})
     assert bench.factors.look(TENANT, USER).contact == found
     rotated = KeyRing(f"k2:{new_key()},{RING}")
-    assert Keeping(bench.store, rotated, bench.tagger, bench.clock).reseal() == (2, 0, 0)
+    assert Keeping(bench.store, rotated, bench.tagger, bench.clock).reseal(Actor("ops")) == (2, 0, 0)
     assert sealed(post) == {b"k2": b"2"}
     assert bench.factors_of(bench.service, rotated).look(TENANT, USER).contact == found
     nobody = bench.factors.look(TENANT, USER).contact
@@ -163,7 +164,7 @@ def test_a_contact_is_kept_and_counted_as_what_is_sealed(post: Post) -> None:
     reach(post, None)
     assert (client.exists(key), sealed(post)) == (0, {})
     reach(post)
-    assert bench.factors.erase(TENANT, USER)
+    assert bench.factors.erase(TENANT, USER, Actor("ops"))
     assert (client.exists(key), sealed(post)) == (0, {})
     for address, by in ((TO, "voice"), (TO, "whatsapp"), (TO, "email"), ("ann@example.org", "sms")):
         with pytest.raises(InvalidRequest):

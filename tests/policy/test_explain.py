@@ -17,6 +17,7 @@ from tests.support.detector import field, numbers
 from tests.support.live import changed, contents
 from verify_service import phone
 from verify_service.errors import Problem
+from verify_service.model import Actor
 from verify_service.policy.decisions import Decision
 from verify_service.store import Store
 from verify_service.testing import VerifyClock
@@ -161,7 +162,7 @@ def test_an_unlocked_number_begins_anew_and_others_do_not(store: Store) -> None:
         for purpose in ("a", "b", "c"):
             with suppress(Problem):
                 bench.service.start("default", a_start(to, purpose, ip=IP))
-    assert bench.relief.unlock(US, "ann", "called support") == 2
+    assert bench.relief.unlock(US, Actor("ann"), "called support") == 2
     counts = {each.name: each.count for each in explain(bench, ip=IP, purpose="z").judged if each.kind == "limit"}
     assert (counts["number"], counts["guesses"]) == (0, 0)
     assert counts["ip"] == 2
@@ -169,7 +170,7 @@ def test_an_unlocked_number_begins_anew_and_others_do_not(store: Store) -> None:
     mine = bench.tagger.number(US)
     (event,) = [each for each in store.events.read(0) if each["event"] == "unlocked" and each["number"] == mine]
     assert (event["by"], event["reason"]) == ("ann", "called support")
-    assert bench.relief.unlock(US, "ann", "again") == 0
+    assert bench.relief.unlock(US, Actor("ann"), "again") == 0
 
 
 def test_a_blocked_place_is_told_until_when_and_where_its_evidence_stands(store: Store) -> None:

@@ -13,6 +13,7 @@ from tests.support.contract import LocalClient
 from verify_service.cli import commands
 from verify_service.errors import ConfigError, RateLimited
 from verify_service.factors import NewFactor
+from verify_service.model import Actor
 from verify_service.policy import file as policy_file
 from verify_service.store import Store
 
@@ -40,7 +41,7 @@ def right_at_once(bench: Bench, user: str, app: App, around: range, now: int) ->
     record, found = kept(bench, user), list[int]()
     for offset in around:
         bench.store.link.command(0, ["SET", *record])
-        bench.relief.unlock_user(TENANT, user, "test", "one guess at a time")
+        bench.relief.unlock_user(TENANT, user, Actor("test"), "one guess at a time")
         if bench.factors.check(TENANT, user, code_of(app, now + offset)).approved:
             found.append(offset)
     return found
@@ -131,8 +132,8 @@ def test_who_was_locked_out_is_explained_and_let_in_again(store: Store) -> None:
     assert bench.explain.explain_user("other", "ann").sentence == (
         "Every limit and rule in force lets this code of the user pass."
     )
-    assert bench.relief.unlock_user("other", "ann", "ann", "wrong tenant") == 0
-    assert bench.relief.unlock_user(TENANT, "ann", "eve", "called support") == 1
+    assert bench.relief.unlock_user("other", "ann", Actor("ann"), "wrong tenant") == 0
+    assert bench.relief.unlock_user(TENANT, "ann", Actor("eve"), "called support") == 1
     assert [bench.factors.look(TENANT, user).checks_left for user in ("ann", "bob")] == [10, 0]
     assert bench.factors.check(TENANT, "ann", used).status == "used"
     bench.clock.advance(30)

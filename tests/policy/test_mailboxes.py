@@ -12,7 +12,7 @@ from tests.support.live import BASE
 from verify_service import mailbox, recipient
 from verify_service.asking import Target
 from verify_service.errors import Blocked, OptedOut, RateLimited
-from verify_service.model import Start
+from verify_service.model import Actor, Start
 from verify_service.store import Store
 
 
@@ -126,7 +126,7 @@ def test_a_block_list_names_a_mailbox_in_any_spelling(store: Store) -> None:
 def test_unlock_forgets_what_the_mailbox_counted(bench: Bench) -> None:
     """Its own limit as well as the number's: the next start passes."""
     assert passed(bench, [f"ann+{each}@example.org" for each in range(6)]) == (5, {"mailbox"})
-    assert bench.relief.unlock("ann@example.org", "ann", "called support") >= 1
+    assert bench.relief.unlock("ann@example.org", Actor("ann"), "called support") >= 1
     assert bench.service.start("default", to("ann+7@example.org")).status == "pending"
 
 

@@ -14,7 +14,7 @@ from verify_service.consents import Consents
 from verify_service.data_subjects import DataSubjects
 from verify_service.errors import Blocked, IdempotencyMismatch, OptedOut, RateLimited
 from verify_service.inbox import Inbox, InboxMessage, Rule
-from verify_service.model import InboundText
+from verify_service.model import Actor, InboundText
 from verify_service.policy.file import default_text
 from verify_service.store import Store
 
@@ -89,7 +89,7 @@ def test_limits_are_of_the_phone(bench: Bench, one: str, other: str) -> None:
         assert refused.value.members["limit"] == "number"
         explained = bench.explain.explain(TENANT, phone.parse(to, None), purpose="more")
         assert (explained.decision, explained.by) == ("refuse", "number")
-    assert bench.relief.unlock(other, "test", "said so") >= 1
+    assert bench.relief.unlock(other, Actor("test"), "said so") >= 1
     assert start(bench, one, "more")
 
 
@@ -117,7 +117,7 @@ def test_a_stop_in_one_spelling_is_heeded_in_the_other(bench: Bench, one: str, o
         assert bench.explain.explain(TENANT, phone.parse(to, None)).by == "opted-out"
     consents.heard(InboundText("t2", other, "43721", "START"), "fake-a", [TENANT])
     assert start(bench, one)
-    consents.record(TENANT, other, "out", "web-form")
+    consents.record(TENANT, other, "out", "web-form", Actor("api:crm"))
     with pytest.raises(OptedOut):
         start(bench, one, "payment")
 
@@ -139,12 +139,12 @@ def test_what_a_list_names_is_the_phone(store: Store, one: str, other: str) -> N
 def test_a_person_is_exported_and_erased_under_either_spelling(bench: Bench, one: str, other: str) -> None:
     """What was said and started under one is held, shown and forgotten under the other."""
     people = DataSubjects(bench.store, bench.tagger, bench.clock)
-    consents_of(bench).record(TENANT, one, "in", "web-form")
+    consents_of(bench).record(TENANT, one, "in", "web-form", Actor("api:crm"))
     found = start(bench, one)
     held = people.export(TENANT, other)
     assert [each["id"] for each in held["verifications"]] == [found.id]
     assert held["consent"]["state"] == "in"
-    assert people.erase(TENANT, other, "test", "asked") == 1
+    assert people.erase(TENANT, other, Actor("test"), "asked") == 1
     assert consents_of(bench).look(TENANT, one).trail == ()
 
 
@@ -215,7 +215,7 @@ class Earlier(codes.Tagger):
 
 def opted_out_earlier(bench: Bench, secret: str, to: str) -> None:
     earlier = Consents(bench.store, bench.service.config, bench.keys, Earlier(secret), bench.clock)
-    earlier.record(TENANT, to, "out", "web-form", "before")
+    earlier.record(TENANT, to, "out", "web-form", Actor("api:crm"), "before")
 
 
 def upgraded(store: Store, to: str) -> Bench:
@@ -259,7 +259,7 @@ def test_a_newer_word_takes_an_earlier_opt_out_back(store: Store, to: str, word:
     if word == "text":
         consents.heard(InboundText("t", other, "43721", "START"), "fake-a", [TENANT])
     else:
-        consents.record(TENANT, other, "in", "web-form")
+        consents.record(TENANT, other, "in", "web-form", Actor("api:crm"))
     assert start(bench, to)
     assert [entry.state for entry in consents.look(TENANT, to).trail] == ["out", "in"]
 
@@ -268,7 +268,7 @@ def test_a_newer_word_takes_an_earlier_opt_out_back(store: Store, to: str, word:
 def test_an_erasure_leaves_an_earlier_opt_out_in_force(store: Store, to: str) -> None:
     """As one bare word; its trail is gone."""
     bench = upgraded(store, to)
-    DataSubjects(store, bench.tagger, bench.clock).erase(TENANT, to, "test", "asked")
+    DataSubjects(store, bench.tagger, bench.clock).erase(TENANT, to, Actor("test"), "asked")
     with pytest.raises(OptedOut):
         start(bench, to)
     assert consents_of(bench).look(TENANT, to) == ("out", ())
@@ -286,7 +286,7 @@ def test_an_opt_out_of_an_earlier_version_is_heeded_on_a_cluster(spread: Store) 
             decision = bench.explain.decision(TENANT, refused.value.members["decision"])
             assert decision.by == "opted-out"
             assert bench.explain.explain(TENANT, phone.parse(spelled, None)).by == "opted-out"
-        consents_of(bench).record(TENANT, to, "in", "web-form")
+        consents_of(bench).record(TENANT, to, "in", "web-form", Actor("api:crm"))
         assert start(bench, to)
 
 

@@ -18,6 +18,7 @@ from tests.support.policy_page import PAGE, judge
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import Blocked, ConfigError, RateLimited, StoreUnavailable
+from verify_service.model import Actor
 from verify_service.policy import bounds
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
@@ -126,7 +127,7 @@ def live(store: Store) -> LivePolicy:
     client.delete("vs:{0}:policy")
     tagger = codes.Tagger(codes.new_key())
     made = LivePolicy(Policies(store.link, tagger), tagger)
-    made.push(1, "a", "", BASE)
+    made.push(1, Actor("a"), "", BASE)
     made.refresh()
     return made
 
@@ -144,16 +145,16 @@ def test_what_a_policy_holds_is_bounded_with_the_reason(
 ) -> None:
     """The most that is taken can be pushed and judges starts; more is refused in one line that says why."""
     head = HEAD if last.startswith(("[", "#")) else HEAD.replace("\n", f"\n{last}", 1)
-    live.push(2, "a", "", HEAD + last if last.startswith(("[", "#")) else head)
+    live.push(2, Actor("a"), "", HEAD + last if last.startswith(("[", "#")) else head)
     live.refresh()
     assert live.in_force == 2
     assert starts(store, live).startswith("ve_")
     client: Any = store.link.client()
     before = contents(client)
     with pytest.raises(ConfigError, match=re.escape(why)) as refused:
-        live.push(3, "a", "", HEAD + more)
+        live.push(3, Actor("a"), "", HEAD + more)
     assert "\n" not in str(refused.value)
-    assert changed(client, before) == set()
+    assert changed(client, before) <= {b"vs:{0}:audit", b"vs:{0}:audit:hours"}
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
@@ -281,7 +282,7 @@ def test_an_error_in_a_script_is_found_before_the_push(
     monkeypatch.setattr("verify_service.policy.bounds.MOST_ALLOW", 10_000)
     monkeypatch.setattr("verify_service.policy.sections.LimitConfig.windows", property(lambda _: MANY))
     with pytest.raises(ConfigError, match="rehearsed under it, and failed"):
-        live.push(2, "a", "", HEAD + "[factors]\nguess_ceiling = 1.0\n" + limit("1/day"))
+        live.push(2, Actor("a"), "", HEAD + "[factors]\nguess_ceiling = 1.0\n" + limit("1/day"))
     assert live.history.newest() == 1
 
 
@@ -301,7 +302,7 @@ def test_whatever_is_wrong_with_a_revision_it_is_passed_over(
             raise fault("nobody foresaw it")
         good(book, revision, policy, tagger)
 
-    live.history.push(2, "b", "", BASE.replace("digits = 6", "digits = 8"))
+    live.history.push(2, Actor("b"), "", BASE.replace("digits = 6", "digits = 8"))
     monkeypatch.setattr(Rulebook, "__init__", bad)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -312,7 +313,7 @@ def test_whatever_is_wrong_with_a_revision_it_is_passed_over(
     late.refresh()
     assert late.in_force == 1
     with pytest.raises(ConfigError, match=f"cannot be used: {fault.__name__}"):
-        live.push(3, "a", "", BASE.replace("digits = 6", "digits = 8"))
+        live.push(3, Actor("a"), "", BASE.replace("digits = 6", "digits = 8"))
     assert live.history.newest() == 2
 
 
@@ -320,12 +321,12 @@ def test_a_process_that_finds_no_usable_revision_starts_and_waits(store: Store, 
     """It answers that no policy is in force, until there is a good one; it does not end."""
     client: Any = store.link.client()
     client.delete("vs:{0}:policy")
-    live.history.push(1, "a", "", "[code]\nquantum = 1\n")
+    live.history.push(1, Actor("a"), "", "[code]\nquantum = 1\n")
     late = LivePolicy(live.history, live._tagger)
     late.refresh()
     assert late.in_force == 0
     with pytest.raises(StoreUnavailable):
         late()
-    late.push(2, "a", "", BASE)
+    late.push(2, Actor("a"), "", BASE)
     late.refresh()
     assert late.in_force == 2

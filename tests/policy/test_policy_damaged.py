@@ -18,6 +18,7 @@ from verify_service.cli import commands
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RevisionConflict
+from verify_service.model import Actor
 from verify_service.policy.live import LivePolicy
 from verify_service.runtime import Runtime
 from verify_service.store import Store
@@ -69,7 +70,7 @@ def test_roles_start_on_a_store_whose_newest_revision_is_damaged(
 ) -> None:
     """The dispatcher and the web role go by the newest sound one; both are refused where none can be unsealed."""
     tag_key = codes.new_key()
-    Policies(store.link, codes.Tagger(tag_key)).first(1, "start", "", BASE)
+    Policies(store.link, codes.Tagger(tag_key)).first(1, Actor("start"), "", BASE)
     spoil(store, 2, 3)
     monkeypatch.setenv("VERIFY_REDIS_URL", server.url)
     monkeypatch.setenv("VERIFY_KEYS", f"k1:{codes.new_key()}")
@@ -91,13 +92,13 @@ def test_a_foreign_key_appends_nothing(store: Store) -> None:
     """However many revisions there are, and whatever the push expects."""
     history = Policies(store.link, codes.Tagger(codes.new_key()))
     for now in (1, 2):
-        history.push(now, "a", "", BASE)
+        history.push(now, Actor("a"), "", BASE)
     stranger = Policies(store.link, codes.Tagger(codes.new_key()))
     for expected in (None, 0, 2):
         with pytest.raises(ConfigError, match="VERIFY_TAG_KEY is not the key"):
-            stranger.push(3, "stranger", "", BASE, expected=expected)
+            stranger.push(3, Actor("stranger"), "", BASE, expected=expected)
     with pytest.raises(RevisionConflict):
-        history.push(3, "a", "", BASE, expected=1)
+        history.push(3, Actor("a"), "", BASE, expected=1)
     assert history.newest() == 2
 
 
@@ -106,7 +107,7 @@ def test_each_unusable_revision_is_warned_of_once(store: Store) -> None:
     tagger = codes.Tagger(codes.new_key())
     history = Policies(store.link, tagger)
     live = LivePolicy(history, tagger)
-    history.push(1, "a", "", BASE)
+    history.push(1, Actor("a"), "", BASE)
     with structlog.testing.capture_logs() as logs:
         for newest in (2, 3, 4):
             spoil(store, newest)
@@ -122,12 +123,12 @@ def test_a_revision_of_an_absurd_time_is_shown(
     client = LocalClient(store, ManualClock())
     with client.app.app_context():
         history = context().live.history
-    history.push(ABSURD, "a", "", BASE)
+    history.push(ABSURD, Actor("a"), "", BASE)
     status, _, found = client.request("GET", "/admin/policy")
     assert (status, found["at"]) == (200, "9999-12-31T23:59:59.999Z")
     tag_key = codes.new_key()
     store.link.command(0, ["FLUSHALL"])
-    Policies(store.link, codes.Tagger(tag_key)).push(ABSURD, "a", "", BASE)
+    Policies(store.link, codes.Tagger(tag_key)).push(ABSURD, Actor("a"), "", BASE)
     env = {"VERIFY_REDIS_URL": server.url, "VERIFY_TAG_KEY": tag_key, "VERIFY_STATE_DIR": str(tmp_path)}
     done = CliRunner().invoke(commands, ["policy", "log", "--json"], env=env, catch_exceptions=False)
     (line,) = json.loads(done.stdout)

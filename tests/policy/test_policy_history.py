@@ -16,7 +16,7 @@ from tests.support.live import BASE, everything, patient
 from verify_service import codes, config
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import ConfigError, RevisionConflict, StoreUnavailable
-from verify_service.model import Revision
+from verify_service.model import Actor, Revision
 from verify_service.policy import file as policy_file
 from verify_service.policy.live import LivePolicy
 from verify_service.policy.rulebook import Rulebook, fixed
@@ -52,7 +52,7 @@ def test_pushes_at_the_same_time_each_get_a_number_of_their_own(history: Policie
     """Forty pushes by eight people: revisions 1 to 40, none lost, each with its own author and text."""
 
     def push(n: int) -> int:
-        return history.push(n, f"person-{n}", "", f"# {n}").revision
+        return history.push(n, Actor(f"person-{n}"), "", f"# {n}").revision
 
     with ThreadPoolExecutor(8) as people:
         revisions = list(people.map(push, range(40)))
@@ -66,10 +66,10 @@ def test_pushes_at_the_same_time_each_get_a_number_of_their_own(history: Policie
 
 def test_of_pushes_that_expect_the_same_revision_one_passes(history: Policies) -> None:
     """Whoever has not seen the newest is told its number, and changes nothing."""
-    history.push(1, "first", "", "# 1")
+    history.push(1, Actor("first"), "", "# 1")
 
     def push(n: int) -> Revision:
-        return history.push(n, f"person-{n}", "", "# 2", expected=1)
+        return history.push(n, Actor(f"person-{n}"), "", "# 2", expected=1)
 
     answers = at_once(*(outcome(partial(push, n)) for n in range(8)))
     (winner,) = (answer for answer in answers if isinstance(answer, Revision))
@@ -82,7 +82,7 @@ def test_of_processes_that_start_on_an_empty_store_one_pushes(store: Store, tagg
     """The first policy is revision 1, once; it is no business of whoever starts later."""
 
     def begin(n: int) -> None:
-        Policies(store.link, tagger).first(n, "start", f"process {n}", f"# {n}")
+        Policies(store.link, tagger).first(n, Actor("start"), f"process {n}", f"# {n}")
 
     at_once(*(partial(begin, n) for n in range(10)))
     (only,) = Policies(store.link, tagger).log()
@@ -93,14 +93,14 @@ def test_a_policy_is_sealed_in_the_store(store: Store, history: Policies) -> Non
     """Neither its text nor a number in its lists nor its author is readable there; another key opens nothing, and a
     revision is none under another number."""
     number = "+14155550199"
-    history.push(1, "a-telling-name", "a telling note", f'{BASE}\n[block]\nnumbers = ["{number}"]\n')
+    history.push(1, Actor("a-telling-name"), "a telling note", f'{BASE}\n[block]\nnumbers = ["{number}"]\n')
     for secret in (number, number[1:], "a-telling-name", "a telling note", "guess_ceiling"):
         assert secret.encode() not in everything(store)
     stranger = Policies(store.link, codes.Tagger(codes.new_key()))
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY"):
         stranger.get(1)
     with pytest.raises(ConfigError, match="VERIFY_TAG_KEY"):
-        stranger.push(2, "stranger", "", BASE)
+        stranger.push(2, Actor("stranger"), "", BASE)
     client: Any = store.link.client()
     client.hset("vs:{0}:policy", "2", client.hget("vs:{0}:policy", "1"))
     with pytest.raises(ConfigError, match="revision 2"):
@@ -110,10 +110,10 @@ def test_a_policy_is_sealed_in_the_store(store: Store, history: Policies) -> Non
 def test_a_revision_that_cannot_be_used_keeps_the_last_good_one(history: Policies, tagger: codes.Tagger) -> None:
     """What another version pushed and this one cannot read is passed over with one warning, by a process that runs and
     by one that starts; the next good one is taken."""
-    history.push(1, "a", "", digits(7))
+    history.push(1, Actor("a"), "", digits(7))
     live = LivePolicy(history, tagger)
     live.refresh()
-    history.push(2, "b", "", '[code]\nquantum = "yes"\n')
+    history.push(2, Actor("b"), "", '[code]\nquantum = "yes"\n')
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
             live.refresh()
@@ -122,7 +122,7 @@ def test_a_revision_that_cannot_be_used_keeps_the_last_good_one(history: Policie
     late.refresh()
     for one in (live, late):
         assert (one().revision, one().policy.code.digits) == (1, 7)
-    history.push(3, "c", "", digits(8))
+    history.push(3, Actor("c"), "", digits(8))
     live.refresh()
     assert (live().revision, live().policy.code.digits) == (3, 8)
 
@@ -131,8 +131,8 @@ def test_a_push_is_judged_before_it_counts(history: Policies, tagger: codes.Tagg
     """A text that is no policy, or one above its own ceiling, is refused with the key at fault; so is a rollback to
     what this version cannot use, or to nothing."""
     live = LivePolicy(history, tagger)
-    live.push(1, "a", "", BASE)
-    history.push(2, "b", "", "[code]\ndigits = 5\n")
+    live.push(1, Actor("a"), "", BASE)
+    history.push(2, Actor("b"), "", "[code]\ndigits = 5\n")
     for text, fault in (
         ("[code]\ndigits = 5\n", r"\$\.code\.digits"),
         (BASE.replace("5/10 minutes; 10/day", "5000/hour"), "guess_ceiling"),
@@ -140,15 +140,15 @@ def test_a_push_is_judged_before_it_counts(history: Policies, tagger: codes.Tagg
         ("#" * 1_048_577, "longer than"),
     ):
         with pytest.raises(ConfigError, match=fault):
-            live.push(3, "a", "", text)
+            live.push(3, Actor("a"), "", text)
     with pytest.raises(ConfigError, match="one line"):
-        live.push(3, "a", "two\nlines", BASE)
+        live.push(3, Actor("a"), "two\nlines", BASE)
     with pytest.raises(ConfigError, match=r"revision 2: .*\$\.code\.digits"):
-        live.rollback(3, "a", "", 2)
+        live.rollback(3, Actor("a"), "", 2)
     with pytest.raises(ConfigError, match="there is no revision 9"):
-        live.rollback(3, "a", "", 9)
+        live.rollback(3, Actor("a"), "", 9)
     assert history.newest() == 2
-    assert live.rollback(3, "a", "", 1).text == BASE
+    assert live.rollback(3, Actor("a"), "", 1).text == BASE
 
 
 def test_a_silent_store_keeps_the_last_good_policy(tmp_path: Path, tagger: codes.Tagger) -> None:
@@ -159,7 +159,7 @@ def test_a_silent_store_keeps_the_last_good_policy(tmp_path: Path, tagger: codes
         live = LivePolicy(Policies(store.link, tagger), tagger)
         with pytest.raises(StoreUnavailable):
             live()
-        live.push(1, "a", "", digits(8))
+        live.push(1, Actor("a"), "", digits(8))
         live.refresh()
     with pytest.raises(StoreUnavailable):
         live.refresh()

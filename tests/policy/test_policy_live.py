@@ -18,6 +18,7 @@ from tests.support.contract import Contract, a_number, contract
 from tests.support.live import BASE, PATIENCE_S, clean, everything, until
 from verify_service import codes
 from verify_service.embedded import free_port
+from verify_service.model import Actor
 from verify_service.policy.live import PAUSE_S
 from verify_service.store import Store
 from verify_service.store.policies import Policies
@@ -118,7 +119,7 @@ def test_a_revision_that_cannot_be_used_stops_no_role(live: Contract, tmp_path: 
     store = Store((state / "store-url").read_text())
     history = Policies(store.link, codes.Tagger((state / FILES["TAG_KEY"]).read_text()))
     unusable = BASE.replace('"30/hour"', '"18446744073709551616/day"')
-    assert history.push(1, "an older version", "", unusable).revision == good + 1
+    assert history.push(1, Actor("an older version"), "", unusable).revision == good + 1
     with another_web(live) as other:
         urls = (live.url, other)
         until(lambda: {status_of_start(live, url) for _ in range(8) for url in urls} == {422})

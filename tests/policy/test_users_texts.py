@@ -15,6 +15,7 @@ from verify_service import phone
 from verify_service.backtest.runner import Decided, run
 from verify_service.errors import Blocked, StoreUnavailable
 from verify_service.factors import NewFactor
+from verify_service.model import Actor
 from verify_service.policy import file as policy_file
 from verify_service.policy.rulebook import fixed
 from verify_service.service import Service
@@ -70,7 +71,7 @@ def test_who_has_a_verified_factor_is_sent_no_codes_where_the_policy_denies_it(s
     with pytest.raises(Blocked):
         bench.service.start(TENANT, a_start(a_number(), user="ann"), risk_check=False)
     assert [why_not(bench, "bob"), why_not(bench, None), why_not(bench, "ann", "other")] == [None, None, None]
-    bench.factors.remove(TENANT, "ann", app.id)
+    bench.factors.remove(TENANT, "ann", app.id, Actor("ops"))
     assert why_not(bench, "ann") is None
 
 

@@ -13,6 +13,7 @@ from tests.support.concurrency import at_once, outcome
 from verify_service import authenticators, codes
 from verify_service.errors import InvalidRequest, NotFound, Problem, RateLimited, StoreUnavailable
 from verify_service.factors import FactorCheck, NewFactor
+from verify_service.model import Actor
 from verify_service.packing import plain
 from verify_service.policy.base import DAY_MS
 from verify_service.store import Store
@@ -221,18 +222,18 @@ def test_removing_the_last_factor_leaves_nothing(bench: Bench, user: str) -> Non
     base = _sealed(bench)
     first, second = enrolled(bench, user, codes=True), enrolled(bench, user)
     assert _sealed(bench) - base == 3  # Two secrets and a name.
-    bench.factors.remove(TENANT, user, first.id)
+    bench.factors.remove(TENANT, user, first.id, Actor("ops"))
     with pytest.raises(NotFound):
-        bench.factors.remove(TENANT, user, first.id)
+        bench.factors.remove(TENANT, user, first.id, Actor("ops"))
     assert bench.factors.check(TENANT, user, second.at()).approved
-    bench.factors.remove(TENANT, user, second.id)
+    bench.factors.remove(TENANT, user, second.id, Actor("ops"))
     assert _sealed(bench) == base
     assert bench.store.users.look(bench.clock.now(), bench.tagger.user(TENANT, user), ()).record is None
     with pytest.raises(NotFound):
         bench.factors.check(TENANT, user, first.recovery_codes[0])
     enrolled(bench, user)
-    assert bench.factors.erase(TENANT, user)
-    assert not bench.factors.erase(TENANT, user)
+    assert bench.factors.erase(TENANT, user, Actor("ops"))
+    assert not bench.factors.erase(TENANT, user, Actor("ops"))
     assert _sealed(bench) == base
 
 
@@ -297,7 +298,7 @@ def test_a_record_that_cannot_be_read_approves_nobody(bench: Bench, user: str) -
             partial(bench.factors.look, TENANT, user),
             partial(bench.factors.check, TENANT, user, app.at()),
             partial(bench.factors.enrol, TENANT, user, NewFactor()),
-            partial(bench.factors.remove, TENANT, user, app.id),
+            partial(bench.factors.remove, TENANT, user, app.id, Actor("ops")),
         ):
             with pytest.raises(StoreUnavailable):
                 call()

@@ -25,6 +25,7 @@ from verify_service.embedded import AppendFsync, EmbeddedValkey
 from verify_service.errors import ConfigError
 from verify_service.factors import NewFactor
 from verify_service.factors.keeping import Keeping, Refusal, Tally
+from verify_service.model import Actor
 from verify_service.policy import file as policy_file
 from verify_service.runtime import FORGETS, Runtime
 from verify_service.settings import Settings
@@ -52,7 +53,7 @@ def totp(secret: str = SECRET, more: str = "") -> str:
 
 def take(bench: Bench, lines: Sequence[bytes], most: int = 5) -> tuple[Tally, list[Refusal]]:
     refused: list[Refusal] = []
-    return keeping(bench).take(TENANT, lines, most, refused.append, "ops"), refused
+    return keeping(bench).take(TENANT, lines, most, refused.append, Actor("ops")), refused
 
 
 def told(store: Store, event: str) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ def test_a_file_is_taken_in_once_and_its_codes_are_right(alone: Store) -> None:
     before = contents(client)
     again, _ = take(bench, lines, most=2)
     assert (again.taken, again.known, again.refused) == (0, 3, 9)
-    assert changed(client, before) == set()
+    assert changed(client, before) == {b"vs:{0}:audit"}
     assert [bench.factors.check(TENANT, "bob", pyotp.HOTP(SECRET).at(n)).status for n in (7, 8)] == [
         "used",
         "approved",
@@ -137,8 +138,8 @@ def test_an_export_is_an_import_elsewhere(alone: Store, tmp_path: Path) -> None:
     assert bench.factors.check(TENANT, "bob", pyotp.HOTP(SECRET).at(8)).approved
     bench.factors.enrol(TENANT, "carol", NewFactor())
     take(bench, [line("dave", totp(SHORT))])
-    keeping(bench).take("other", [line("eve", totp())], 5, print, "ops")
-    lines = [json.dumps(each).encode() for each in keeping(bench).give(TENANT, "ops", "we move") if each]
+    keeping(bench).take("other", [line("eve", totp())], 5, print, Actor("ops"))
+    lines = [json.dumps(each).encode() for each in keeping(bench).give(TENANT, Actor("ops"), "we move") if each]
     assert {json.loads(each)["user"] for each in lines} == {"alice", "bob", "dave"}
     [event] = told(alone, "factors-exported")
     assert (event["by"], event["reason"]) == ("ops", "we move")
@@ -182,13 +183,13 @@ def test_a_rotation_moves_all_while_codes_are_checked(alone: Store, monkeypatch:
         return reseal(pieces)
 
     monkeypatch.setattr(alone.keeping, "reseal", after_checks)
-    assert keeping(both).reseal() == (
+    assert keeping(both).reseal(Actor("ops")) == (
         10 + 2,
         0,
         0,
     )  # Of five users, and of whom waits for a first code: names and secrets.
     monkeypatch.undo()
-    assert (keeping(both).reseal(), keeping(both).foreign()) == ((0, 0, 0), 0)
+    assert (keeping(both).reseal(Actor("ops")), keeping(both).foreign()) == ((0, 0, 0), 0)
     new = with_keys(old, K2)
     for user, code in list(used.items())[25:]:
         assert new.factors.check(TENANT, user, code).approved
@@ -206,9 +207,9 @@ def test_what_no_key_of_the_ring_opens_is_told_and_stops_nothing(alone: Store) -
     take(lost, [line("alice", totp())])
     take(old, [line("bob", totp())])
     both, done = with_keys(old, f"{K2},{K1}"), list[int]()
-    assert keeping(both).reseal(done.append, erase_lost="k9") == (2, 0, 1)
+    assert keeping(both).reseal(Actor("ops"), done.append, erase_lost="k9") == (2, 0, 1)
     assert (done, dict(alone.keeping.sealed())) == ([2], {"k0": 2, "k2": 2})
-    assert keeping(both).reseal(erase_lost="k0") == (0, 1, 0)
+    assert keeping(both).reseal(Actor("ops"), erase_lost="k0") == (0, 1, 0)
     assert dict(alone.keeping.sealed()) == {"k2": 2}
     assert lost.factors.look(TENANT, "alice").factors == ()
 
@@ -234,7 +235,7 @@ def test_a_key_that_still_seals_something_is_not_let_go(alone: Store, monkeypatc
         )
     assert Policies(alone.link, old.tagger).newest() == 0
     Runtime(a_role(old, f"{K2},{K1}")).judge_kept()
-    assert keeping(with_keys(old, f"{K2},{K1}")).reseal() == (2, 0, 0)
+    assert keeping(with_keys(old, f"{K2},{K1}")).reseal(Actor("ops")) == (2, 0, 0)
     Runtime(without).judge_kept()
 
 
@@ -255,7 +256,7 @@ def test_the_commands_import_export_and_reseal(alone: Store, tmp_path: Path, mon
     """Each says in a line what it did; a refused line is exit status 2, on standard error or in the report, and never
     its secret. What was exported is imported as it is."""
     tag_key, file, report = new_key(), tmp_path / "users.jsonl", tmp_path / "refused.jsonl"
-    Policies(alone.link, Tagger(tag_key)).first(1, "start", "", policy_file.default_text())
+    Policies(alone.link, Tagger(tag_key)).first(1, Actor("start"), "", policy_file.default_text())
     file.write_bytes(line("alice", totp()) + line("bob", totp(SHORT)) + line("carol", totp(SECRET[:9])) * 25)
     monkeypatch.setenv("VERIFY_REDIS_URL", alone.link.url)
     monkeypatch.setenv("VERIFY_TAG_KEY", tag_key)

@@ -20,6 +20,7 @@ from verify_service.data_subjects import DataSubjects
 from verify_service.duration import rfc3339
 from verify_service.embedded import EmbeddedValkey
 from verify_service.errors import RateLimited
+from verify_service.model import Actor
 from verify_service.store import Store
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def a_past(bench: Bench, tenant: str = "default", to: str = TO) -> list[str]:
     second = bench.service.start(tenant, a_start(to, "pay")).id
     with pytest.raises(RateLimited):
         bench.service.start(tenant, a_start(to, "pay"))
-    ledger(bench).record(tenant, to, "in", "web-form", "agreed to codes")
+    ledger(bench).record(tenant, to, "in", "web-form", Actor("api:crm"), "agreed to codes")
     return [first, second]
 
 
@@ -173,7 +174,7 @@ def test_an_erasure_leaves_nothing_but_counts_and_pseudonymous_events(tmp_path: 
         ids = a_past(bench)
         theirs = a_past(bench, "other")
         others = a_past(bench, to=OTHER)
-        assert people(bench).erase("default", TO, "dpo", "asked by letter") == 2
+        assert people(bench).erase("default", TO, Actor("dpo"), "asked by letter") == 2
         client: Any = store.link.client()
         keys = {key.decode() for key in client.scan_iter(count=1000)}
         left = {key.split(":")[2] for key in keys if bench.tagger.number(TO) in key}
@@ -200,9 +201,9 @@ def test_an_erasure_is_no_way_around_stop_or_a_limit(bench: Bench) -> None:
     """An opt-out stays in force without its trail, and counts of limits stay until they end."""
     for purpose in ("a", "b", "c", "d", "e"):
         bench.service.start("default", a_start(TO, purpose))
-    ledger(bench).record("other", TO, "out", "api", "called us")
+    ledger(bench).record("other", TO, "out", "api", Actor("api:crm"), "called us")
     for tenant in ("default", "other"):
-        people(bench).erase(tenant, TO, "dpo", "asked")
+        people(bench).erase(tenant, TO, Actor("dpo"), "asked")
     assert ledger(bench).look("other", TO) == ("out", ())
     with pytest.raises(RateLimited):
         bench.service.start("default", a_start(TO))
@@ -213,7 +214,7 @@ def test_on_a_cluster_a_person_is_found_and_erased(spread: Store) -> None:
     bench = make_bench(spread)
     ids = a_past(bench)
     assert sorted(each["id"] for each in people(bench).export("default", TO)["verifications"]) == sorted(ids)
-    assert people(bench).erase("default", TO, "dpo", "asked") == 2
+    assert people(bench).erase("default", TO, Actor("dpo"), "asked") == 2
     assert people(bench).export("default", TO)["verifications"] == []
 
 

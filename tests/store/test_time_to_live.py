@@ -75,7 +75,7 @@ def test_every_key_of_a_loaded_store_has_a_time_to_live(
     assert len(lasting) == 1
     for_ever = {key: kind for key, kind in for_ever.items() if key not in lasting}
     assert for_ever.pop(b"vs:{0}:sealed") == b"hash"
-    streams = {b"vs:{0}:events": b"stream", b"vs:{0}:outbox": b"stream"}
+    streams = {b"vs:{0}:events": b"stream", b"vs:{0}:outbox": b"stream", b"vs:{0}:audit": b"stream"}
     assert for_ever == {**streams, b"vs:{0}:policy": b"hash"}
 
 

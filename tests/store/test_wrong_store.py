@@ -14,6 +14,7 @@ from tests.support.live import BASE, PATIENCE_S, until
 from tests.support.roles import answers, children, role
 from verify_service import codes
 from verify_service.embedded import EmbeddedValkey, free_port
+from verify_service.model import Actor
 from verify_service.runtime import LOST
 from verify_service.store import Store
 from verify_service.store.policies import Policies
@@ -47,7 +48,7 @@ def test_a_dispatcher_of_another_tag_key_does_not_start(server: EmbeddedValkey, 
     """It says the same line as the web role, sends nothing, and ends with the same status."""
     store = Store(server.url)
     store.prepare()
-    Policies(store.link, codes.Tagger(codes.new_key())).first(1, "start", "", BASE)
+    Policies(store.link, codes.Tagger(codes.new_key())).first(1, Actor("start"), "", BASE)
     env = environment(server, codes.new_key())
     for words in (["dispatch"], ["web", "--port", str(free_port()), "--quiet"]):
         done = run(*words, env=env, cwd=tmp_path)
@@ -61,7 +62,7 @@ def test_a_dispatcher_ends_where_the_store_turns_out_to_be_another_tag_keys(
     with role(tmp_path, environment(server, codes.new_key()), "dispatch") as (process, log):
         store = Store(server.url)
         until(store.outbox.alive)
-        Policies(store.link, codes.Tagger(codes.new_key())).first(1, "start", "", BASE)
+        Policies(store.link, codes.Tagger(codes.new_key())).first(1, Actor("start"), "", BASE)
         assert process.wait(PATIENCE_S) == 2
         assert log.read_text().endswith(REFUSED)
 

@@ -35,6 +35,7 @@ from verify_service.policy.rulebook import fixed
 from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.backtests import Backtests
 from verify_service.store.connection import Link
 from verify_service.store.failures import FailedAuthentications
@@ -46,7 +47,9 @@ from verify_service.web.readiness import Readiness
 
 SPEC: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "openapi.yaml").read_bytes(), yaml.CSafeLoader)
 METHODS = ("get", "put", "post", "delete", "patch")
-_TOLD = re.compile(rb"\}:(dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*|decided:.*)\Z")
+_TOLD = re.compile(
+    rb"\}:(audit.*|dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*|decided:.*)\Z"
+)
 _numbers = itertools.count(2000)
 
 
@@ -192,6 +195,7 @@ class LocalClient(ContractClient):
                 explain=Explain(store, self.service.rules, tagger, clock),
                 relief=Relief(store, self.service.rules, tagger, clock),
                 backtests=Backtests(store.link, tagger, launch),
+                audit=Audit(store.link, tagger),
                 callbacks=callbacks or {},
                 inbox=None,
                 multiprocess=False,

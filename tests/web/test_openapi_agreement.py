@@ -22,6 +22,7 @@ from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
 from verify_service.routing import CHANNELS
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.backtests import Backtests
 from verify_service.store.failures import FailedAuthentications
 from verify_service.store.policies import Policies
@@ -76,6 +77,7 @@ def app(store: Store) -> Flask:
             explain=Explain(store, live, tagger, clock),
             relief=Relief(store, live, tagger, clock),
             backtests=Backtests(store.link, tagger, launch),
+            audit=Audit(store.link, tagger),
             callbacks={},
             inbox=Inbox(store, client.keys, tagger),
             multiprocess=False,

@@ -10,6 +10,7 @@ from tests.support.bench import ManualClock, wrong
 from tests.support.contract import LocalClient, a_number
 from tests.support.twilio import ATTEMPT, BUCKET, META, RATE_LIMIT, SERVICE, SUMMARY, Twilio
 from verify_service.errors import ConfigError
+from verify_service.model import Actor
 from verify_service.policy import file as policy_file
 from verify_service.policy.listing import allowed, allowing
 from verify_service.store import Store
@@ -183,7 +184,7 @@ def test_the_safe_list_is_the_policys_allow_list(alone_twilio: Twilio) -> None:
     live, to = alone_twilio.client.app.extensions["verify_service"].live, a_number()
     twilio = alone_twilio
     assert twilio.refused("POST", "/SafeList/Numbers", {"PhoneNumber": to}) == (503, 20503)
-    first = live.push(1, "root", "", "# ours\n" + policy_file.default_text())
+    first = live.push(1, Actor("root"), "", "# ours\n" + policy_file.default_text())
     status, made = twilio.call("POST", "/SafeList/Numbers", {"PhoneNumber": to})
     assert (status, made.keys(), made["phone_number"]) == (201, {"sid", "phone_number", "url"}, to)
     assert re.fullmatch("GN[0-9a-f]{32}", made["sid"])

@@ -10,6 +10,7 @@ from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import ConfigError
 
 if TYPE_CHECKING:
+    from verify_service.model import Actor
     from verify_service.remote import Remote
     from verify_service.store.blocks import Block
 
@@ -40,7 +41,7 @@ def blocks_list(as_json: bool) -> None:
 @click.argument("block_id", metavar="ID")
 @reason_option
 @by_option
-def blocks_lift(block_id: str, reason: str, by: str) -> None:
+def blocks_lift(block_id: str, reason: str, by: "Actor") -> None:
     """Ends a block at once. Its place needs more evidence from now on, for as long as `forgive` says."""
     lifted = _remote().relief.lift(block_id, by, reason)
     if lifted is None:

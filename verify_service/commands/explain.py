@@ -13,7 +13,7 @@ from verify_service.commands.policies import by_option, reason_option
 from verify_service.errors import Problem
 
 if TYPE_CHECKING:
-    from verify_service.model import Number
+    from verify_service.model import Actor, Number
     from verify_service.policy.decisions import Decision
     from verify_service.remote import Remote
 
@@ -129,7 +129,7 @@ def explain(
 @click.option("--tenant", callback=_tenant, help="Whose user it is; `default` where it is left out.")
 @reason_option
 @by_option
-def unlock(number: "Number | None", user: str | None, tenant: str | None, reason: str, by: str) -> None:
+def unlock(number: "Number | None", user: str | None, tenant: str | None, reason: str, by: "Actor") -> None:
     """Forgets what limits have counted of a number or a user. Wrong codes, too; in force at once."""
     if (number is None) == (user is None):
         raise click.UsageError("Name either a number with --to, or a user with --user.")

@@ -15,6 +15,7 @@ from verify_service.commands.tenants import tenant_option
 
 if TYPE_CHECKING:
     from verify_service.factors.keeping import Keeping, Refusal
+    from verify_service.model import Actor
     from verify_service.remote import Remote
 
 _SHOWN = 20  # refused lines on a terminal; a report has them all
@@ -31,7 +32,7 @@ def factors() -> None:
 @click.option("--report", type=click.File("w", lazy=False), help="A file for the lines that are refused, JSON lines.")
 @by_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def import_(file: IO[bytes], tenant: str, report: IO[str] | None, by: str, as_json: bool) -> None:
+def import_(file: IO[bytes], tenant: str, report: IO[str] | None, by: "Actor", as_json: bool) -> None:
     """Takes in factors of another system. FILE has a JSON line each: {"user": "…", "uri": "otpauth://totp/…"}.
 
     - is standard input. What is here already stays as it is, so a file that broke off is read again from its beginning.
@@ -74,7 +75,7 @@ def import_(file: IO[bytes], tenant: str, report: IO[str] | None, by: str, as_js
 @tenant_option("Whose users.")
 @reason_option
 @by_option
-def export(tenant: str, reason: str, by: str) -> None:
+def export(tenant: str, reason: str, by: "Actor") -> None:
     """Prints the verified factors of all users, secrets and all. As JSON lines that `import` reads.
 
     Send it through a program that encrypts; it is not printed on a terminal. Recovery codes are not in it: only their
@@ -96,7 +97,8 @@ def export(tenant: str, reason: str, by: str) -> None:
 
 @click.command("reseal")
 @click.option("--erase-lost", metavar="KID", default="", help="Erase the users whom this key sealed: it is lost.")
-def reseal(erase_lost: str) -> None:
+@by_option
+def reseal(erase_lost: str, by: "Actor") -> None:
     """Seals all that is kept under the newest key. Then the others may leave the ring; checks go on meanwhile.
 
     Each role is to have the newest key in front before, or it goes on sealing with another.
@@ -105,7 +107,7 @@ def reseal(erase_lost: str) -> None:
     if erase_lost in keeping.kids:
         raise click.BadParameter(f"{erase_lost} is in VERIFY_KEYS, and opens what it sealed", param_hint="--erase-lost")
     with progress("reseal", keeping.foreign()) as advance:
-        done = keeping.reseal(advance, erase_lost=erase_lost)
+        done = keeping.reseal(by, advance, erase_lost=erase_lost)
     left = keeping.foreign()
     what = f"{left:,} are left" if left else "no other key seals anything"
     click.echo(f"{done.pieces:,} pieces are sealed anew; {what}")

@@ -13,7 +13,7 @@ from verify_service.commands.tenants import tenant_option
 
 if TYPE_CHECKING:
     from verify_service.data_subjects import DataSubjects
-    from verify_service.model import Number
+    from verify_service.model import Actor, Number
 
 _tenant = tenant_option("For whom it is held.")
 
@@ -40,7 +40,7 @@ def export(number: "Number | None", user: str | None, tenant: str) -> None:
 @_tenant
 @reason_option
 @by_option
-def erase(number: "Number | None", user: str | None, tenant: str, reason: str, by: str) -> None:
+def erase(number: "Number | None", user: str | None, tenant: str, reason: str, by: "Actor") -> None:
     """Forgets a number, or a user, for a tenant. An opt-out in force stays, as one bare word."""
     if to := _one(number, user):
         erased = _data_subjects().erase(tenant, to, by, reason)

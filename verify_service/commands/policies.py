@@ -3,6 +3,7 @@
 import difflib
 import getpass
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import msgspec
 
 from verify_service import settings
 from verify_service.errors import ConfigError
+from verify_service.model import Actor
 
 if TYPE_CHECKING:
     from verify_service.remote import Remote
@@ -23,10 +25,16 @@ def _login() -> str:
         return "unknown"
 
 
-def _line(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not value.strip() or "\n" in value or len(value) > 500:
+def line(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """One line; an empty one where it may be left out."""
+    if (parameter.required and not value.strip()) or "\n" in value or len(value) > 500:
         raise click.BadParameter("is one line of 1 to 500 characters")
     return value
+
+
+def _actor(_context: click.Context, _parameter: click.Parameter, name: str) -> Actor:
+    """Whoever is named, at the login name and host where the command runs."""
+    return Actor(name, f"{_login()}@{socket.gethostname()}")
 
 
 def _revision(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -37,8 +45,10 @@ def _revision(_context: click.Context, _parameter: click.Parameter, value: str |
     return int(value)
 
 
-reason_option = click.option("--reason", required=True, callback=_line, help="One line on why, for the events.")
-by_option = click.option("--by", default=_login, help="Who does it, for the log.  [default: the login name]")
+reason_option = click.option("--reason", required=True, callback=line, help="One line on why, for the events.")
+by_option = click.option(
+    "--by", default=_login, callback=_actor, help="Who does it, for the log.  [default: the login name]"
+)
 _note = click.option("--note", default="", help="One line on why, for the log.")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
@@ -47,7 +57,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.argument("file", type=click.Path(path_type=Path))
 @by_option
 @_note
-def push(file: Path, by: str, note: str) -> None:
+def push(file: Path, by: Actor, note: str) -> None:
     """Puts a policy in force. In every process within two seconds; one that cannot be used changes nothing."""
     try:
         text = file.read_text("utf-8")
@@ -120,7 +130,7 @@ def diff(rev: int, other: int | None, as_json: bool) -> None:
 @click.argument("rev", callback=_revision)
 @by_option
 @click.option("--note", help="One line on why, for the log.  [default: rollback to REV]")
-def rollback(rev: int, by: str, note: str | None) -> None:
+def rollback(rev: int, by: Actor, note: str | None) -> None:
     """Puts an earlier revision in force again, as a new revision."""
     service = _remote()
     why = f"rollback to {rev}" if note is None else note

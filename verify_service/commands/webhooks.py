@@ -6,10 +6,11 @@ import click
 import msgspec
 
 from verify_service import settings
+from verify_service.commands.policies import by_option, line
 from verify_service.commands.tenants import tenant_option
 
 if TYPE_CHECKING:
-    from verify_service.store import Store
+    from verify_service.model import Actor
 
 _tenant = tenant_option("Whose endpoint.")
 
@@ -25,29 +26,24 @@ def webhooks() -> None:
 def dead(tenant: str, as_json: bool) -> None:
     """Lists the events that were given up, the newest first, and why."""
     from verify_service.insight.webhooks import dead_letters
+    from verify_service.remote import store_at_hand
 
-    store, _ = _at_hand()
-    shown = dead_letters(store, tenant)
+    shown = dead_letters(store_at_hand(settings.read()), tenant)
     if as_json:
         click.echo(msgspec.json.encode(shown).decode())
         return
-    for line in shown:
-        click.echo("{at}  {id}  {event} of {happened_at}: {reason}".format(**line))
+    for each in shown:
+        click.echo("{at}  {id}  {event} of {happened_at}: {reason}".format(**each))
     if not shown:
         click.echo("no dead letter")
 
 
 @webhooks.command("replay")
 @_tenant
-def replay(tenant: str) -> None:
+@click.option("--reason", default="", callback=line, help="One line on why, for the log.")
+@by_option
+def replay(tenant: str, reason: str, by: "Actor") -> None:
     """Has all dead letters tried again, oldest first. An endpoint that had answered 410 is on again."""
-    store, now = _at_hand()
-    click.echo(f"{store.webhooks.replay(now, tenant)} events are tried again")
+    from verify_service.remote import remote
 
-
-def _at_hand() -> "tuple[Store, int]":
-    from verify_service.remote import clock_of, store_at_hand
-
-    found = settings.read()
-    store = store_at_hand(found)
-    return store, clock_of(found, store).now()
+    click.echo(f"{remote(settings.read()).relief.replay(tenant, by, reason)} events are tried again")

@@ -26,10 +26,11 @@ from verify_service.factors.nouns import (
 )
 from verify_service.factors.records import Records, Secret, codes_left, live
 from verify_service.factors.written import Written, counted, outcome, read, shown_id
-from verify_service.model import Clock
+from verify_service.model import Actor, Clock
 from verify_service.packing import text
 from verify_service.policy.rulebook import Rulebook, Rules
 from verify_service.refusals import refusal
+from verify_service.store.audit import Audit
 from verify_service.store.shapes import Refused
 from verify_service.store.user_layouts import NOTHING, FactorAnswer, FactorAsk, Match, Subject, User
 from verify_service.store.users import Seen, Users
@@ -71,6 +72,7 @@ class Factors:
         self._contacts = Contacts(config, keys, tagger, users)
         self._tagger = tagger
         self._users = users
+        self._audit = Audit(users.link, tagger)
         self._clock = clock
         self._approvals = approvals
 
@@ -181,12 +183,12 @@ class Factors:
             raise StoreUnavailable(f"a user is sealed by the key {error}, which VERIFY_KEYS does not have") from None
         return name, tuple(self._records.state(subject, each) for each in live(record, self._clock.now()))
 
-    def remove(self, tenant: str, user: str, factor_id: str) -> None:
+    def remove(self, tenant: str, user: str, factor_id: str, by: Actor, reason: str = "") -> None:
         """Takes a factor from the user; with the last verified one, the recovery codes are void. Raises NotFound."""
-        if not self._users.remove(
-            self._clock.now(), self._records.subject(tenant, user), factor_id.removeprefix("fa_")
-        ):
-            raise NotFound(NO_SUCH_FACTOR)
+        now, subject = self._clock.now(), self._records.subject(tenant, user)
+        with self._audit.act(now, by, "remove", f"user:{subject.user}", reason, tenant=tenant, factor=factor_id):
+            if not self._users.remove(now, subject, factor_id.removeprefix("fa_")):
+                raise NotFound(NO_SUCH_FACTOR)
 
     def renew_recovery_codes(self, tenant: str, user: str) -> tuple[str, ...]:
         """Ten new ones; those of before are void. Raises NotFound where the user has no verified factor."""
@@ -199,9 +201,11 @@ class Factors:
                 return fresh
         raise NotFound(NO_FACTOR)
 
-    def erase(self, tenant: str, user: str) -> bool:
+    def erase(self, tenant: str, user: str, by: Actor, reason: str = "") -> bool:
         """Forgets the user; False where there was nothing."""
-        return self._users.erase(self._clock.now(), self._records.subject(tenant, user))
+        now, subject = self._clock.now(), self._records.subject(tenant, user)
+        with self._audit.act(now, by, "erase", f"user:{subject.user}", reason, tenant=tenant):
+            return self._users.erase(now, subject)
 
     @counting_problems(FACTOR_CHECKS)
     def _decide(self, tenant: str, user: str, written: Written) -> FactorCheck:

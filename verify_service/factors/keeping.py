@@ -16,10 +16,11 @@ from verify_service.codes import KeyRing, Tagger
 from verify_service.duration import rfc3339
 from verify_service.errors import StoreUnavailable
 from verify_service.factors.records import Records, Secret, authenticator, codes_left, factors_of, live
-from verify_service.model import USER, Clock
+from verify_service.model import USER, Actor, Clock
 from verify_service.otpauth import Unreadable
 from verify_service.packing import plain
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.layouts import Content
 from verify_service.store.user_layouts import Factor, Subject, User
 
@@ -87,6 +88,7 @@ class Keeping:
         self._records = Records(keys, tagger)
         self._tagger = tagger
         self._clock = clock
+        self._audit = Audit(store.link, tagger)
 
     @property
     def kids(self) -> tuple[str, ...]:
@@ -94,10 +96,18 @@ class Keeping:
         return self._keys.kids
 
     def take(
-        self, tenant: str, lines: Iterable[bytes], most: int, refuse: Callable[[Refusal], object], by: str
+        self, tenant: str, lines: Iterable[bytes], most: int, refuse: Callable[[Refusal], object], by: Actor
     ) -> Tally:
         """Adds the factors of a file as verified ones, but for users who have `most`. A factor that is here stays as it
         is, with what was learnt of it since: the same file twice changes nothing."""
+        with self._audit.act(self._clock.now(), by, "import", "factors", tenant=tenant):
+            tally = self._take(tenant, lines, most, refuse)
+            if tally.taken:
+                told = (self._clock.now(), "factors-imported", tenant, by.name, "", tally.taken)
+                self._store.keeping.moved(*told)
+        return tally
+
+    def _take(self, tenant: str, lines: Iterable[bytes], most: int, refuse: Callable[[Refusal], object]) -> Tally:
         tally, numbered = Tally(), enumerate(lines, 1)
         while batch := list(islice(numbered, self._store.keeping.at_once)):
             arriving = []
@@ -118,8 +128,6 @@ class Keeping:
                     tally.refused += 1
                     refuse(Refusal(each.line, f"the user has {most} factors, as many as the policy allows"))
             tally.lines += len(batch)
-        if tally.taken:
-            self._store.keeping.moved(self._clock.now(), "factors-imported", tenant, by, "", tally.taken)
         return tally
 
     def _arriving(self, tenant: str, number: int, line: bytes) -> _Arriving:
@@ -142,10 +150,12 @@ class Keeping:
         record = User(tenant, subject.name, [factor])
         return _Arriving(number, subject.user, record, len(made.secret) < ENOUGH_BYTES)
 
-    def give(self, tenant: str, by: str, why: str) -> Iterator[dict[str, Any] | None]:
+    def give(self, tenant: str, by: Actor, why: str) -> Iterator[dict[str, Any] | None]:
         """The verified factors of the tenant's users, as lines that `take` reads; None for what else is held, `held` in
         all. The event of it comes first: no look at secrets is untold. A user may come twice while the store grows."""
-        self._store.keeping.moved(self._clock.now(), "factors-exported", tenant, by, why, 0)
+        now = self._clock.now()
+        with self._audit.act(now, by, "export", "factors", why, tenant=tenant):
+            self._store.keeping.moved(now, "factors-exported", tenant, by.name, why, 0)
         for page in self._store.keeping.pages():
             for tag, user in page:
                 yield None
@@ -187,11 +197,12 @@ class Keeping:
         to = self._keys.readable_to(plain(record.to), tenant, content.number)
         return {"to": to, "channel": record.channel, "locale": content.locale or None}
 
-    def erase(self, tenant: str, user: str, by: str, why: str) -> bool:
+    def erase(self, tenant: str, user: str, by: Actor, why: str) -> bool:
         """Forgets a user; False where there was nothing. An event says who erased and why."""
         now, subject = self._clock.now(), self._records.subject(tenant, user)
-        erased = self._store.users.erase(now, subject)
-        self._store.data_subjects.told(now, subject.user, tenant, by, why)
+        with self._audit.act(now, by, "erase", f"user:{subject.user}", why, tenant=tenant):
+            erased = self._store.users.erase(now, subject)
+            self._store.data_subjects.told(now, subject.user, tenant, by.name, why)
         return erased
 
     def held(self) -> int:
@@ -202,9 +213,14 @@ class Keeping:
         """How many pieces are sealed by others than the newest key."""
         return sum(count for kid, count in self._store.keeping.sealed().items() if kid != self._keys.newest)
 
-    def reseal(self, advance: Callable[[int], object] = lambda _: None, *, erase_lost: str = "") -> Resealed:
+    def reseal(self, by: Actor, advance: Callable[[int], object] = lambda _: None, *, erase_lost: str = "") -> Resealed:
         """Seals anew, under the newest key, whatever another one sealed; `advance` is told how many pieces so far.
         Checks go on meanwhile. Users of the key `erase_lost`, which is not in the ring, are erased."""
+        lost = {"erase_lost": erase_lost} if erase_lost else {}
+        with self._audit.act(self._clock.now(), by, "reseal", f"key:{self._keys.newest}", **lost):
+            return self._reseal(advance, erase_lost)
+
+    def _reseal(self, advance: Callable[[int], object], erase_lost: str) -> Resealed:
         done, erased, unopened = 0, 0, 0
         for page in self._store.keeping.pages():
             anew = []

@@ -3,12 +3,13 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from verify_service.codes import Tagger
 from verify_service.duration import until_next
-from verify_service.errors import ConfigError, StoreUnavailable
-from verify_service.model import Revision
+from verify_service.errors import ConfigError, RevisionConflict, StoreUnavailable
+from verify_service.model import Actor, Revision
 from verify_service.policy import file as policy_file
 from verify_service.policy.file import Policy
 from verify_service.policy.rulebook import Rulebook
@@ -24,9 +25,22 @@ SOURCE = "policy"
 _log = log("policy")
 
 
+class Audited(Protocol):
+    """Where acts are written down."""
+
+    def refusing(
+        self, now: int, by: Actor, act: str, target: str, *errors: type[Exception]
+    ) -> AbstractContextManager[None]:
+        """Writes an act down as refused where one of these errors comes."""
+        ...
+
+
 class History(Protocol):
-    """Where the revisions are kept. Every method raises StoreUnavailable; reading one raises ConfigError where it
-    cannot be unsealed."""
+    """Where the revisions are kept, and each push is written down before. Every method raises StoreUnavailable; reading
+    one raises ConfigError where it cannot be unsealed."""
+
+    @property
+    def audit(self) -> Audited: ...
 
     def newest(self) -> int:
         """The number of the newest revision, 0 where there is none."""
@@ -46,7 +60,9 @@ class History(Protocol):
         """Judges by the policy and writes nothing. Raises ConfigError where that fails."""
         ...
 
-    def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
+    def push(
+        self, now: int, by: Actor, note: str, text: str, *, expected: int | None = None, act: str = "push"
+    ) -> Revision:
         """Raises RevisionConflict where `expected` is given and is not in force."""
         ...
 
@@ -99,7 +115,15 @@ class LivePolicy:
         self._stop.set()
 
     def push(
-        self, now: int, by: str, note: str, text: str, *, expected: int | None = None, source: str = SOURCE
+        self,
+        now: int,
+        by: Actor,
+        note: str,
+        text: str,
+        *,
+        expected: int | None = None,
+        source: str = SOURCE,
+        act: str = "push",
     ) -> Revision:
         """Judges a text, and puts it in force as the next revision; every other process follows within two seconds.
 
@@ -107,15 +131,18 @@ class LivePolicy:
         ConfigError for a text that cannot be used, naming `source`, the key and the fix; RevisionConflict where
         `expected` is given and not in force; StoreUnavailable. The live policy is untouched by any of them.
         """
-        if not re.match(NOTE, by) or not re.match(NOTE, note):
-            raise ConfigError(f"a name and a note are one line each, of {MOST_NOTE} characters at most")
-        self._made(now, 0, text, source)
-        return self.history.push(now, by, note, text, expected=expected)
+        with self.history.audit.refusing(now, by, act, "policy", ConfigError, RevisionConflict):
+            if not re.match(NOTE, by.name) or not re.match(NOTE, note):
+                raise ConfigError(f"a name and a note are one line each, of {MOST_NOTE} characters at most")
+            self._made(now, 0, text, source)
+            return self.history.push(now, by, note, text, expected=expected, act=act)
 
-    def rollback(self, now: int, by: str, note: str, revision: int) -> Revision:
+    def rollback(self, now: int, by: Actor, note: str, revision: int) -> Revision:
         """Puts an earlier revision's text in force again, as a new revision. Raises as `push` does, and ConfigError
         where there is no such revision."""
-        return self.push(now, by, note, self.revision(revision).text, source=f"revision {revision}")
+        with self.history.audit.refusing(now, by, "rollback", f"revision:{revision}", ConfigError):
+            text = self.revision(revision).text
+        return self.push(now, by, note, text, source=f"revision {revision}", act="rollback")
 
     def revision(self, revision: int | None = None) -> Revision:
         """A revision, or the newest that can be unsealed. Raises ConfigError where there is none, StoreUnavailable."""

@@ -12,6 +12,7 @@ from verify_service.store import answers, console_layouts, entity_layouts, event
 
 FUNCTIONS = {
     "backtests": ("begin_backtest", "tell_backtest", "cancel_backtest"),
+    "audit": ("audit",),
     "blocks": ("blocks", "lift"),
     "cancel": ("cancel", "read"),
     "carry": ("carried",),

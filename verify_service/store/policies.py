@@ -10,8 +10,9 @@ import msgspec
 
 from verify_service.codes import Tagger
 from verify_service.errors import ConfigError, RevisionConflict
-from verify_service.model import Revision
+from verify_service.model import Actor, Revision
 from verify_service.policy.sections import Policy
+from verify_service.store.audit import Audit
 from verify_service.store.connection import Call, Link, prefix
 from verify_service.store.dryrun import rehearse
 
@@ -24,6 +25,7 @@ class Policies:
     """The revisions in a store, as the tagger's key seals them. Every method raises StoreUnavailable."""
 
     def __init__(self, link: Link, tagger: Tagger) -> None:
+        self.audit = Audit(link, tagger)
         self._link = link
         self._tagger = tagger
 
@@ -73,8 +75,10 @@ class Policies:
         """Has our functions judge by the policy, and writes nothing. Raises ConfigError where they cannot."""
         rehearse(self._link, now, policy)
 
-    def push(self, now: int, by: str, note: str, text: str, *, expected: int | None = None) -> Revision:
-        """Puts a text, which the caller has judged, in force as the next revision.
+    def push(
+        self, now: int, by: Actor, note: str, text: str, *, expected: int | None = None, act: str = "push"
+    ) -> Revision:
+        """Puts a text, which the caller has judged, in force as the next revision, once the audit log has the `act`.
 
         With `expected`, only while that revision is in force: else RevisionConflict. Without, pushes at the same time
         follow one another, each under a number of its own. Raises ConfigError where this key is not the store's.
@@ -85,12 +89,14 @@ class Policies:
             in_force = current.revision if current else 0
             if expected is not None and in_force != expected:
                 raise RevisionConflict(in_force)
-            made = Revision(revision=newest + 1, at=now, by=by, note=note, text=text)
+            made = Revision(revision=newest + 1, at=now, by=by.name, note=note, text=text)
             sealed = self._tagger.seal(_encode(made), _context(made.revision))
-            if self._link.call(Call(0, "push_policy", [_KEY], [made.revision, sealed])):
-                return made
+            with self.audit.act(now, by, act, f"revision:{made.revision}", note) as begun:
+                if self._link.call(Call(0, "push_policy", [_KEY], [made.revision, sealed])):
+                    return made
+                begun.failed("another push was first")
 
-    def first(self, now: int, by: str, note: str, text: str) -> bool:
+    def first(self, now: int, by: Actor, note: str, text: str) -> bool:
         """Puts the text in force where no policy is; of several processes that start at once, one does it. Whether it
         was this one."""
         if not self.newest():

@@ -38,16 +38,16 @@ class Users:
     """The users of a store, by their tags. Every method raises StoreUnavailable."""
 
     def __init__(self, link: Link, keep_events: int) -> None:
-        self._link = link
+        self.link = link
         self._keep_events = str(keep_events // link.partitions)
 
     def new_id(self, kind: str, user: str) -> str:
         """A fresh id, such as `de_…` of a decision, in the user's partition."""
-        return partitions.new_id(kind, self._home(user), self._link.partitions)
+        return partitions.new_id(kind, self._home(user), self.link.partitions)
 
     def look(self, now: int, user: str, hits: Sequence[Hit]) -> Seen:
         """The user, and what the limits on wrong codes have room for."""
-        answer = self._link.call(self._call("user", user, hits, [now, *specs(hits)]))
+        answer = self.link.call(self._call("user", user, hits, [now, *specs(hits)]))
         seen = SeenUser.told(answer)
         try:
             record = User.open(seen.record) if seen.record else None
@@ -58,7 +58,7 @@ class Users:
     def enrol(self, now: int, subject: Subject, factor: Factor, most: int) -> str:
         """Adds a factor: 'enrolled', 'full' where the user has `most`, all verified, or 'known' where it is there."""
         args: list[Argument] = [now, self._keep_events, subject.pack(), factor.pack(), most]
-        answer: bytes = self._link.call(self._call("enrol", subject.user, (), args))
+        answer: bytes = self.link.call(self._call("enrol", subject.user, (), args))
         return answer.decode()
 
     def check(
@@ -69,7 +69,7 @@ class Users:
         fingerprint = idempotency.fingerprint if idempotency else ""
         args: list[Argument] = [now, self._keep_events, ask.pack(), fingerprint, *specs(hits)]
         more = [f"idempotency:{idempotency.tag}"] if idempotency else []
-        answer = self._link.call(self._call("check_factor", user, hits, args, more))
+        answer = self.link.call(self._call("check_factor", user, hits, args, more))
         match answer[0]:
             case b"replayed":
                 return FactorAnswer.told(answer[1]), True
@@ -86,7 +86,7 @@ class Users:
     def approval(self, user: str, binding: str) -> Approval | None:
         """The newest approval that came with the binding, of the last day."""
         home = self._home(user)
-        found: bytes | None = self._link.command(home, ["HGET", f"{prefix(home)}approvals:{user}", binding])
+        found: bytes | None = self.link.command(home, ["HGET", f"{prefix(home)}approvals:{user}", binding])
         return Approval.open(found) if found else None
 
     def remove(self, now: int, subject: Subject, factor: str) -> bool:
@@ -107,7 +107,7 @@ class Users:
 
     def _change(self, function: str, now: int, subject: Subject, *args: Argument) -> bool:
         said: list[Argument] = [now, self._keep_events, subject.pack(), *args]
-        return bool(self._link.call(self._call(function, subject.user, (), said)))
+        return bool(self.link.call(self._call(function, subject.user, (), said)))
 
     def _call(
         self, function: str, user: str, hits: Sequence[Hit], args: Sequence[Argument], keys: Sequence[str] = ()
@@ -118,7 +118,7 @@ class Users:
         return Call(home, function, named, list(args))
 
     def _home(self, user: str) -> int:
-        return partitions.of_tag(user, self._link.partitions)
+        return partitions.of_tag(user, self.link.partitions)
 
     @staticmethod
     def _observed(names: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
 """Whose an API key is: keys are known by their digest, and wrong ones are limited."""
 
-from flask import Request
+from flask import Request, request
 
 from verify_service.codes import api_key_digest
 from verify_service.config import Principal
 from verify_service.errors import RateLimited, Unauthorized
+from verify_service.model import Actor
 from verify_service.web.context import context
 
 
@@ -20,6 +21,11 @@ def principal(key: str, address: str | None) -> Principal:
             )
         raise Unauthorized("This API key is not known here.")
     return known
+
+
+def caller(tenant: str, *, application: bool = False) -> Actor:
+    """Who calls, by whose key and from where; an `application` where a key that may only verify will do."""
+    return Actor(f"api:{tenant}", request.remote_addr or "", application)
 
 
 def bearer(request: Request) -> Principal:

@@ -20,6 +20,7 @@ from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
 from verify_service.service import Service
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.backtests import Backtests
 from verify_service.store.failures import FailedAuthentications
 from verify_service.web.readiness import Readiness
@@ -48,6 +49,7 @@ class WebContext:
     explain: Explain
     relief: Relief
     backtests: Backtests
+    audit: Audit
     callbacks: Mapping[str, Callbacks]
     inbox: Inbox | None
     multiprocess: bool

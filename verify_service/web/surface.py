@@ -12,6 +12,8 @@ from verify_service import tracing
 from verify_service.config import Principal
 from verify_service.errors import Forbidden, NotHere, Problem, Unauthorized
 from verify_service.telemetry import PROBLEMS, log
+from verify_service.web.auth import caller
+from verify_service.web.context import context
 from verify_service.web.problems import MOST_BYTES, UNFORESEEN, ProblemDetails, details
 from verify_service.web.traced import begin
 
@@ -60,6 +62,8 @@ class Surface(Blueprint):
                 if tracing.is_on() and scope == "verify":  # The rest is monitoring, and people at work on the service.
                     begin(request, principal.tenant)
                 if not enough & principal.scopes:
+                    if scope == "admin":
+                        _audit_refused(request, principal.tenant)
                     raise Forbidden(f"This API key lacks the scope `{scope}`.")
                 if request.method in _BODILESS:  # The others read it before they do anything; see `gateway.py`.
                     request.environ["wsgi.input"].read(0)
@@ -68,6 +72,12 @@ class Surface(Blueprint):
             return checked
 
         return decorate
+
+
+def _audit_refused(request: Request, tenant: str) -> None:
+    here, rule = context(), request.url_rule
+    asked = f"{request.method} {rule.rule if rule else ''}"
+    here.audit.refused(here.clock.now(), caller(tenant), "call", asked, "this key lacks the scope `admin`")
 
 
 def install(app: Flask, fallback: Surface) -> None:

@@ -13,6 +13,7 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec
 from urllib.parse import quote, urlsplit
 
 from flask import Response, g, request
+from msgspec.structs import replace
 
 from verify_service.errors import Forbidden, Unauthorized
 from verify_service.operators import Operator, OperatorScope
@@ -47,7 +48,7 @@ def operator(scope: OperatorScope) -> Callable[[Page[P]], Callable[P, Response]]
                 forms.judge(form, form_token(found.token))
             if not found.operator.may(scope):
                 raise Forbidden(f"You may look, but this needs the scope `{scope}`; ask whoever keeps `verify.toml`.")
-            return view(found.operator, *args, **kwargs)
+            return view(replace(found.operator, address=request.remote_addr or ""), *args, **kwargs)
 
         return checked
 
@@ -80,7 +81,7 @@ def begin(who: Operator, response: Response) -> None:
     token = secrets.token_urlsafe(32)
     end()
     life = context().config.console.life.ms
-    context().store.sessions.begin(context().clock.now(), token, who.proof, who.actor, life)
+    context().store.sessions.begin(context().clock.now(), token, who.proof, who.actor.name, life)
     set_cookie(response, _COOKIE, token, life, "Strict")
 
 

@@ -55,7 +55,7 @@ def sign_out(_who: Operator) -> Response:
 def sign_out_everywhere(who: Operator) -> Response:
     """The sessions of a browser that was lost, too."""
     response = forms.redirect("/sign-in")
-    context().store.sessions.end_all(who.actor)
+    context().store.sessions.end_all(who.actor.name)
     sessions.forget(response)
     return response
 

@@ -6,6 +6,7 @@ from flask import Response, request
 from verify_service.errors import InvalidRequest, NotFound
 from verify_service.insight import blocks
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.native import schemas
 from verify_service.web.native.surface import native
@@ -26,7 +27,7 @@ def lift(tenant: str, block_id: str) -> Response:
         reason = msgspec.convert(request.args.get("reason"), schemas.Reason)
     except msgspec.ValidationError:
         raise InvalidRequest("reason", "is required in the query: one line of 1 to 500 characters") from None
-    lifted = context().relief.lift(block_id, f"api:{tenant}", reason)
+    lifted = context().relief.lift(block_id, caller(tenant), reason)
     if lifted is None:
         raise NotFound("There is no such live block: it is unknown, has ended, or was lifted.")
     return json(blocks.shown(lifted))

@@ -7,6 +7,7 @@ from verify_service.consents import shown
 from verify_service.errors import InvalidRequest
 from verify_service.web import bodies
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.native import parameters, schemas
 from verify_service.web.native.surface import native
@@ -33,7 +34,8 @@ def record(tenant: str, number: str) -> Response:
     if body.source in OWN_SOURCES:
         raise InvalidRequest("source", f"`{body.source}` is only for what the service hears itself; write another word")
     e164 = parameters.real_recipient(number)
-    recorded = shown(e164, context().consents.record(tenant, e164, body.state, body.source, body.note))
+    by = caller(tenant, application=True)
+    recorded = shown(e164, context().consents.record(tenant, e164, body.state, body.source, by, body.note))
     del recorded["trail"]
     return json(recorded)
 
@@ -41,5 +43,5 @@ def record(tenant: str, number: str) -> Response:
 @native.delete("/consents/<number>")
 @native.guarded("admin")
 def forget(tenant: str, number: str) -> Response:
-    context().data_subjects.erase(tenant, parameters.real_recipient(number), f"api:{tenant}", "DELETE /consents")
+    context().data_subjects.erase(tenant, parameters.real_recipient(number), caller(tenant), "DELETE /consents")
     return Response(status=204)

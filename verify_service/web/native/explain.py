@@ -10,6 +10,7 @@ from verify_service.errors import InvalidRequest, NotFound
 from verify_service.insight.explain import shown
 from verify_service.web import bodies
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.native import schemas
 from verify_service.web.native.surface import native
@@ -30,7 +31,7 @@ def decision(tenant: str, decision_id: str) -> Response:
 @native.post("/admin/unlock")
 @native.guarded("admin")
 def unlock(tenant: str) -> Response:
-    body, by, relief = bodies.read(_unlock), f"api:{tenant}", context().relief
+    body, by, relief = bodies.read(_unlock), caller(tenant), context().relief
     if body.user is not None:
         if body.to is not None:
             raise InvalidRequest("user", "is unlocked by itself; leave `to` out, or send it alone")

@@ -13,6 +13,7 @@ from verify_service.policy.bounds import MOST_BYTES
 from verify_service.policy.live import SOURCE
 from verify_service.web import bodies
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.native import schemas
 from verify_service.web.native.surface import native
@@ -47,7 +48,7 @@ def push(tenant: str) -> Response:
         body = schemas.PolicyBody(policy=bodies.text(("application/toml", "text/plain"), MOST_BYTES))
     live = context().live
     try:
-        pushed = live.push(context().clock.now(), f"api:{tenant}", body.note, body.policy, expected=expected)
+        pushed = live.push(context().clock.now(), caller(tenant), body.note, body.policy, expected=expected)
     except ConfigError as error:
         raise InvalidRequest(*_fault(str(error))) from None
     with suppress(StoreUnavailable):  # It is pushed; this process may follow like the others.

@@ -10,6 +10,7 @@ from verify_service.errors import InvalidRequest, NotFound
 from verify_service.factors import NO_SUCH_FACTOR, FactorCheck, FactorState, NewFactor
 from verify_service.web import bodies
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.native import parameters, schemas
 from verify_service.web.native.surface import native
@@ -112,7 +113,8 @@ def _user_shown(tenant: str, user: str) -> dict[str, object]:
 @native.delete("/users/<user>/factors/<factor_id>")
 @native.guarded("verify")
 def remove(tenant: str, user: str, factor_id: str) -> Response:
-    context().factors.remove(tenant, parameters.user(user), _id(factor_id))
+    by = caller(tenant, application=True)
+    context().factors.remove(tenant, parameters.user(user), _id(factor_id), by)
     return Response(status=204)
 
 
@@ -127,7 +129,7 @@ def renew_recovery_codes(tenant: str, user: str) -> Response:
 @native.delete("/users/<user>")
 @native.guarded("verify")
 def erase_user(tenant: str, user: str) -> Response:
-    context().factors.erase(tenant, parameters.user(user))
+    context().factors.erase(tenant, parameters.user(user), caller(tenant, application=True))
     return Response(status=204)
 
 

@@ -16,6 +16,7 @@ from verify_service.factors.challenges import Challenges
 from verify_service.services import VerifyService, derived
 from verify_service.typed import code as typed_code
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.twilio import answers
 from verify_service.web.twilio.surface import Refused, form, root, service_of, twilio
@@ -157,7 +158,8 @@ def delete_entity(tenant: str, service_sid: str, identity: str) -> Response:
     """With its factors and challenges."""
     who = person(tenant, service_sid, identity)
     forgotten = challenges_here().forget(tenant, who.user)
-    if not context().factors.erase(tenant, who.user) and not forgotten:
+    erased = context().factors.erase(tenant, who.user, caller(tenant, application=True))
+    if not erased and not forgotten:
         raise NotFound("there is no such entity")
     return Response(status=204)
 

@@ -10,6 +10,7 @@ from verify_service import otpauth
 from verify_service.errors import InvalidRequest
 from verify_service.factors import FactorState, NewFactor
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.twilio import answers
 from verify_service.web.twilio.entities import ENTITY, Person, attempts_of, factor_sid, payload, person
@@ -83,7 +84,7 @@ def verify_factor(tenant: str, service_sid: str, identity: str, sid: str) -> Res
 @twilio.guarded("verify")
 def delete_factor(tenant: str, service_sid: str, identity: str, sid: str) -> Response:
     who = person(tenant, service_sid, identity)
-    context().factors.remove(tenant, who.user, who.factor(sid).id)
+    context().factors.remove(tenant, who.user, who.factor(sid).id, caller(tenant, application=True))
     return Response(status=204)
 
 

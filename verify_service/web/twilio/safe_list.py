@@ -12,6 +12,7 @@ from verify_service.model import Revision
 from verify_service.policy.listing import allowed, allowing
 from verify_service.services import derived
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.twilio.surface import Refused, form, root, twilio
 
@@ -57,7 +58,7 @@ def _change(tenant: str, number: str, *, listed: bool) -> None:
         try:
             text = allowing(found.text, number, listed=listed)
             if text != found.text:
-                live.push(now, f"api:{tenant}", note, text, expected=found.revision)
+                live.push(now, caller(tenant), note, text, expected=found.revision)
         except RevisionConflict:
             continue
         except ConfigError as error:

@@ -1,6 +1,7 @@
 """Services: what a code's message calls its sender, what its code is for, and how long that is."""
 
 import secrets
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -8,7 +9,9 @@ from flask import Response
 
 from verify_service.errors import InvalidRequest, NotFound
 from verify_service.services import LENGTHS, NAME, NAME_WORDS, VerifyService
+from verify_service.store.audit import Begun
 from verify_service.web.answers import json
+from verify_service.web.auth import caller
 from verify_service.web.context import context
 from verify_service.web.twilio import answers
 from verify_service.web.twilio.surface import form, not_offered, root, service_of, twilio
@@ -51,8 +54,9 @@ def make_service(tenant: str) -> Response:
         raise InvalidRequest("FriendlyName", "is required")
     random, now = secrets.token_hex(16), context().clock.now()
     service = _told(VerifyService(sid=f"VA{random}", purpose=random, created_at=now, updated_at=now), given)
-    if not context().store.services.add(tenant, service):
-        raise not_offered("one more service than this tenant has")
+    with _audited("make", tenant, service.sid):
+        if not context().store.services.add(tenant, service):
+            raise not_offered("one more service than this tenant has")
     return json(_shown(tenant, service), 201)
 
 
@@ -69,8 +73,9 @@ def change_service(tenant: str, service_sid: str) -> Response:
     given = _given()
     found = _made_here(tenant, service_sid)
     changed = msgspec.structs.replace(_told(found, given), updated_at=context().clock.now())
-    if not context().store.services.change(tenant, changed):
-        raise NotFound("it has just been deleted")
+    with _audited("change", tenant, service_sid):
+        if not context().store.services.change(tenant, changed):
+            raise NotFound("it has just been deleted")
     return json(_shown(tenant, changed))
 
 
@@ -78,8 +83,14 @@ def change_service(tenant: str, service_sid: str) -> Response:
 @twilio.guarded("admin")
 def delete_service(tenant: str, service_sid: str) -> Response:
     _made_here(tenant, service_sid)
-    context().store.services.delete(tenant, service_sid)
+    with _audited("delete", tenant, service_sid):
+        context().store.services.delete(tenant, service_sid)
     return Response(status=204)
+
+
+def _audited(act: str, tenant: str, sid: str) -> AbstractContextManager[Begun]:
+    here = context()
+    return here.audit.act(here.clock.now(), caller(tenant), act, f"service:{sid}", tenant=tenant)
 
 
 def _given() -> dict[str, str]:
