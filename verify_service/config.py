@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from verify_service import phone, services
 from verify_service.adapters import Adapter, find
+from verify_service.alerting import AlertsConfig
 from verify_service.codes import api_key_digest
 from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
@@ -85,6 +86,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     facades: Facades = Facades()
     operators: tuple[OperatorConfig, ...] = ()
     console: ConsoleConfig = ConsoleConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -119,6 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     notices: Mapping[str, NoticeConfig] = {}
     operators: Mapping[str, Operator] = {}
     console: ConsoleConfig = ConsoleConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
     @property
     def fake(self) -> bool:
@@ -268,7 +271,7 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
     tables = {name: file.tenants.get(name, TenantConfig()) for name in tenants}
     accounts = {name: table.account_sid or services.account(name) for name, table in tables.items()}
     services.named_once(accounts)
-    return Config(
+    made = Config(
         tenants=tenants,
         principals=principals,
         providers=providers,
@@ -298,7 +301,10 @@ def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
             file.languages,
             [each.brand for each in tenants.values()] or [""],
         ),
+        alerts=file.alerts,
     )
+    file.alerts.judge(made.route)
+    return made
 
 
 def _provider(name: str, table: dict[str, Any]) -> ProviderConfig:

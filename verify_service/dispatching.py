@@ -8,6 +8,8 @@ from functools import partial
 
 from verify_service import settings, tracing
 from verify_service.adapters import AdapterContext, Provider
+from verify_service.alerts import Alarms
+from verify_service.alerts.team import Team
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.acknowledging import acknowledging, straying
 from verify_service.dispatch.notices import NoticeGate
@@ -35,6 +37,10 @@ def dispatch(stop: threading.Event) -> None:
     runtime.judge_kept()
     webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
     beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    providers: dict[str, Provider] = {}
+    team = Team(runtime.config, settings.secret, providers)
+    alarms = Alarms(runtime.store, runtime.config, runtime.tagger, team, runtime.clock, name)
     refused: list[ConfigError] = []
     policies = Policies(runtime.store.link, runtime.tagger)
     if policies.current() is None:
@@ -42,8 +48,9 @@ def dispatch(stop: threading.Event) -> None:
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
     if runtime.config.webhooks:
         beside.start()
-    made = dispatcher(runtime)
+    made = dispatcher(runtime, providers, name)
     keep_what_is_built()
+    threading.Thread(target=alarms.run, args=(stop,), name="alerts", daemon=True).start()
     made.run(stop)
     if beside.is_alive():
         beside.join(2 * DRAIN_S)
@@ -76,10 +83,9 @@ def _newest(runtime: Runtime) -> Rules:
     return rules
 
 
-def dispatcher(runtime: Runtime) -> Dispatcher:
-    """What sends, with its providers. Raises ConfigError."""
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    providers: dict[str, Provider] = {}
+def dispatcher(runtime: Runtime, providers: dict[str, Provider], name: str) -> Dispatcher:
+    """What sends by the providers, which it makes. `name` tells this process from all others, now and before. Raises
+    ConfigError."""
     consents = runtime.consents()
     gate = NoticeGate(runtime.store.notices, runtime.config, runtime.tagger, runtime.clock, _newest(runtime))
     made = Dispatcher(runtime.store, runtime.config, runtime.keys, runtime.clock, providers, name, gate)

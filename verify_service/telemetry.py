@@ -103,9 +103,14 @@ WEBHOOKS = Counter(
     "Events for a tenant's endpoint: delivered, failed (comes again), dead, gone, lost (trimmed before handed over).",
     ["tenant", "outcome"],
 )
+ALERT_MESSAGES = Counter(
+    "verify_alert_messages",
+    "Messages to the team: sent, failed (is tried again), given-up, lost (too many were waiting).",
+    ["channel", "outcome"],
+)
 UNREADABLE = Counter(
     "verify_unreadable",
-    "What stood in the store and could not be read, by kind: message, event, webhook, receipt, waiting, record.",
+    "What stood in the store and could not be read, by kind: message, event, webhook, receipt, waiting, record, alert.",
     ["what"],
 )
 CALLBACKS = Counter(

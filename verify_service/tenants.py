@@ -30,18 +30,28 @@ class ApiKey(Section, frozen=True):
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("verify",)
 
 
-class WebhookConfig(Section, frozen=True, kw_only=True):
-    """The tenant's own endpoint, and what it is told of. `secret` may be a list while it is changed: the newest first.
+class SignedEndpoint(Section, frozen=True, kw_only=True):
+    """An endpoint that is told by signed webhooks. `secret` may be a list while it is changed: the newest first.
     `timeout` is for connecting and for the answer each."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="write it whole, with https://")]
     secret: Secret | Annotated[tuple[Secret, ...], Meta(min_length=1, max_length=3)]
-    events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
     timeout: Duration = Duration("10 seconds")
 
     @property
     def secrets(self) -> tuple[str, ...]:
         return (self.secret,) if isinstance(self.secret, str) else self.secret
+
+    def judge(self, at: str) -> None:
+        """Raises ConfigError for what no type says; `at` names the table."""
+        if self.timeout.seconds > WEBHOOK_PATIENCE_S:
+            raise ConfigError(f"{at}.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
+
+
+class WebhookConfig(SignedEndpoint, frozen=True, kw_only=True):
+    """The tenant's own endpoint, and what it is told of."""
+
+    events: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1)] = ("delivered", "failed", "approved")
 
 
 class ReceiptTerms(Section, frozen=True):
@@ -74,8 +84,8 @@ class TenantConfig(ReceiptTerms, frozen=True):
 
     def judge(self, at: str) -> None:
         """Raises ConfigError for what no type says; `at` names the table."""
-        if self.webhook and self.webhook.timeout.seconds > WEBHOOK_PATIENCE_S:
-            raise ConfigError(f"{at}.webhook.timeout: {WEBHOOK_PATIENCE_S} seconds at most")
+        if self.webhook:
+            self.webhook.judge(f"{at}.webhook")
         if self.receipt_life.seconds > MOST_RECEIPT_LIFE_S:
             raise ConfigError(f"{at}.receipt_life: 1 day at most; a receipt tells of a moment")
         if self.colour:

@@ -175,7 +175,7 @@ def test_the_dispatch_role_sends_by_the_policy_in_the_store(post: Post) -> None:
     fake provider's inbox shows the notice, without a code."""
     ring, tag_key = f"k1:{codes.new_key()}", codes.new_key()
     runtime = Runtime(Settings(redis_url=patient(post.server.url), keys=ring, tag_key=tag_key))
-    made, stop, inbox = dispatcher(runtime), threading.Event(), runtime.inbox
+    made, stop, inbox = dispatcher(runtime, {}, "d1"), threading.Event(), runtime.inbox
     assert inbox is not None
     post.bench = replace(post.bench, keys=runtime.keys, tagger=runtime.tagger, clock=ManualClock(runtime.clock.now()))
     thread = threading.Thread(target=made.run, args=(stop,), daemon=True)

@@ -29,6 +29,7 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("POST", "/fake/clock", {"advance": 1}),
     ("POST", "/fake/inbound", {"from": "+14155550123", "to": "Verify", "body": "HELLO"}),
     ("GET", "/admin/policy", None),
+    ("GET", "/admin/alerts", None),
     ("GET", "/admin/blocks", None),
     ("GET", "/admin/decisions", None),
     ("DELETE", "/admin/blocks/bl_" + "0" * 32 + "?reason=campaign", None),

@@ -28,5 +28,5 @@ def shown(block: Block) -> dict[str, str | int | float]:
         facts[name] = round(float(facts[name]), 1)
     facts["usual_conversion"] = round(block.usual_conversion, 3)
     facts["odds"], facts["needed_odds"] = round(exp(block.evidence)), round(exp(block.needed))
-    del facts["evidence"], facts["needed"]
+    del facts["evidence"], facts["needed"], facts["within"]
     return facts | {"at": rfc3339(block.at), "till": rfc3339(block.till)}

@@ -2,8 +2,9 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from verify_service.codes import Tagger
@@ -16,6 +17,8 @@ from verify_service.policy.rulebook import Rulebook
 from verify_service.telemetry import log
 
 PAUSE_S = 1.0
+NOTED_S = 60.0
+"""So often a process notes that it cannot use the newest revision."""
 MOST_NOTE = 500
 NOTE = r"^[^\x00-\x1f\x7f-\x9f]{0,500}\Z"
 """A note is one line."""
@@ -60,6 +63,14 @@ class History(Protocol):
         """Judges by the policy and writes nothing. Raises ConfigError where that fails."""
         ...
 
+    def passes_over(self, revision: int, in_force: int) -> None:
+        """Notes for some minutes that a revision cannot be used here."""
+        ...
+
+    def refuses(self, now: int) -> None:
+        """Notes that a push was refused, because its text cannot be used."""
+        ...
+
     def push(
         self, now: int, by: Actor, note: str, text: str, *, expected: int | None = None, act: str = "push"
     ) -> Revision:
@@ -81,6 +92,7 @@ class LivePolicy:
         self._book: Rulebook | None = None
         self._seen = 0
         self._passed_over: set[int] = set()
+        self._noted = -NOTED_S
         self._refreshing = threading.Lock()
         self._stop = threading.Event()
 
@@ -105,6 +117,10 @@ class LivePolicy:
             if newest != self._seen:
                 self._take(newest)
                 self._seen = newest
+                self._noted = -NOTED_S
+            if self.in_force < newest and time.monotonic() - self._noted >= NOTED_S:
+                self.history.passes_over(newest, self.in_force)
+                self._noted = time.monotonic()
 
     def watch(self) -> None:
         """Refreshes once a second from now on, in a thread of its own that ends with the process or at `close`."""
@@ -134,7 +150,12 @@ class LivePolicy:
         with self.history.audit.refusing(now, by, act, "policy", ConfigError, RevisionConflict):
             if not re.match(NOTE, by.name) or not re.match(NOTE, note):
                 raise ConfigError(f"a name and a note are one line each, of {MOST_NOTE} characters at most")
-            self._made(now, 0, text, source)
+            try:
+                self._made(now, 0, text, source)
+            except ConfigError:
+                with suppress(StoreUnavailable):
+                    self.history.refuses(now)
+                raise
             return self.history.push(now, by, note, text, expected=expected, act=act)
 
     def rollback(self, now: int, by: Actor, note: str, revision: int) -> Revision:

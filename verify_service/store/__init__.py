@@ -1,5 +1,6 @@
 """The store: Redis and nothing but Redis. `Store` is everything that lives there."""
 
+from verify_service.store.alerts import AlertStore
 from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
 from verify_service.store.consents import ConsentStore
@@ -40,6 +41,7 @@ class Store:
         self.blocks = Blocks(self.link, keep_events)
         self.consents = ConsentStore(self.link, keep_events)
         self.data_subjects = DataSubjectStore(self.link, keep_events)
+        self.alerts = AlertStore(self.link)
         self.webhooks = WebhookStore(self.link, keep_events)
         self.services = ServiceStore(self.link)
         self.entities = Entities(self.link)

@@ -19,7 +19,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     a number without its last four digits. `messages` and `converted` are those of about the last three hours when the
     block was made; the figures from `refused` on are since then: starts refused; starts that would have been while the
     rule only watched, and how many of these were approved; starts let through to see whether people are back, and how
-    many of these were approved.
+    many of these were approved. `within` are the keys of what is known of its country, and of its prefix.
     """
 
     id: str
@@ -40,6 +40,12 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     observed_converted: int
     probes: int
     probes_converted: int
+    within: tuple[str, ...] = ()
+
+    @property
+    def country(self) -> str:
+        """Where the place lies; '' of a block of a version that did not say."""
+        return self.within[0].rpartition(":c")[2] if self.within else ""
 
 
 BlockId = Annotated[str, Meta(pattern=r"^bl_[0-9a-f]{32}\Z")]

@@ -8,9 +8,18 @@ import redis
 
 from verify_service.packing import Layout, lua_module
 from verify_service.policy import kinds, specs
-from verify_service.store import answers, console_layouts, entity_layouts, event_types, layouts, user_layouts
+from verify_service.store import (
+    alert_layouts,
+    answers,
+    console_layouts,
+    entity_layouts,
+    event_types,
+    layouts,
+    user_layouts,
+)
 
 FUNCTIONS = {
+    "alerts": ("alert_turn", "alerts", "alerts_due", "alert_tried"),
     "backtests": ("begin_backtest", "tell_backtest", "cancel_backtest"),
     "audit": ("audit",),
     "blocks": ("blocks", "lift"),
@@ -44,7 +53,7 @@ _READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehea
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
 LAYOUTS: tuple[type[Layout], ...] = (
-    *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *console_layouts.ALL),
+    *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *alert_layouts.ALL, *console_layouts.ALL),
     *(*answers.ALL, *event_types.ALL),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )

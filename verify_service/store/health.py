@@ -59,7 +59,8 @@ class Shifted(NamedTuple):
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A `<provider>/<channel>` as it stands: `factor` in percent, `changed` in milliseconds since the epoch. The rest
-    are sums that fade: tries over some ten seconds, receipts over half a minute, `hist` over a minute."""
+    are sums that fade: tries over some ten seconds, receipts over half a minute, `hist` over a minute; `failing` are
+    the errors in a row, `usual` the share of receipts that come as a rule, below 0 where nobody knows yet."""
 
     factor: int
     changed: int
@@ -69,6 +70,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     came: float
     missing: float
     hist: list[float]
+    failing: float = 0
+    usual: float = -1
 
     def percentile(self, share: float) -> int | None:
         """The time below which so large a share of answers took, in milliseconds as HIST_MS has them."""

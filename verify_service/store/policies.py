@@ -5,6 +5,7 @@ It is one hash, from a revision's number to the sealed revision, so its length i
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,8 +18,18 @@ from verify_service.store.connection import Call, Link, prefix
 from verify_service.store.dryrun import rehearse
 
 _KEY = f"{prefix(0)}policy"
+# Said again each minute, while it is so.
+_PASSED_MS = 180_000
+_REFUSED_MS = 3_600_000
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Revision).decode
+
+
+class PassedOver(NamedTuple):
+    """A revision that a process cannot use, and the one that it judges by."""
+
+    revision: int
+    in_force: int
 
 
 class Policies:
@@ -70,6 +81,27 @@ class Policies:
             with suppress(ConfigError):
                 if (found := self.get(revision)) is not None:
                     yield found
+
+    def passes_over(self, revision: int, in_force: int) -> None:
+        """Notes for some minutes that this process cannot use a revision."""
+        self._link.command(0, ["SET", f"{_KEY}:passed-over", f"{revision} {in_force}", "PX", _PASSED_MS])
+
+    def passed_over(self) -> PassedOver | None:
+        """What a process cannot use; of several, what was noted last."""
+        noted: bytes | None = self._link.command(0, ["GET", f"{_KEY}:passed-over"])
+        return PassedOver(*map(int, noted.split())) if noted else None
+
+    def refuses(self, now: int) -> None:
+        """Notes for an hour that a push was refused, because its text cannot be used."""
+        self._link.command(0, ["SET", f"{_KEY}:refused", f"{now} {self.newest()}", "PX", _REFUSED_MS])
+
+    def was_refused(self, now: int) -> bool:
+        """Whether a push was refused within the hour, and none has been taken since."""
+        noted: bytes | None = self._link.command(0, ["GET", f"{_KEY}:refused"])
+        if not noted:
+            return False
+        at, newest = map(int, noted.split())
+        return now - at < _REFUSED_MS and newest == self.newest()
 
     def rehearse(self, now: int, policy: Policy) -> None:
         """Has our functions judge by the policy, and writes nothing. Raises ConfigError where they cannot."""

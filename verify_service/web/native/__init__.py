@@ -1,6 +1,7 @@
 """The native API, and the fake provider's paths. What is imported here is mounted."""
 
 from verify_service.web.native import (
+    alerts,
     blocks,
     calls,
     consents,
@@ -16,6 +17,7 @@ from verify_service.web.native.fake import fake
 from verify_service.web.native.surface import native
 
 __all__ = [
+    "alerts",
     "blocks",
     "calls",
     "consents",
