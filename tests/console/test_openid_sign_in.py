@@ -217,6 +217,7 @@ def test_an_address_that_is_refused_too_often_asks_the_provider_no_more(
 ) -> None:
     """Wrong keys count as well; another address signs in all the while, and a right key is never held up."""
     monkeypatch.setattr("verify_service.store.failures.PER_MINUTE", 3)
+    monkeypatch.setattr("verify_service.store.failures._MINUTE_S", 3600.0)  # However slow the machine is.
     browser = office.browser(None)
     browser.send("/console/sign-in", key="wrong")
     for _ in range(2):
@@ -225,7 +226,7 @@ def test_an_address_that_is_refused_too_often_asks_the_provider_no_more(
     assert browser.send("/console/sign-in", key="wrong").status == 429
     asked = len(peer.heard)
     assert office.sign_in(browser).status == 429
-    assert int(browser.seen.headers["retry-after"]) <= 60
+    assert 3000 < int(browser.seen.headers["retry-after"]) <= 3600
     assert len(peer.heard) == asked
     assert office.sign_in(office.browser(None, "192.0.2.9")).status == 200
     browser.open("/console/sign-in")

@@ -21,6 +21,8 @@ SHARE = 30
 """So many an address may fail in a process before the store hears of it, and again after each so many."""
 MOST = 10_000
 """Addresses that a process remembers: some two megabytes."""
+NOTED = 10
+"""Refusals a minute of which a process says more than their number."""
 _MINUTE_S = 60.0
 
 
@@ -43,6 +45,7 @@ class FailedAuthentications:
         self._item = RateLimitItemPerMinute(PER_MINUTE)
         self._failing: OrderedDict[str, _Failing] = OrderedDict()
         self._lock = Lock()
+        self._minute, self._noted, self._passed = 0.0, 0, 0
 
     def hit(self, address: str) -> int:
         """Counts one failure; seconds to wait where there were too many, 0 otherwise (a wrong key is refused in any
@@ -69,6 +72,19 @@ class FailedAuthentications:
         with self._lock:
             found = self._failing.get(_counted(address))
         return max(0, int(found.refused_until - time.monotonic()) + 1) if found and found.refused_until else 0
+
+    def noted(self) -> int | None:
+        """How many refusals have passed since the last that was noted, where this one is to be; None where a flood of
+        them would fill what it is noted in."""
+        with self._lock:
+            if (now := time.monotonic()) >= self._minute + _MINUTE_S:
+                self._minute, self._noted = now, 0
+            if self._noted >= NOTED:
+                self._passed += 1
+                return None
+            self._noted += 1
+            passed, self._passed = self._passed, 0
+            return passed
 
     @property
     def remembered(self) -> int:

@@ -59,13 +59,14 @@ def come_back() -> Response:
     except ProviderSilent as error:
         return _out_of_order(error)
     except SignInRefused as error:
-        return _refused(f"You are not signed in: {error}. Begin again.")
+        return _refused(f"You are not signed in: {error}. Begin again.", str(error))
     who = context().config.operator(person.proof)
     if who is None:
         known = f"{person.subject}, {person.email}" if person.email else f"{person.subject}, without a verified email"
-        return _refused(f"Your provider knows you ({known}), but nobody has let you in here: see [console.oidc].")
+        words = f"Your provider knows you ({known}), but nobody has let you in here: see [console.oidc]."
+        return _refused(words, "the provider knows them, and neither `admins` nor `readers` names them")
     response = show("signed_in", None, title="Signed in", next=begun.next)
-    sessions.begin(who, response)
+    sessions.begin(who, "openid", response)
     sessions.set_cookie(response, _COOKIE, "", 0, "Lax")
     return response
 
@@ -75,8 +76,8 @@ def _out_of_order(error: VerifyError) -> Response:
     return signing_in.page(503, trouble=f"Nobody can sign in there now: {error}. Try again in a moment, or use a key.")
 
 
-def _refused(words: str) -> Response:
-    signing_in.refused()
+def _refused(words: str, why: str) -> Response:
+    signing_in.refused(why)
     return signing_in.page(403, trouble=words)
 
 

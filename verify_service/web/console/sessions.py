@@ -44,11 +44,18 @@ def operator(scope: OperatorScope) -> Callable[[Page[P]], Callable[P, Response]]
             found = signed_in()
             if found is None:
                 return _to_sign_in()
-            if request.method == "POST":
-                forms.judge(form, form_token(found.token))
-            if not found.operator.may(scope):
-                raise Forbidden(f"You may look, but this needs the scope `{scope}`; ask whoever keeps `verify.toml`.")
-            return view(replace(found.operator, address=request.remote_addr or ""), *args, **kwargs)
+            who = found.operator
+            try:
+                if request.method == "POST":
+                    forms.judge(form, form_token(found.token))
+                if not who.may(scope):
+                    needs = f"You may look, but this needs the scope `{scope}`"
+                    raise Forbidden(f"{needs}; ask whoever keeps `verify.toml`.")
+            except Forbidden as error:
+                here, asked = context(), f"{request.method} {request.url_rule}"
+                here.audit.refused(here.clock.now(), who.actor, "call", asked, error.detail)
+                raise
+            return view(who, *args, **kwargs)
 
         return checked
 
@@ -73,26 +80,31 @@ def _signed_in() -> SignedIn | None:
     ends, now = context().config.console, context().clock.now()
     session = context().store.sessions.use(now, token, ends.idle.ms, ends.life.ms, active=active)
     known = session and context().config.operator(session.proof)
-    return SignedIn(known, token) if known else None
+    return SignedIn(replace(known, address=request.remote_addr or ""), token) if known else None
 
 
-def begin(who: Operator, response: Response) -> None:
-    """A new session, whose cookie goes with the response."""
-    token = secrets.token_urlsafe(32)
-    end()
-    life = context().config.console.life.ms
-    context().store.sessions.begin(context().clock.now(), token, who.proof, who.actor.name, life)
+def begin(who: Operator, by: str, response: Response) -> None:
+    """A new session of whoever has signed in `by` a key or OpenID; its cookie goes with the response. Raises
+    StoreUnavailable."""
+    here, token = context(), secrets.token_urlsafe(32)
+    now, life = here.clock.now(), here.config.console.life.ms
+    actor = replace(who, address=request.remote_addr or "").actor
+    with here.audit.act(now, actor, "sign-in", "console", method=by):
+        if old := request.cookies.get(named(_COOKIE), ""):
+            here.store.sessions.end(old)
+        here.store.sessions.begin(now, token, who.proof, actor.name, life)
     set_cookie(response, _COOKIE, token, life, "Strict")
 
 
-def end() -> None:
-    """Ends the session of the request's cookie."""
-    if token := request.cookies.get(named(_COOKIE), ""):
-        context().store.sessions.end(token)
-
-
-def forget(response: Response) -> None:
-    """Has the browser forget its cookie."""
+def end(who: Operator, response: Response, *, everywhere: bool = False) -> None:
+    """Ends the session of the request, or all of its operator's; the browser forgets its cookie. Raises
+    StoreUnavailable."""
+    here = context()
+    with here.audit.act(here.clock.now(), who.actor, "sign-out", "everywhere" if everywhere else "console"):
+        if everywhere:
+            here.store.sessions.end_all(who.actor.name)
+        else:
+            here.store.sessions.end(request.cookies.get(named(_COOKIE), ""))
     set_cookie(response, _COOKIE, "", 0, "Strict")
 
 

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from flask import Response, request
 
 from verify_service.codes import api_key_digest
-from verify_service.errors import RateLimited
+from verify_service.errors import Forbidden, RateLimited
+from verify_service.model import Actor
 from verify_service.operators import Operator
 from verify_service.web.console import forms, sessions
 from verify_service.web.console.sessions import operator
@@ -30,23 +31,26 @@ def ask() -> Response:
 @console.post("/sign-in")
 def sign_in() -> Response:
     form = forms.read()
-    forms.judge_origin()
+    try:
+        forms.judge_origin()
+    except Forbidden as error:
+        refused(error.detail)
+        raise
     # Keys are 256 random bits looked up by their SHA-256, so neither guessing nor timing helps a stranger.
     found = context().config.operators.get(api_key_digest(form.get("key", "").strip()))
     if found is None:
-        refused()
-        return page(401, wrong="This key is not an operator's.")
+        refused(wrong := "This key is not an operator's.")
+        return page(401, wrong=wrong)
     response = forms.redirect(wanted())
-    sessions.begin(found, response)
+    sessions.begin(found, "key", response)
     return response
 
 
 @console.post("/sign-out")
 @operator("read")
-def sign_out(_who: Operator) -> Response:
+def sign_out(who: Operator) -> Response:
     response = forms.redirect("/sign-in")
-    sessions.end()
-    sessions.forget(response)
+    sessions.end(who, response)
     return response
 
 
@@ -55,8 +59,7 @@ def sign_out(_who: Operator) -> Response:
 def sign_out_everywhere(who: Operator) -> Response:
     """The sessions of a browser that was lost, too."""
     response = forms.redirect("/sign-in")
-    context().store.sessions.end_all(who.actor.name)
-    sessions.forget(response)
+    sessions.end(who, response, everywhere=True)
     return response
 
 
@@ -95,9 +98,16 @@ def judge_address() -> None:
         raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
 
 
-def refused() -> None:
-    """Notes a sign-in that is refused. Raises RateLimited where too many come from this address."""
-    if wait := context().failures.hit(request.remote_addr or ""):
+def refused(why: str) -> None:
+    """Counts a sign-in that is refused, and writes it down, as long as a flood does not. Raises RateLimited where too
+    many come from this address."""
+    here, address = context(), request.remote_addr or ""
+    wait = here.failures.hit(address)
+    if (unwritten := here.failures.noted()) is not None:
+        words = f"{why} ({unwritten} before it were not written down)" if unwritten else why
+        stranger = Actor("nobody", address)
+        here.audit.refused(here.clock.now(), stranger, "sign-in", "console", words, stranger=True)
+    if wait:
         raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
 
 
