@@ -20,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast rewritten coverage test-peers check format fuzz lock clean
+.PHONY: help run demo test test-fast rewritten coverage test-peers check format fuzz lock clean
 .PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front bench-peers soak soak-long
 
 help: ## this list
@@ -28,6 +28,9 @@ help: ## this list
 
 run: $(VENV)/run.stamp ## the whole service on this machine; PORT=8080, Ctrl-C stops it
 	@exec $(BIN)/verify-service run --port $(PORT)
+
+demo: $(VENV)/run.stamp ## the same with made-up traffic and an attack, to look at in the console
+	@exec $(BIN)/verify-service demo --port $(PORT)
 
 test: $(VENV)/test.stamp ## every gate and every test; PYTEST_ARGS="-k start" picks some
 	@$(MAKE) --no-print-directory --jobs 2 check rewritten

@@ -55,6 +55,7 @@ ROOMS = [
     ["run", "runtime", "serve"],
     ["backtest"],
     ["app", "dispatching"],
+    ["demo"],
     ["commands"],
     ["cli"],
     ["__main__", "testing"],

@@ -18,6 +18,7 @@ from verify_service.commands.alerts import alerts
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
 from verify_service.commands.decisions import decisions
+from verify_service.commands.demo import demo
 from verify_service.commands.factors import factors, reseal
 from verify_service.commands.messages import messages
 from verify_service.commands.person import person
@@ -146,6 +147,7 @@ for each in (explain.explain, policies.push, policies.show, policies.log, polici
 
 
 commands.add_command(simulate)
+commands.add_command(demo)
 
 commands.add_command(explain.unlock)
 commands.add_command(alerts)

@@ -119,6 +119,11 @@ def traces(environ: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
+def has_display(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a browser has a screen to open on, by X11's or Wayland's variable."""
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
 def web_address(environ: Mapping[str, str] = os.environ) -> str | None:
     """The address that `run` has its web role listen on, or None."""
     return environ.get(WEB_ADDRESS) or None
