@@ -12,6 +12,7 @@ from verify_service.alerts import Alarms
 from verify_service.alerts.team import Team
 from verify_service.dispatch import Dispatcher
 from verify_service.dispatch.acknowledging import acknowledging, straying
+from verify_service.dispatch.counting import Counting
 from verify_service.dispatch.notices import NoticeGate
 from verify_service.dispatch.sending import OptOutRecorder
 from verify_service.dispatch.webhooks import DRAIN_S, Webhooks
@@ -41,11 +42,13 @@ def dispatch(stop: threading.Event) -> None:
     providers: dict[str, Provider] = {}
     team = Team(runtime.config, settings.secret, providers)
     alarms = Alarms(runtime.store, runtime.config, runtime.tagger, team, runtime.clock, name)
+    counting = Counting(runtime.store.counts, runtime.clock)
     refused: list[ConfigError] = []
     policies = Policies(runtime.store.link, runtime.tagger)
     if policies.current() is None:
         # A store without a policy yet: the web role brings it, and with it the tag key that holds.
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
+    threading.Thread(target=counting.run, args=(stop,), name="counting", daemon=True).start()
     if runtime.config.webhooks:
         beside.start()
     made = dispatcher(runtime, providers, name)

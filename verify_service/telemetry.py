@@ -108,9 +108,15 @@ ALERT_MESSAGES = Counter(
     "Messages to the team: sent, failed (is tried again), given-up, lost (too many were waiting).",
     ["channel", "outcome"],
 )
+COUNTED = Counter(
+    "verify_counted",
+    "Events folded into counts over time: counted, or lost (trimmed before they were).",
+    ["outcome"],
+)
 UNREADABLE = Counter(
     "verify_unreadable",
-    "What stood in the store and could not be read, by kind: message, event, webhook, receipt, waiting, record, alert.",
+    "What stood in the store and could not be read, by kind: message, event, webhook, receipt, waiting, record, "
+    "alert, count.",
     ["what"],
 )
 CALLBACKS = Counter(

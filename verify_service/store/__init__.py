@@ -4,6 +4,7 @@ from verify_service.store.alerts import AlertStore
 from verify_service.store.blocks import Blocks
 from verify_service.store.connection import Link
 from verify_service.store.consents import ConsentStore
+from verify_service.store.counts import Counts
 from verify_service.store.data_subjects import DataSubjectStore
 from verify_service.store.deliveries import Deliveries
 from verify_service.store.entities import Entities
@@ -43,6 +44,7 @@ class Store:
         self.data_subjects = DataSubjectStore(self.link, keep_events)
         self.alerts = AlertStore(self.link)
         self.webhooks = WebhookStore(self.link, keep_events)
+        self.counts = Counts(self.link)
         self.services = ServiceStore(self.link)
         self.entities = Entities(self.link)
         self.users = Users(self.link, keep_events)

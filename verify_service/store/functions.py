@@ -26,6 +26,7 @@ FUNCTIONS = {
     "cancel": ("cancel", "read"),
     "carry": ("carried",),
     "check": ("check",),
+    "counting": ("fold", "counted"),
     "consents": ("heard", "unclear", "unread", "consent", "consent_of", "erase"),
     "decisions": ("refuse", "explain", "explain_pending", "unlock"),
     "deliveries": ("sent", "delivery", "receipt", "overdue", "unreachable", "stray"),
@@ -48,7 +49,7 @@ FUNCTIONS = {
     "webhooks": ("hooks", "hooked", "hooks_off", "hooks_replay"),
 }
 """What Redis can be asked for, by the source that returns it: it has to be told before any of them runs."""
-_READING = {"blocks", "consent_of", "explain", "explain_pending", "read", "rehearse", "user", "wanted"}
+_READING = {"blocks", "consent_of", "counted", "explain", "explain_pending", "read", "rehearse", "user", "wanted"}
 """Those that the server itself keeps from writing."""
 _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""

@@ -9,6 +9,7 @@
 local common = import 'common'
 local layouts = import 'layouts'
 local digits, opened, emit = common.digits, common.opened, common.emit
+local position_of = import('reading').position_of
 
 local WAITING_MS = 604800000
 local DEAD_MS = 2592000000
@@ -28,18 +29,6 @@ local function line_up(hooks, id, item, now)
   -- Behind one that waits for its next try: a verification's events go in their order.
   redis.call('ZADD', hooks .. 'due', 'NX', digits(now), id)
   redis.call('PEXPIRE', hooks .. 'due', WAITING_MS)
-end
-
--- How far the events have been handed over, and how many were trimmed away before that. Whoever looks for the first
--- time begins with what comes from then on.
-local function position_of(stream, key)
-  local found = redis.pcall('XINFO', 'STREAM', stream)
-  local info = {['last-generated-id'] = '0-0', ['entries-added'] = 0, length = 0}
-  for i = 1, #found, 2 do info[found[i]] = found[i + 1] end
-  local added, trimmed = info['entries-added'], info['entries-added'] - info['length']
-  local last, read = unpack(redis.call('HMGET', key, 'last', 'read'))
-  if not last then return info['last-generated-id'], added, 0 end
-  return last, math.max(tonumber(read), trimmed), math.max(0, trimmed - read)
 end
 
 -- An event's fields by name. Facts that a later version put behind those that are known are passed over.

@@ -10,6 +10,7 @@ from verify_service.web.native import (
     jwks,
     operations,
     policy,
+    stats,
     user_pages,
     users,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "native",
     "operations",
     "policy",
+    "stats",
     "user_pages",
     "users",
 ]
