@@ -15,6 +15,7 @@ import msgspec
 from verify_service import __version__, settings
 from verify_service.commands import explain, policies
 from verify_service.commands.alerts import alerts
+from verify_service.commands.audit import audit
 from verify_service.commands.backtest import backtest
 from verify_service.commands.blocks import blocks
 from verify_service.commands.decisions import decisions
@@ -151,6 +152,7 @@ commands.add_command(demo)
 
 commands.add_command(explain.unlock)
 commands.add_command(alerts)
+commands.add_command(audit)
 commands.add_command(blocks)
 commands.add_command(decisions)
 commands.add_command(providers)

@@ -11,6 +11,7 @@ from verify_service.policy.live import LivePolicy
 from verify_service.relief import Relief
 from verify_service.settings import Settings
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.clock import SystemClock, VirtualClock
 from verify_service.store.policies import Policies
 
@@ -26,6 +27,10 @@ class Remote(NamedTuple):
     store: Store
     tagger: Tagger
     clock: Clock
+
+    @property
+    def audit(self) -> Audit:
+        return Audit(self.store.link, self.tagger)
 
     @property
     def policy(self) -> LivePolicy:

@@ -174,7 +174,7 @@ ATTACKS: dict[str, tuple[Callable[[list[Row]], list[Row]], list[str]]] = {
         [MADE_UP.format(3), "entry 4 does not follow the one before it"],
     ),
     "forged": (forged, [MADE_UP.format(7)]),
-    "cut in front": (lambda log: log[2:], ["entries 1 to 2 are gone, and the log had room for them"]),
+    "cut in front": (lambda log: log[2:], ["entries 1 to 2 are gone, and the log had room for more"]),
     "unreadable": (
         lambda log: [*log[:5], (b"6-0", b"\xff", log[5][2])],
         [MADE_UP.format(6)],
@@ -222,7 +222,7 @@ def test_the_oldest_go_and_the_rest_can_be_checked(bench: Bench) -> None:
         "entry 7 is no longer kept, so that nothing can be said by it: note a newer one",
     )
     bench.store.link.command(0, ["XDEL", KEY, "8-0"])
-    assert verify(log).faults == ("entries 1 to 8 are gone, and the log had room for them",)
+    assert verify(log).faults == ("entries 1 to 8 are gone, and the log had room for more",)
 
 
 def test_acts_at_once_stand_in_one_chain(bench: Bench) -> None:

@@ -33,6 +33,7 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("GET", "/admin/blocks", None),
     ("GET", "/admin/decisions", None),
     ("GET", "/admin/stats", None),
+    ("GET", "/admin/audit", None),
     ("DELETE", "/admin/blocks/bl_" + "0" * 32 + "?reason=campaign", None),
     ("PUT", "/admin/policy", {"policy": ""}),
     ("POST", "/admin/unlock", {"to": "+14155550123", "reason": "a test"}),

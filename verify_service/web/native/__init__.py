@@ -2,6 +2,7 @@
 
 from verify_service.web.native import (
     alerts,
+    audit,
     blocks,
     calls,
     consents,
@@ -19,6 +20,7 @@ from verify_service.web.native.surface import native
 
 __all__ = [
     "alerts",
+    "audit",
     "blocks",
     "calls",
     "consents",
