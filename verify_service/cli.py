@@ -25,6 +25,7 @@ from verify_service.commands.messages import messages
 from verify_service.commands.person import person
 from verify_service.commands.providers import providers
 from verify_service.commands.record import milliseconds, record
+from verify_service.commands.sessions import sessions
 from verify_service.commands.simulate import simulate
 from verify_service.commands.twilio import twilio
 from verify_service.commands.webhooks import webhooks
@@ -158,6 +159,7 @@ commands.add_command(decisions)
 commands.add_command(providers)
 commands.add_command(person)
 commands.add_command(record)
+commands.add_command(sessions)
 commands.add_command(webhooks)
 commands.add_command(messages)
 commands.add_command(twilio)

@@ -18,7 +18,7 @@ from verify_service.tenants import Digest
 NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\Z"
 """How an operator may be named."""
 OperatorScope = Literal["read", "admin"]
-_BY_OPENID = "oidc "
+_BY_KEY, _BY_OPENID = "operator", "oidc"
 _SHORTEST_IDLE_S, _LONGEST_LIFE_S = 60, 604_800
 
 
@@ -40,7 +40,7 @@ class Person(Frozen, frozen=True, array_like=True):
     @property
     def proof(self) -> str:
         """What a session of theirs says that they are known by."""
-        return _BY_OPENID + msgspec.json.encode(self).decode()
+        return f"{_BY_OPENID} {msgspec.json.encode(self).decode()}"
 
 
 class Operator(Frozen, frozen=True):
@@ -55,10 +55,16 @@ class Operator(Frozen, frozen=True):
     @property
     def actor(self) -> Actor:
         """As what they do is said to be theirs."""
-        return Actor(f"{'oidc' if self.proof.startswith(_BY_OPENID) else 'operator'}:{self.name}", self.address)
+        kind = _BY_OPENID if self.proof.startswith(f"{_BY_OPENID} ") else _BY_KEY
+        return Actor(f"{kind}:{self.name}", self.address)
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
+
+
+def actors(name: str) -> tuple[str, str]:
+    """As whom somebody of this name acts, by a key or by an OpenID provider."""
+    return f"{_BY_KEY}:{name}", f"{_BY_OPENID}:{_small(name)}"
 
 
 def by_digest(entries: Sequence[OperatorConfig], taken: Mapping[str, object]) -> dict[str, Operator]:
@@ -88,12 +94,17 @@ class OidcConfig(Section, frozen=True, kw_only=True):
         if person.issuer != self.issuer:
             return None
         # Some letters are ASCII only once they are small: a mailbox with one is another mailbox.
-        email = person.email.lower() if person.email.isascii() else ""
+        email = person.email if person.email.isascii() else ""
         for scope, entries in (("admin", self.admins), ("read", self.readers)):
-            for entry in entries:
-                if (entry.lower() == email) if "@" in entry else (entry == person.subject):
+            for entry in map(_small, entries):
+                if entry == (_small(email) if "@" in entry else person.subject):
                     return Operator(entry, frozenset({scope}), person.proof)
         return None
+
+
+def _small(entry: str) -> str:
+    """An entry as it is compared: an email address in small letters."""
+    return entry.lower() if "@" in entry else entry
 
 
 class ConsoleConfig(Section, frozen=True, kw_only=True):
@@ -123,6 +134,6 @@ class ConsoleConfig(Section, frozen=True, kw_only=True):
 
     def person(self, proof: str) -> Operator | None:
         """The operator whom a session's proof names, where that is a person of the provider's who is let in now."""
-        if self.oidc is None or not proof.startswith(_BY_OPENID):
+        if self.oidc is None or not proof.startswith(f"{_BY_OPENID} "):
             return None
-        return self.oidc.operator(msgspec.json.decode(proof.removeprefix(_BY_OPENID), type=Person))
+        return self.oidc.operator(msgspec.json.decode(proof.removeprefix(f"{_BY_OPENID} "), type=Person))

@@ -90,7 +90,7 @@ def test_an_operator_signs_in_by_the_provider(office: Office, peer: Provider) ->
     assert session.startswith("__Host-verify-console=")
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= set(session.split("; "))
     assert way.startswith("__Host-verify-signing-in=;")
-    assert "ada@EXAMPLE.com" in browser.open("/console/").words
+    assert "ada@example.com" in browser.open("/console/").words
     browser.send("/console/sign-out")
     assert browser.open("/console/").path.startswith("/console/sign-in")
 

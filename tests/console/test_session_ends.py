@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.commands import run
 from tests.support.console import KEYS, TOML, Desk
 from tests.support.hosted import context_of
 from verify_service import config
+from verify_service.codes import Tagger, new_key
 from verify_service.errors import ConfigError
 from verify_service.operators import Person
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 from verify_service.store.sessions import MOST
 
 DAY_MS = 86_400_000
@@ -73,6 +76,25 @@ def test_the_store_has_no_token(quiet: Store, tmp_path: Path) -> None:
     for key in client.scan_iter(match="*session:*"):
         stranger.take(f"verify-console={key.decode().rpartition(':')[2]}")
         assert stranger.open("/console/").path.startswith("/console/sign-in")
+
+
+@pytest.mark.slow
+def test_a_command_signs_an_operator_out_everywhere(quiet: Store) -> None:
+    """By key and by provider, under the name that the configuration has; and the audit log says who did it, and why."""
+    quiet.link.command(0, ["DEL", "vs:{0}:audit", "vs:{0}:audit:hours"])
+    for n, actor in enumerate(("operator:Ada", "oidc:ada@example.com", "oidc:ada@example.com", "operator:Rex")):
+        quiet.sessions.begin(0, f"by command {n}", "proof", actor, DAY_MS)
+    key = new_key()
+    env = {"VERIFY_REDIS_URL": quiet.link.url, "VERIFY_TAG_KEY": key}
+    words = ("sessions", "end", "--by", "ann", "--reason", "a lost laptop")
+    assert run(*words, "Ada", env=env).stdout == "1 session of Ada ended\n"
+    assert run(*words, "Ada@Example.com", env=env).stdout == "2 sessions of Ada@Example.com ended\n"
+    assert [bool(quiet.sessions.use(1, f"by command {n}", DAY_MS, DAY_MS)) for n in range(4)] == [False] * 3 + [True]
+    found = (kept.entry for kept in Audit(quiet.link, Tagger(key)).all())
+    assert [(each.who, each.act, each.target, each.why) for each in found if each] == [
+        ("ann", "sign-out", "Ada", "a lost laptop"),
+        ("ann", "sign-out", "Ada@Example.com", "a lost laptop"),
+    ]
 
 
 def test_an_operator_has_so_many_sessions_and_the_oldest_end(store: Store) -> None:

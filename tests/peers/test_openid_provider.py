@@ -78,7 +78,7 @@ def test_a_person_signs_in_at_the_provider(browser: Any, url: str, script: bool)
             each.goto(f"{url}/console/you?from=link")
             at_the_provider(each, "ada")
             each.wait_for_url(f"{url}/console/you?from=link")
-        assert "You are signed in as Ada@example.com, and may look and change things." in page.inner_text("main")
+        assert "You are signed in as ada@example.com, and may look and change things." in page.inner_text("main")
         cookies = {each["name"]: each for each in page.context.cookies(url)}
         assert set(cookies) == {"verify-console"}
         assert (cookies["verify-console"]["sameSite"], cookies["verify-console"]["httpOnly"]) == ("Strict", True)
