@@ -10,7 +10,7 @@ from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
 from verify_service.cli import commands
 from verify_service.store import Store
-from verify_service.store.search import Wanted
+from verify_service.store.search import Wanted, place
 
 POLICY = """
 [code]
@@ -150,6 +150,7 @@ def test_a_look_goes_through_so_many_events_and_no_more(looker: Asker) -> None:
     first = search.starts(wanted, 5, most=len(events) - 1)
     assert (first.found, first.back_to) == ([], round(events[1]["at"] * 1000))
     assert search.starts(wanted, 5, first.before) == ([], None, None)
+    assert search.starts(wanted, 5, place("0-0-0")) == ([], None, None)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def place(text: str) -> Place:
     match = _PLACE.fullmatch(text)
     if match is None:
         raise ValueError("not the place of an event")
-    return Place(int(match[1]), int(match[2]), int(match[3]))
+    ms, seq, part = map(int, match.groups())
+    return Place(ms, max(seq, 0 if ms else 1), part)  # No event is at 0-0, and the server asks for none before it.
 
 
 _SAME = ("country", "tenant", "number", "ip", "user")
