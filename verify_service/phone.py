@@ -170,6 +170,16 @@ def _prefix(found: numbering.Found) -> str:
     return f"+{found.code}{found.national[:3]}"
 
 
+@lru_cache(maxsize=4096)
+def country_of(begun: str) -> str:
+    """The country of the numbers that begin so, E.164 without its end: of the first that exists, ZZ where none does."""
+    for length in range(8, 16):
+        for end in _ENDS:
+            with suppress(InvalidNumber):
+                return _parse(begun + end[: max(0, length - len(begun))], None).country
+    return "ZZ"
+
+
 def startable(pattern: str) -> bool:
     """Whether a pattern of test numbers, E.164 with or without a `*` at its end, names any number that a start can be
     for. Of what follows the pattern three digits are tried out, which is as deep as plans go."""

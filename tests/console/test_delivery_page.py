@@ -93,3 +93,24 @@ def test_what_an_endpoint_did_not_take_is_shown_as_text(desk: Desk) -> None:
         assert seen.words.count(f"approved ve_29 5 answered {EVIL}") == 1
         assert "ve_10" in seen.text
         assert "ve_9<" not in seen.text
+        assert "Trying them again needs the scope admin" in seen.words
+
+
+def test_dead_letters_are_tried_again_for_a_reason(desk: Desk) -> None:
+    """By who may, and for a tenant that has an endpoint."""
+    item = Item(
+        "1-1", {"id": "ve_1", "event": "approved", "at": "1800000000000"}, 4, "timed out", "1800000000000"
+    ).pack()
+    desk.store.link.command(0, ["LPUSH", "vs:{0}:hooks:acme:dead", item])
+    reader = desk.browser("read")
+    reader.open("/console/delivery")
+    assert reader.send("/console/delivery/acme/replay", reason="it is up").status == 403
+    browser = desk.browser()
+    browser.open("/console/delivery")
+    assert browser.send("/console/delivery/acme/replay", reason="").status == 400
+    browser.open("/console/delivery")
+    assert browser.send("/console/delivery/none/replay", reason="it is up").status == 404
+    assert desk.store.webhooks.counts(["acme"]) == (0, 1)
+    browser.open("/console/delivery")
+    assert "1 event is tried again." in browser.send("/console/delivery/acme/replay", reason="it is up").words
+    assert desk.store.webhooks.counts(["acme"]) == (1, 0)

@@ -7,8 +7,9 @@ import pytest
 
 from tests.peers.console import chromium, faults, serve, visiting
 from tests.support.console import KEYS
+from verify_service.web.console import showing
 
-PAGES = ("/console/",)
+PAGES = tuple(f"/console{entry.path}" for entry in showing.PAGES)
 
 
 @pytest.fixture(scope="module")

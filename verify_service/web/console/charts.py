@@ -115,7 +115,7 @@ def lines(title: str, moments: Sequence[int], series: Sequence[Series], step: st
         told=told,
         paths=paths,
         labels=Markup("").join(Markup("<span>{}</span>").format(text) for text in _spread(written)),
-        table=_table(title, series, known, written, moments, words),
+        table=_table(title, series, known, written, words),
     )
 
 
@@ -235,20 +235,14 @@ def _table(
     series: Sequence[Series],
     known: Sequence[Sequence[Value]],
     written: Sequence[str],
-    moments: Sequence[int],
     words: Wording,
 ) -> Markup:
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(each.name) for each in series)
     body = Markup("").join(
-        Markup('<tr><th scope="row"><time datetime="{}">{}</time></th>{}</tr>').format(
-            f"{_date(at):%Y-%m-%dT%H:%MZ}",
-            text,
-            Markup("").join(
-                Markup("<td>{}</td>").format("–" if values[place] is None else words(values[place] or 0))
-                for values in known
-            ),
+        Markup('<tr><th scope="row">{}</th><td>{}</td></tr>').format(
+            text, Markup("</td><td>").join("–" if value is None else words(value) for value in values)
         )
-        for place, (at, text) in enumerate(zip(moments, written, strict=True))
+        for text, *values in zip(written, *known, strict=True)
     )
     return Markup(
         '<details id="{3}"><summary>Figures</summary>'

@@ -39,6 +39,7 @@ PAGES: Final = (
     Entry("now", "/", "Now"),
     Entry("decisions", "/decisions", "Decisions"),
     Entry("lookup", "/lookup", "Look up"),
+    Entry("blocks", "/blocks", "Blocks"),
     Entry("delivery", "/delivery", "Delivery"),
 )
 """The pages in the order of the navigation."""
