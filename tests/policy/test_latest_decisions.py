@@ -200,3 +200,53 @@ def test_the_command_lists_decisions(looker: Asker) -> None:
     status, words = run("--range", GB)
     assert status == 2
     assert "--range" in words
+
+
+WANTED = [
+    Wanted(),
+    *(Wanted(outcome=outcome) for outcome in ("refused", "observed", "admitted")),
+    *(Wanted(rule=rule) for rule in ("number", "watched", "countries", "nothing")),
+    *(Wanted(country=country) for country in ("US", "GB", "FR")),
+    Wanted(country="US", rule="number", outcome="refused"),
+    Wanted(country="GB", rule="watched"),
+    Wanted(tenant="default", outcome="observed", range="+1415"),
+]
+
+
+@pytest.mark.parametrize("room", [1_000, 3])
+def test_lists_of_the_newest_leave_nothing_out(alone: Store, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is counted already and whatever is not, and where lists are too short for all: each look finds what the
+    events have, in their order, each once."""
+    for module in ("counts", "search"):
+        monkeypatch.setattr(f"verify_service.store.{module}.NEWEST", room)
+    asker = decided(alone)
+    for count in range(4):
+        events = [each for each in alone.events.read(0) if each["event"] == "start"][::-1]
+        for wanted in WANTED:
+            found, before = [], None
+            while True:
+                page = alone.search.starts(wanted, 2, before)
+                found += page.found
+                before = page.before
+                if before is None:
+                    break
+            assert found == [each for each in events if wanted.fits(each)], (count, wanted)
+        if count < 2:
+            while alone.counts.fold(asker.clock.now()).more:
+                pass
+        asker.start(GB, f"more-{count}")
+        asker.start(f"+1415555020{count}", f"more-{count}")
+        asker.start(f"+1415555020{count}", f"most-{count}")
+
+
+def test_what_is_rare_is_found_far_back(asker: Asker) -> None:
+    """Where a list names it, the events between are not looked at; those that were trimmed away are left out."""
+    store = asker.client.store
+    for _ in range(100):
+        store.link.command(0, ["XADD", "vs:{0}:events", "*", "at", asker.clock.ms, "event", "canceled", "id", "x"])
+    assert store.search.starts(Wanted(country="GB"), 5, most=50).found == []
+    store.counts.fold(asker.clock.now())
+    (found,) = store.search.starts(Wanted(country="GB"), 5, most=50).found
+    assert found["purpose"] == "c"
+    store.link.command(0, ["XTRIM", "vs:{0}:events", "MAXLEN", 100])
+    assert store.search.starts(Wanted(country="GB"), 5, most=50) == ([], None, None)

@@ -221,12 +221,18 @@ class Link:
 
     def command(self, partition: int, command: Sequence[Argument], wait: float = 0) -> Any:
         """The answer of one plain command, which may block `wait` seconds. Raises StoreUnavailable."""
+        return self.commands(partition, [command], wait)[0]
+
+    def commands(self, partition: int, commands: Sequence[Sequence[Argument]], wait: float = 0) -> list[Any]:
+        """The answers of plain commands, sent at once, each of which may block `wait` seconds. Raises
+        StoreUnavailable."""
         pool: Any = self._direct or self.client(partition).connection_pool
         connection = None
         try:
             connection = pool.get_connection()
-            connection.send_packed_command(connection.pack_commands([command]))
-            return connection.read_response(timeout=PATIENCE + wait) if wait else connection.read_response()
+            connection.send_packed_command(connection.pack_commands(commands))
+            patience = {"timeout": PATIENCE + wait} if wait else {}
+            return [connection.read_response(**patience) for _ in commands]
         except BaseException as error:
             if connection is not None:
                 connection.disconnect()

@@ -17,6 +17,8 @@ OTHER = "other"
 # Their work in the store takes less than two milliseconds.
 PAGE = 200
 _READ = 6_000
+NEWEST, NEWEST_MS = 1_000, 604_800_000
+"""How many starts a list of the newest has in a partition, and how long it lives after its newest."""
 # Places and other groups in a minute, and in an hour. No more than a small hash of Redis holds, since a large one takes
 # thrice the memory. Each partition of a cluster sees the busiest of all, so each has room for fewer.
 _ROOM = {False: (24, 60, 60, 120), True: (8, 20, 20, 40)}
@@ -42,7 +44,12 @@ class Counts:
         """Counts the next events of each partition, each event once, whoever calls and how many do. One round trip."""
         parts = range(self._link.partitions)
         calls = [
-            Call(part, "fold", [f"{prefix(part)}events", f"{prefix(part)}counts"], [now, PAGE, *self._room])
+            Call(
+                part,
+                "fold",
+                [f"{prefix(part)}events", f"{prefix(part)}counts"],
+                [now, PAGE, *self._room, NEWEST, NEWEST_MS],
+            )
             for part in parts
         ]
         counted, lost, more = 0, 0, False

@@ -16,7 +16,6 @@ local places_of, PLACE, raise, add, keep = tallies.places_of, tallies.PLACE, tal
 
 -- Longer than anything that is counted: who begins anew finds nothing that it could count twice.
 local POSITION_MS = 91 * DAY_MS
-local NEWEST, NEWEST_MS = 1000, 7 * DAY_MS
 local LONGEST = 64
 -- A look ends where a minute has so many kinds of events and places: what it costs goes by them.
 local MOST_KINDS = 60
@@ -197,7 +196,7 @@ end
 -- together. Called by the dispatchers.
 --   KEYS[1]  events   KEYS[2]  counts    ARGV[1]  now   ARGV[2]  how many events at most
 --   ARGV[3]  for how many places a minute has room   ARGV[4]  for how many groups of any other kind it has
---   ARGV[5], ARGV[6]  the same of an hour
+--   ARGV[5], ARGV[6]  the same of an hour     ARGV[7]  how many starts a list has   ARGV[8]  and how long it lives, ms
 -- Answers {more, counted, lost, {position, …}}: whether more events wait, how many were read, how many had been
 -- trimmed away unread, which cannot be read.
 local function fold(KEYS, ARGV)
@@ -229,8 +228,8 @@ local function fold(KEYS, ARGV)
     local key = base .. 'newest:' .. list
     if type(redis.pcall('LLEN', key)) ~= 'number' then write('DEL', key) end
     write('LPUSH', key, unpack(positions))
-    write('LTRIM', key, 0, NEWEST - 1)
-    write('PEXPIRE', key, NEWEST_MS)
+    write('LTRIM', key, 0, ARGV[7] - 1)
+    write('PEXPIRE', key, ARGV[8])
   end
   write('HSET', KEYS[2], 'last', last, 'read', digits(read + counted))
   write('PEXPIRE', KEYS[2], POSITION_MS)
