@@ -107,6 +107,23 @@ def test_a_user_is_looked_up(desk: Desk, browser: Browser) -> None:
     ]
 
 
+def test_a_user_is_erased(desk: Desk, browser: Browser) -> None:
+    """Once, by who may; nothing is done for an address, which is nobody's own."""
+    desk.client.factors.enrol("default", "u-4711", NewFactor())
+    browser.send("/console/lookup", user="u-4711", tenant="default")
+    page = browser.seen.path
+    assert "totp unverified" in browser.seen.words
+    browser.send(f"{page}/erase", reason="asked by letter", sure="yes")
+    assert "Erased." in browser.seen.words
+    assert "Second factors None." in browser.seen.words
+    browser.send(f"{page}/erase", reason="asked by letter", sure="yes")
+    assert "There was nothing to erase." in browser.seen.words
+    look(browser, IP)
+    for act in ("unlock", "erase"):
+        assert browser.send(f"{browser.seen.path}/{act}", reason="x", sure="yes").status == 404
+        look(browser, IP)
+
+
 def test_an_id_is_looked_up(desk: Desk, browser: Browser) -> None:
     """A verification with its timeline, a decision with its figures; of another, that there is none."""
     decision = desk.client.refused("POST", "/start", {"to": TO})["decision"]

@@ -98,7 +98,7 @@ def lookup_explain(_who: Operator, what: str) -> Response:
 @console.post("/lookup/<what>/unlock")
 @operator("admin")
 def lookup_unlock(who: Operator, what: str) -> Response:
-    (reason,), subject = forms.fields("reason"), _opened(what)
+    (reason,), subject = forms.fields("reason"), _person(what)
     if subject.kind == "user":
         count = context().relief.unlock_user(subject.tenant, subject.name, who.actor, reason)
     else:
@@ -109,11 +109,14 @@ def lookup_unlock(who: Operator, what: str) -> Response:
 @console.post("/lookup/<what>/erase")
 @operator("admin")
 def lookup_erase(who: Operator, what: str) -> Response:
-    (reason, _sure), subject = forms.fields("reason", "sure"), _opened(what)
-    if subject.kind != "number":
-        raise NotFound("Only what is held of a number or an email address is erased here.")
-    count = context().data_subjects.erase(subject.tenant, subject.name, who.actor, reason)
-    return forms.onward(f"/lookup/{what}", f"Erased for {subject.tenant}: {count} verifications among it.")
+    (reason, _sure), subject = forms.fields("reason", "sure"), _person(what)
+    if subject.kind == "user":
+        there = context().factors.erase(subject.tenant, subject.name, who.actor, reason)
+        said = "Erased." if there else "There was nothing to erase."
+    else:
+        count = context().data_subjects.erase(subject.tenant, subject.name, who.actor, reason)
+        said = f"Erased for {subject.tenant}: {count} verifications among it."
+    return forms.onward(f"/lookup/{what}", said)
 
 
 def _asking(who: Operator, faults: dict[str, str] | None = None) -> Response:
@@ -255,6 +258,14 @@ def _tenant(name: str) -> str:
 
 def _onward(subject: Subject) -> Response:
     return forms.onward(f"/lookup/{context().keys.token(_encode(subject), _CONTEXT)}")
+
+
+def _person(what: str) -> Subject:
+    """Whom something is done for. Raises NotFound as `_opened`, and for an internet address, which is nobody's own."""
+    subject = _opened(what)
+    if subject.kind == "address":
+        raise NotFound("Nothing is done for an address. Look up the number or the user.")
+    return subject
 
 
 def _opened(what: str) -> Subject:
