@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import wraps
-from typing import Any, ParamSpec, TextIO, TypeVar, cast
+from typing import Any, ParamSpec, TextIO, TypeAlias, TypeVar, cast
 
 import msgspec
 import prometheus_client
@@ -165,20 +165,31 @@ def counting_problems(outcomes: Counter) -> Callable[[Callable[P, R]], Callable[
     return decorate
 
 
+Gauges: TypeAlias = Mapping[str, tuple[str, float | Mapping[str, float]]]
+LABELS = {"verify_budget_spent_ratio": "rule"}
+"""The label of each gauge that is looked up and has one."""
+
+
 class _Gauges:
     """Values that are looked up when they are asked for, as a collector."""
 
-    def __init__(self, gauges: Mapping[str, tuple[str, float]]) -> None:
+    def __init__(self, gauges: Gauges) -> None:
         self._gauges = gauges
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        for name, (words, value) in self._gauges.items():
-            yield GaugeMetricFamily(name, words, value=value)
+        for name, (words, found) in self._gauges.items():
+            if isinstance(found, float):
+                yield GaugeMetricFamily(name, words, value=found)
+                continue
+            family = GaugeMetricFamily(name, words, labels=[LABELS[name]])
+            for label, value in found.items():
+                family.add_metric([label], value)
+            yield family
 
 
-def exposition(multiprocess: bool, gauges: Mapping[str, tuple[str, float]]) -> bytes:
+def exposition(multiprocess: bool, gauges: Gauges) -> bytes:
     """All metrics in the Prometheus text format, those of every process of this host where `multiprocess`; and
-    `gauges`, as name: (help, value)."""
+    `gauges`, as name: (help, value), or a value for each of its label's."""
     looked_up = CollectorRegistry()
     looked_up.register(_Gauges(gauges))
     counted = REGISTRY

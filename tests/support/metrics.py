@@ -21,4 +21,4 @@ def metrics() -> dict[str, tuple[str, ...]]:
     looked_up = LOOKED_UP.read_text("utf-8")
     gauges = re.findall(r'"(verify_[a-z_]+)"', looked_up)
     blocks = [f"verify_live_blocks_{name}" for name in re.findall(r'^    "([a-z_]+)": "', looked_up, re.MULTILINE)]
-    return found | dict.fromkeys((*gauges, *blocks), ())
+    return found | dict.fromkeys((*gauges, *blocks), ()) | {name: (label,) for name, label in telemetry.LABELS.items()}

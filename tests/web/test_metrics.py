@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
+from verify_service.model import Actor
 from verify_service.store import Store
 
 TOML = """
@@ -39,17 +42,68 @@ def test_the_store_is_up_and_dispatchers_are_counted_by_their_leases(quiet: Stor
     assert (told["verify_dispatchers"], told["verify_store_up"]) == (1, 1)
 
 
-def test_what_nobody_has_handed_over_to_endpoints_is_counted(quiet: Store, tmp_path: Path) -> None:
-    """0 before a dispatcher has begun to look, then each event that it has not seen, and 0 once it has."""
+def test_what_nobody_has_handed_over_or_counted_is_told(quiet: Store, tmp_path: Path) -> None:
+    """0 before a dispatcher has begun to look, then each event that it has not seen, and 0 once it has: of what goes to
+    the tenants' endpoints and of what is counted over time apart."""
     toml = tmp_path / "verify.toml"
     toml.write_text(TOML)
     clock = ManualClock()
     client = LocalClient(quiet, clock, config_file=toml)
+
+    def behind() -> tuple[float, float]:
+        told = figures(client)
+        return told["verify_webhooks_behind"], told["verify_counts_behind"]
+
     client.start("+14155550123")
-    assert figures(client)["verify_webhooks_behind"] == 0
+    assert behind() == (0, 0)
     quiet.webhooks.due(clock.now(), [])
+    quiet.counts.fold(clock.now())
     for to in ("+14155550124", "+14155550125"):
         client.start(to)
-    assert figures(client)["verify_webhooks_behind"] == 2
+    assert behind() == (2, 2)
+    quiet.counts.fold(clock.now())
+    assert behind() == (2, 0)
     quiet.webhooks.due(clock.now(), [])
-    assert figures(client)["verify_webhooks_behind"] == 0
+    assert behind() == (0, 0)
+
+
+POLICY = """
+[code]
+digits = 6
+[[limit]]
+name = "wrong"
+of = ["number"]
+counts = "wrong-codes"
+allow = "10/day"
+[prices]
+US = 0.5
+default = 1
+[[rule]]
+name = "by-country"
+kind = "budget"
+of = ["country"]
+allow = "$2/day"
+mode = "observe"
+[[rule]]
+name = "all"
+kind = "budget"
+of = ["tenant"]
+allow = "$10/day"
+mode = "enforce"
+"""
+
+
+def test_of_each_budget_the_fullest_sum_is_told(alone: Store) -> None:
+    """By the rule's name alone, whatever countries and tenants it goes by; none before a policy is in force."""
+    client = LocalClient(alone, ManualClock(), POLICY)
+    assert not any(name.startswith("verify_budget") for name in figures(client))
+    live = client.app.extensions["verify_service"].live
+    live.push(client.clock.now(), Actor("root"), "", POLICY)
+    live.refresh()
+    for to in ("+14155550123", "+14155550124", "+14155550125", "+919012345678"):
+        client.start(to)
+    told = {name: value for name, value in figures(client).items() if name.startswith("verify_budget")}
+    assert told == {
+        'verify_budget_spent_ratio{rule="by-country"}': pytest.approx(0.75),
+        'verify_budget_spent_ratio{rule="all"}': pytest.approx(0.25),
+    }
