@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.console import KEYS, OPERATORS, Browser, Desk
 from tests.support.hosted import context_of
+from tests.support.live import PATIENCE_S
 from tests.support.openid import CLIENT, SECRET, SUBJECT, Provider, provider_at_work
 from verify_service.openid import OpenId
 from verify_service.store import Store
@@ -64,7 +65,8 @@ readers = {msgspec.json.encode(readers).decode()}
 
 
 @pytest.fixture
-def peer() -> Iterator[Provider]:
+def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    monkeypatch.setattr("verify_service.openid.provider.PATIENCE_S", PATIENCE_S)  # However busy the machine is.
     with provider_at_work() as made:
         yield made
 
@@ -91,6 +93,10 @@ def test_an_operator_signs_in_by_the_provider(office: Office, peer: Provider) ->
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= set(session.split("; "))
     assert way.startswith("__Host-verify-signing-in=;")
     assert "ada@example.com" in browser.open("/console/").words
+    (written,) = context_of(office.client).audit.newest(1)
+    assert written.entry
+    assert (written.entry.who, written.entry.act) == ("oidc:ada@example.com", "sign-in")
+    assert written.entry.more == {"method": "openid"}
     browser.send("/console/sign-out")
     assert browser.open("/console/").path.startswith("/console/sign-in")
 
@@ -206,7 +212,8 @@ def test_a_provider_that_is_down_leaves_the_keys(office: Office, peer: Provider)
 
 def test_the_way_leads_to_the_console_alone(office: Office) -> None:
     """Whatever `next` says."""
-    for where in ("//evil.example", "https://evil.example/", "/v/x", "javascript:alert(1)"):
+    too_long = f"/console/?{'x' * 1501}"  # For a cookie.
+    for where in ("//evil.example", "https://evil.example/", "/v/x", "javascript:alert(1)", too_long):
         seen = office.sign_in(office.browser(None), where)
         assert '<meta http-equiv="refresh" content="0; url=./../">' in seen.text
         assert "evil" not in seen.text

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.bench import ManualClock
 from tests.support.commands import run
 from tests.support.console import KEYS, TOML, Desk
 from tests.support.hosted import context_of
-from verify_service import config
+from verify_service import app, config
 from verify_service.codes import Tagger, new_key
 from verify_service.errors import ConfigError
 from verify_service.operators import Person
@@ -186,6 +187,17 @@ def test_a_provider_needs_a_way_back_by_https(tmp_path: Path, public_url: str) -
     file.write_text(f'{public_url}[providers.fake-a]\nkind = "fake"\n[console.oidc]\n{oidc}')
     with pytest.raises(ConfigError, match="public_url"):
         config.load(file, None)
+
+
+def test_a_client_secret_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    """In a line that names the key, and not the secret."""
+    file = tmp_path / "verify.toml"
+    oidc = f'issuer = "https://i.example"\nclient_id = "c"\nclient_secret = "file:{tmp_path}/none"\nadmins = ["a"]\n'
+    file.write_text(f'public_url = "https://v.example"\n[providers.fake-a]\nkind = "fake"\n[console.oidc]\n{oidc}')
+    with pytest.raises(ConfigError, match=r"^console\.oidc\.client_secret: "):
+        app.openid(config.load(file, None), ManualClock())
+    (tmp_path / "none").write_text("secret")
+    assert app.openid(config.load(file, None), ManualClock())
 
 
 def test_ends_are_as_configured(store: Store, tmp_path: Path) -> None:

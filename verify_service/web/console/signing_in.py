@@ -16,7 +16,7 @@ from verify_service.web.console.showing import show
 from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
-_NEXT: Final = re.compile(r"/console(/[a-z0-9/_.-]*(\?[!-~]*)?)")
+_NEXT: Final = re.compile(r"/console(/[a-z0-9/_.-]{0,200}(\?[!-~]{0,1500})?)")
 _TOO_MANY: Final = "Too many sign-ins from this address were refused."
 
 
