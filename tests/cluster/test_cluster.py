@@ -358,3 +358,14 @@ def test_the_two_roles_serve_on_a_cluster(cluster: Cluster, tmp_path: Path) -> N
             process.terminate()
         for process in processes:
             assert process.wait(PATIENCE_S) in (0, -15)
+
+
+def test_all_sessions_of_an_operator_end_in_one_step(spread: Store) -> None:
+    """They lie in one partition, whatever their tokens are; so does what says that a sign-in came back before."""
+    sessions = spread.sessions
+    for n in range(5):
+        sessions.begin(0, f"clustered {n}", "proof", "operator:clustered", 60_000)
+    assert all(sessions.use(1, f"clustered {n}", 60_000, 60_000) for n in range(5))
+    assert sessions.end_all("operator:clustered") == 5
+    assert not any(sessions.use(1, f"clustered {n}", 60_000, 60_000) for n in range(5))
+    assert [sessions.first("a state of the cluster's", 60_000) for _ in range(2)] == [True, False]
