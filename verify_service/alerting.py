@@ -11,7 +11,7 @@ from verify_service.errors import ConfigError, InvalidNumber
 from verify_service.routing import Route, Section
 from verify_service.tenants import SignedEndpoint
 
-RuleName = Literal["attack", "budget", "provider-down", "receipts-missing", "policy-refused"]
+RuleName = Literal["attack", "budget", "provider-down", "receipts-missing", "approvals-falling", "policy-refused"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -26,9 +26,10 @@ class People(Section, frozen=True):
 
 
 class AlertsConfig(Section, frozen=True, kw_only=True):
-    """Where alerts go, and which there are. `budget_share` and `receipts_share` are the shares from which, and below
-    which, there is one; an incident is over once it has not been seen for `resolve_after`; while it is not, the team is
-    reminded every `remind_after`."""
+    """Where alerts go, and which there are. `budget_share` is the share from which there is one, `receipts_share` that
+    of the receipts, and `approvals_share` that of what is usual, below which there is one; `refusals_times` how many
+    times the usual refusals are an attack. An incident is over once it has not been seen for `resolve_after`; while it
+    is not, the team is reminded every `remind_after`."""
 
     webhook: SignedEndpoint | None = None
     mail: People | None = None
@@ -36,6 +37,8 @@ class AlertsConfig(Section, frozen=True, kw_only=True):
     off: tuple[RuleName, ...] = ()
     budget_share: Share = 0.8
     receipts_share: Share = 0.5
+    approvals_share: Share = 0.6
+    refusals_times: Annotated[float, Meta(ge=2, le=1000)] = 5.0
     resolve_after: Duration = Duration("10 minutes")
     remind_after: Duration = Duration("1 day")
 

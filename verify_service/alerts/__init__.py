@@ -10,6 +10,7 @@ import threading
 from verify_service.alerting import RULES as NAMES
 from verify_service.alerts.rules import RULES, Look
 from verify_service.alerts.team import Team
+from verify_service.alerts.trends import Trends
 from verify_service.codes import Tagger
 from verify_service.config import Config
 from verify_service.dispatch.job import site
@@ -42,6 +43,7 @@ class Alarms:
         self._store = store
         self._config = config
         self._policies = Policies(store.link, tagger)
+        self._trends = Trends(store)
         self._live = LivePolicy(self._policies, tagger)
         self._team = team
         self._clock = clock
@@ -89,7 +91,7 @@ class Alarms:
     def _look(self, now: int) -> tuple[list[Finding], list[str]]:
         """What the rules find, and which of them could look: one that could not ends no incident."""
         self._live.refresh()
-        look = Look(self._store, self._config, self._live, self._policies, now)
+        look = Look(self._store, self._config, self._live, self._policies, self._trends, now)
         findings: list[Finding] = []
         judged: list[str] = []
         why: dict[str, str] = {}

@@ -1,10 +1,12 @@
 """What the team is told of: each rule looks at what the store knows already, by a few reads."""
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from verify_service.alerting import RuleName
+from verify_service.alerts.trends import EVERYWHERE, Trend, Trends
 from verify_service.config import Config
 from verify_service.insight import blocks
 from verify_service.insight.budgets import Budget, budgets
@@ -22,6 +24,10 @@ _BACK = 50  # percent of its weight
 _LEAST = 8  # messages whose receipts are known
 _ROUNDS_MS = 30_000
 _RECEIPTS_MS = 120_000
+# Of a day that is known well enough to say what is usual; and of half an hour.
+_KNOWN = 200
+_MESSAGES = 30
+_STORM = 50
 # An open incident ends only well below what opens one.
 _BELOW = 0.05
 
@@ -33,25 +39,50 @@ class Look(NamedTuple):
     config: Config
     rules: Rules
     policies: Policies
+    trends: Trends
     now: int
 
 
 def attack(look: Look) -> Iterator[Finding]:
-    """By country: a detector's block is live, also one of a rule that only watches."""
+    """By country: a detector's block is live, also one of a rule that only watches; or far more starts are refused than
+    usual."""
     found: defaultdict[str, list[Block]] = defaultdict(list)
     for block in blocks.live(look.store, look.rules, look.now):
         found[block.country].append(block)
-    for country, live in found.items():
-        enforced = [block for block in live if block.mode == "enforce"]
-        refused, observed = sum(block.refused for block in live), sum(block.observed for block in live)
-        said = f"{_count(len(enforced), 'place is', 'places are')} blocked there, {_starts(refused)} refused so far."
-        if not enforced:
-            said = (
-                f"{_count(len(live), 'place is', 'places are')} under attack there and not blocked, because the rule "
-                f"only watches: {_starts(observed)} let through that it would have refused."
+    times, trends = look.config.alerts.refusals_times, look.trends.at(look.now)
+    stormy = {
+        country: trend
+        for country, trend in trends.items()
+        if country != EVERYWHERE and trend.day.starts >= _KNOWN and trend.lately.refused >= _STORM / 2
+        if trend.lately.refused >= times / 2 * trend.usually_refused
+    }
+    for country in found.keys() | stormy.keys():
+        live, trend = found.get(country, []), stormy.get(country, Trend())
+        refused = trend.lately.refused
+        is_storm = refused >= _STORM and refused >= times * trend.usually_refused
+        figures: dict[str, int | float] = {}
+        said = []
+        if live:
+            said.append(_of_blocks(live, figures))
+        if is_storm or not live:
+            said.append(
+                f"{_starts(refused)} refused there in half an hour, where {trend.usually_refused:,.0f} are usual."
             )
-        figures = {"blocks": len(live), "enforced": len(enforced), "refused": refused, "observed": observed}
-        yield Finding("attack", country, "/blocks", said, figures)
+            figures |= {"refused_lately": refused, "usually_refused": round(trend.usually_refused, 1)}
+        page = "/blocks" if live else "/decisions"
+        yield Finding("attack", country, page, " ".join(said), figures, not (live or is_storm))
+
+
+def _of_blocks(live: Sequence[Block], figures: dict[str, int | float]) -> str:
+    enforced = [block for block in live if block.mode == "enforce"]
+    refused, observed = sum(block.refused for block in live), sum(block.observed for block in live)
+    figures |= {"blocks": len(live), "enforced": len(enforced), "refused": refused, "observed": observed}
+    if enforced:
+        return f"{_count(len(enforced), 'place is', 'places are')} blocked there, {_starts(refused)} refused so far."
+    return (
+        f"{_count(len(live), 'place is', 'places are')} under attack there and not blocked, because the rule "
+        f"only watches: {_starts(observed)} let through that it would have refused."
+    )
 
 
 def budget(look: Look) -> Iterator[Finding]:
@@ -110,6 +141,32 @@ def receipts_missing(look: Look) -> Iterator[Finding]:
             yield Finding("receipts-missing", name, "/delivery", said, figures, keeps, _RECEIPTS_MS)
 
 
+def approvals_falling(look: Look) -> Iterator[Finding]:
+    """Everywhere, or by country where that is not so: a much smaller share of what is sent is approved than usual."""
+    share, trends = look.config.alerts.approvals_share, look.trends.at(look.now)
+    everywhere = _falls(trends[EVERYWHERE], share)
+    for country, trend in trends.items():
+        if _falls(trend, share + 2 * _BELOW):
+            lately, usual = trend.lately, trend.day.approved / trend.day.sent
+            now = f"{lately.approved / lately.sent:.0%} are approved, where {usual:.0%} are usual"
+            where = f"to {country}" if country else "to all countries"
+            said = f"Of the {lately.sent:,} messages {where} in half an hour, {now}."
+            figures = {"sent": lately.sent, "approved": lately.approved, "usual": round(usual, 3)}
+            keeps = not _falls(trend, share) or (country != EVERYWHERE and everywhere)
+            yield Finding("approvals-falling", country, "/", said, figures, keeps)
+
+
+def _falls(trend: Trend, share: float) -> bool:
+    """Whether approvals are below a share of what is usual, and by more than chance: four standard deviations."""
+    lately, day = trend.lately, trend.day
+    if lately.sent < _MESSAGES or day.sent < _KNOWN or not day.approved:
+        return False
+    usual = min(1.0, day.approved / day.sent)
+    expected = lately.sent * usual
+    chance = 4 * math.sqrt(expected * (1 - usual))
+    return lately.approved < share * expected and lately.approved < expected - chance
+
+
 def policy_refused(look: Look) -> Iterator[Finding]:
     """A process keeps an old revision, because it cannot use the newest one; or a push was refused."""
     newest = look.policies.newest()
@@ -131,6 +188,7 @@ RULES: Mapping[RuleName, Callable[[Look], Iterator[Finding]]] = {
     "budget": budget,
     "provider-down": provider_down,
     "receipts-missing": receipts_missing,
+    "approvals-falling": approvals_falling,
     "policy-refused": policy_refused,
 }
 

@@ -11,6 +11,7 @@ TITLES = {
     "budget": "Budget nearly spent",
     "provider-down": "Provider down",
     "receipts-missing": "Receipts missing",
+    "approvals-falling": "Approvals falling",
     "policy-refused": "Policy refused",
     "test": "Test",
 }
