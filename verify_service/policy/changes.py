@@ -20,8 +20,10 @@ def changes(old: str, new: str) -> Iterator[str]:
         if was == now:
             continue
         if isinstance(was, list) and isinstance(now, list) and {*map(repr, was)} != {*map(repr, now)}:
-            more = [f"+ {_text(each)}" for each in now if each not in was]
-            less = [f"- {_text(each)}" for each in was if each not in now]
+            # By their text: a list may hold tens of thousands.
+            listed, listed_now = {*map(repr, was)}, {*map(repr, now)}
+            more = [f"+ {_text(each)}" for each in now if repr(each) not in listed]
+            less = [f"- {_text(each)}" for each in was if repr(each) not in listed_now]
             yield f"{key}: {', '.join([*less, *more])}"
         elif was is None:
             yield f"{key}: {_text(now)} is new"

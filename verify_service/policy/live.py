@@ -158,12 +158,13 @@ class LivePolicy:
                 raise
             return self.history.push(now, by, note, text, expected=expected, act=act)
 
-    def rollback(self, now: int, by: Actor, note: str, revision: int) -> Revision:
+    def rollback(self, now: int, by: Actor, note: str, revision: int, *, expected: int | None = None) -> Revision:
         """Puts an earlier revision's text in force again, as a new revision. Raises as `push` does, and ConfigError
         where there is no such revision."""
         with self.history.audit.refusing(now, by, "rollback", f"revision:{revision}", ConfigError):
             text = self.revision(revision).text
-        return self.push(now, by, note, text, source=f"revision {revision}", act="rollback")
+        source = f"revision {revision}"
+        return self.push(now, by, note, text, expected=expected, source=source, act="rollback")
 
     def revision(self, revision: int | None = None) -> Revision:
         """A revision, or the newest that can be unsealed. Raises ConfigError where there is none, StoreUnavailable."""

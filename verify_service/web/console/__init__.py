@@ -4,8 +4,19 @@ Each page is a module here and a template in `templates/console/`. A GET changes
 redirect. Whatever a page does, the API and the command line can do as well.
 """
 
-from verify_service.web.console import assets, blocks, decisions, delivery, lookup, now, openid, signing_in
+from verify_service.web.console import (
+    assets,
+    blocks,
+    decisions,
+    delivery,
+    lookup,
+    now,
+    openid,
+    policy,
+    revisions,
+    signing_in,
+)
 from verify_service.web.console.surface import console
 
 __all__ = ["console"]
-_PAGES = (assets, blocks, decisions, delivery, lookup, now, openid, signing_in)
+_PAGES = (assets, blocks, decisions, delivery, lookup, now, openid, policy, revisions, signing_in)

@@ -40,6 +40,7 @@ PAGES: Final = (
     Entry("decisions", "/decisions", "Decisions"),
     Entry("lookup", "/lookup", "Look up"),
     Entry("blocks", "/blocks", "Blocks"),
+    Entry("policy", "/policy", "Policy"),
     Entry("delivery", "/delivery", "Delivery"),
 )
 """The pages in the order of the navigation."""

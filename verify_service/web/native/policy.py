@@ -10,7 +10,7 @@ from verify_service.errors import ConfigError, InvalidRequest, NotFound, StoreUn
 from verify_service.insight.policy import shown
 from verify_service.model import Revision
 from verify_service.policy.bounds import MOST_BYTES
-from verify_service.policy.live import SOURCE
+from verify_service.policy.faults import fault
 from verify_service.web import bodies
 from verify_service.web.answers import json
 from verify_service.web.auth import caller
@@ -20,9 +20,6 @@ from verify_service.web.native.surface import native
 
 _policy = msgspec.json.Decoder(schemas.PolicyBody)
 _IF_MATCH = re.compile(r'\*|"([1-9][0-9]{0,8})"')
-_AT = re.compile(r" - at `\$\.?([^`]*)`")
-_UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_PATH = re.compile(r"([a-z_]+(?:\[\d+\])?)(?: \([a-z0-9-]+\))?((?:\.[a-z_]+(?:\[\d+\])?)*): (.*)", re.DOTALL)
 
 
 @native.get("/admin/policy")
@@ -50,7 +47,8 @@ def push(tenant: str) -> Response:
     try:
         pushed = live.push(context().clock.now(), caller(tenant), body.note, body.policy, expected=expected)
     except ConfigError as error:
-        raise InvalidRequest(*_fault(str(error))) from None
+        found = fault(str(error), body.policy)
+        raise InvalidRequest(found.key, found.message) from None
     with suppress(StoreUnavailable):  # It is pushed; this process may follow like the others.
         live.refresh()
     return _shown(pushed)
@@ -71,17 +69,3 @@ def _if_match() -> int | None:
     if not match:
         raise InvalidRequest("If-Match", 'is one ETag of this address, such as "3", or *')
     return int(match[1]) if match[1] else None
-
-
-def _fault(message: str) -> tuple[str, str]:
-    """(the policy's key at fault, what is wrong with it) of an error of the policy file; '' for the text as a whole."""
-    message = message.removeprefix(f"{SOURCE}: ")
-    if at := _AT.search(message):
-        unknown = _UNKNOWN.search(message)
-        where = [at[1], unknown[1]] if unknown else [at[1]]
-        return ".".join(filter(None, where)), _AT.sub("", message, count=1)
-    if unknown := _UNKNOWN.search(message):
-        return unknown[1], message
-    if path := _PATH.fullmatch(message):
-        return path[1] + path[2], path[3]
-    return "", message
