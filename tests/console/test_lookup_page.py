@@ -9,6 +9,7 @@ from tests.support.console import Browser, Desk
 from tests.support.hosted import context_of
 from verify_service.factors import NewFactor
 from verify_service.store import Store
+from verify_service.web.console import lookup
 
 POLICY = """
 [code]
@@ -81,6 +82,17 @@ def test_a_number_is_looked_up(browser: Browser) -> None:
     assert IP not in browser.seen.path
 
 
+def test_refusals_are_found_further_back(desk: Desk, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than one look goes: by their list. What else there was is a link away."""
+    while desk.store.counts.fold(desk.clock.now()).more:
+        pass
+    monkeypatch.setattr(lookup, "_EVENTS", 1)
+    desk.client.request("POST", "/start", {"to": "+14155550143"})
+    words = look(browser, TO)
+    assert words.count("refused by number, default, login by sms") == 1
+    assert "admitted, default" not in words
+
+
 def test_an_address_is_looked_up(browser: Browser) -> None:
     """What limits have counted of it, whatever the number, and the starts from it."""
     words = look(browser, IP)
@@ -96,12 +108,15 @@ def test_a_user_is_looked_up(desk: Desk, browser: Browser) -> None:
     code = pyotp.TOTP(made.secret).at(desk.clock.ms // 1000)
     desk.client.factors.verify("default", "u-<b>4711", made.factor.id, code)
     browser.send("/console/lookup", user="u-<b>4711", tenant="default")
+    page = browser.seen.path
     assert "totp verified" in browser.seen.words
     assert "10 recovery codes are left." in browser.seen.words
     assert "refused by number" in browser.seen.words
     assert "<b>" not in browser.seen.text
     browser.send(f"{browser.seen.path}/unlock", reason="called support")
     assert "counts were forgotten." in browser.seen.words
+    look(browser, made.factor.id)
+    assert browser.seen.path == page
     assert told(desk, user=desk.client.factors.tag("default", "u-<b>4711"))[-1:] == [
         ("user-unlocked", "operator:Ada", "called support")
     ]
@@ -131,7 +146,7 @@ def test_an_id_is_looked_up(desk: Desk, browser: Browser) -> None:
     verification = desk.client.request("POST", "/start", {"to": "+14155550143"})[2]["id"]
     assert "pending" in look(browser, verification)
     assert browser.seen.path == f"/console/lookup/{verification}"
-    for kind in ("ve", "de", "bl"):
+    for kind in ("ve", "de", "bl", "fa"):
         assert "There is no such" in browser.open(f"/console/lookup/{kind}_{'0' * 32}").words
         assert browser.seen.status == 404
 

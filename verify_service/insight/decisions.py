@@ -11,7 +11,7 @@ from verify_service.errors import InvalidRequest
 from verify_service.model import Frozen
 from verify_service.policy.decisions import Decision
 from verify_service.policy.verdicts import Verdict
-from verify_service.store import Store
+from verify_service.store import Store, search
 from verify_service.store.search import Outcome, Place, Wanted, outcome_of, place
 
 MOST = 100
@@ -100,10 +100,10 @@ def asked(said: Mapping[str, str]) -> Asked:
     )
 
 
-def decided(store: Store, now: int, ask: Asked) -> Answer:
-    """The newest decisions of all tenants that are asked for. A look has a bound: where few fit it may find fewer than
-    there are, and `before` goes on. Raises StoreUnavailable."""
-    found = store.search.starts(ask.wanted, ask.limit, ask.before)
+def decided(store: Store, now: int, ask: Asked, most: int = search.MOST) -> Answer:
+    """The newest decisions of all tenants that are asked for. A look goes through `most` events: where few fit it may
+    find fewer than there are, and `before` goes on. Raises StoreUnavailable."""
+    found = store.search.starts(ask.wanted, ask.limit, ask.before, most)
     records: dict[str, Decision | None] = {}
     for start in found.found:
         if (record := start.get("decision")) and record not in records:

@@ -124,6 +124,18 @@ class Search:
                 return Starts(found, back_to, at)
         return Starts(found)
 
+    def user_of(self, factor_id: str) -> tuple[str, str] | None:
+        """The tenant, and the pseudonym of its user, whose factor it is, by the newest of `MOST` events that names it.
+        Raises StoreUnavailable."""
+        parts = range(self._link.partitions)
+        events = heapq.merge(*(self._backwards(part, _END) for part in parts), key=_place_of, reverse=True)
+        for at, flat in islice(events, MOST):
+            if flat[5:6] == [factor_id.encode()]:
+                event = readable(b"%d-%d" % at[:2], flat)
+                if event and "tenant" in event and "user" in event:
+                    return event["tenant"], event["user"]
+        return None
+
     def _events(self, part: int, wanted: Wanted, before: Place) -> Iterator[Event]:
         """The events of a partition from a place backwards, all those that fit among them: by the shortest of the lists
         that `counting.lua` keeps, as far as it goes."""

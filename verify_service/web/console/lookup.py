@@ -18,7 +18,7 @@ from verify_service.insight import blocks, decisions
 from verify_service.model import USER, Frozen
 from verify_service.operators import Operator
 from verify_service.store.blocks import Block
-from verify_service.store.search import Wanted
+from verify_service.store.search import MOST, Wanted
 from verify_service.store.shapes import StoredVerification
 from verify_service.web.console import forms
 from verify_service.web.console.sessions import operator
@@ -27,10 +27,13 @@ from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
 _CONTEXT: Final = "console look-up"
-_ID: Final = re.compile(r"(ve|de|bl)_[0-9a-f]{32}")
+_ID: Final = re.compile(r"(ve|de|bl|fa)_[0-9a-f]{32}")
 _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
-_MOST: Final = 10
+_SHOWN: Final = 10
 """Verifications on a page."""
+_EVENTS: Final = MOST
+_REFUSED: Final = 1_000
+"""Events that one look goes through, and refused starts of their list beside it."""
 
 
 class Subject(Frozen, frozen=True, kw_only=True, omit_defaults=True):
@@ -210,16 +213,33 @@ def _block(who: Operator, what: str) -> Response:
     return show("lookup_id", who, title="Block", what=what, blocks=[held], query=urlencode({"range": held.place[:10]}))
 
 
-_VIEWS: Final = {"ve": _verification, "de": _decision, "bl": _block}
+def _factor(_who: Operator, what: str) -> Response:
+    tenant, tag = context().store.search.user_of(what) or ("", "")
+    record = context().store.users.look(context().clock.now(), tag, ()).record if tag else None
+    if record is None:
+        raise NotFound("There is no such factor, or nothing was done with it lately. Look up its user.")
+    name, _ = context().factors.named(tenant, tag, record)
+    return _onward(Subject(kind="user", name=name, tenant=tenant))
+
+
+_VIEWS: Final = {"ve": _verification, "de": _decision, "bl": _block, "fa": _factor}
 
 
 def _latest(wanted: Wanted) -> decisions.Answer:
-    return decisions.decided(context().store, context().clock.now(), decisions.Asked(wanted))
+    """Of somebody. What was refused has a list, which goes back further than one look does."""
+    store, now = context().store, context().clock.now()
+    latest = decisions.decided(store, now, decisions.Asked(wanted), _EVENTS)
+    if latest.before is None:
+        return latest
+    refused = msgspec.structs.replace(wanted, outcome="refused")
+    listed = decisions.decided(store, now, decisions.Asked(refused), _REFUSED).decisions
+    further = [each for each in listed if each not in latest.decisions]
+    return msgspec.structs.replace(latest, decisions=(*latest.decisions, *further))
 
 
 def _verifications(now: int, tenant: str, ids: Iterable[str]) -> list[StoredVerification]:
     read = context().store.verifications.read
-    named = [each for each in dict.fromkeys(ids) if each][:_MOST]
+    named = [each for each in dict.fromkeys(ids) if each][:_SHOWN]
     return [held for each in named if (held := read(now, tenant, each))]
 
 

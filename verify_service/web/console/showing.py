@@ -51,7 +51,7 @@ def show(page: str, who: Operator | None, *, status: int = 200, **values: Any) -
     found = sessions.signed_in() if who else None
     html = render_template(
         f"console/{page}.html",
-        page=page,
+        page=page.partition("_")[0],
         who=who,
         nav=PAGES if who else (),
         token=sessions.form_token(found.token) if found else "",
