@@ -74,6 +74,11 @@ class Number(Frozen, frozen=True):
         """What an export may show: E.164 without its last three digits; of an email address its domain, with the @."""
         return self.e164[self.e164.rindex("@") :] if self.is_email else self.e164[:-3]
 
+    @property
+    def place(self) -> str:
+        """What counts over time are told by: E.164 without its last four digits; '' of an email address."""
+        return "" if self.is_email else self.e164[:-4]
+
 
 class StartOptions(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller may say of a start. What `Content` in store/layouts.py has under the same name goes with the

@@ -112,8 +112,10 @@ class Array(Layout, array_like=True, frozen=True):
 
 class Packed(Layout, frozen=True, kw_only=True):
     """A string: numbers in little endian, then texts that each end with a zero. What a later version put behind them is
-    `rest`, and is kept."""
+    `rest`, and is kept. Of the last `grown` texts those at the end may be missing, as an earlier version wrote it; they
+    are '' then."""
 
+    grown: ClassVar[int] = 0
     rest: bytes = b""
 
     @classmethod
@@ -142,8 +144,10 @@ class Packed(Layout, frozen=True, kw_only=True):
             *(other + (first if kind == "i" else 0) for other, (_, kind) in zip(others, numbers[1:], strict=True)),
         ]
         *said, rest = packed[fixed.size :].split(b"\0", len(texts))
-        if len(said) < len(texts):
-            raise ValueError("too few texts")
+        if missing := len(texts) - len(said):
+            if missing > cls.grown or rest:
+                raise ValueError("too few texts")
+            said += [b""] * missing
         found = dict(zip((name for name, _ in numbers), values, strict=True))
         return cls(**found, **dict(zip(texts, map(bytes.decode, said), strict=True)), rest=rest)
 
@@ -154,9 +158,14 @@ class Packed(Layout, frozen=True, kw_only=True):
         first = shape[0][0]
         late = next((place for place, (_, kind) in enumerate(shape) if kind == "late"), len(shape))
         named = ", ".join(f"{field} = {f'{first} + ' if kind == 'i' else ''}{field}" for field, kind in shape)
+        padded, judged = "packed", ""
+        if cls.grown:
+            padded += " .. '" + "\\0" * cls.grown + "'"
+            judged = "  if last > #packed + 1 and packed:byte(-1) ~= 0 then error('too few texts') end\n"
         return (
             f"function layouts.open_{name}(packed)\n"
-            f"  local {', '.join(field for field, _ in shape)}, last = struct.unpack('{_format(shape)}', packed)\n"
+            f"  local {', '.join(field for field, _ in shape)}, last = struct.unpack('{_format(shape)}', {padded})\n"
+            f"{judged}"
             f"  return {{{named}, rest = packed:sub(last)}}\nend\n"
             f"function layouts.pack_{name}(t)\n  local {first} = t.{first}\n"
             f"  return {_lua_pack(shape[:late], first)}"

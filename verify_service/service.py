@@ -130,6 +130,8 @@ class Service:
             context=context,
             former=self._tagger.former(number.e164),
             only=only or "",
+            country=number.country,
+            place=number.place,
         )
         sealed_to = self._keys.seal_to(number.e164, tenant, tag)
         idempotency = asking.idempotency(

@@ -154,6 +154,29 @@ def test_a_record_is_the_same_on_both_sides(store: Store, layout: type[Packed], 
     assert msgspec.msgpack.decode(seen) == drawn
 
 
+@pytest.mark.parametrize("layout", [layout for layout in RECORDS if layout.grown], ids=lambda layout: layout.__name__)
+def test_a_record_of_an_earlier_version_lacks_what_came_since(store: Store, layout: type[Packed]) -> None:
+    """On both sides its last texts are '' then, one or all of them, and it is packed with them from then on; one that
+    was cut anywhere else is none."""
+    drawn: dict[str, Any] = {name: "a" if kind in ("s", "late") else 1 for name, kind in layout.shape()}
+    whole = layout(**drawn).pack()
+    for missing in range(1, layout.grown + 1):
+        packed = whole[: -2 * missing]
+        one = layout.open(packed)
+        texts = [getattr(one, name) for name, kind in layout.shape() if kind in ("s", "late")]
+        assert (texts[-missing:], set(texts[:-missing])) == ([""] * missing, {"a"})
+        late = next((f" .. t.{each} .. tail" for each, kind in layout.shape() if kind == "late"), "")
+        body = (
+            f"local t = layouts.open_{layout.called()}(ARGV[1]) local head, tail = layouts.pack_{layout.called()}(t) "
+        )
+        assert said(store, f"{body} return head{late}", packed) == one.pack()
+    for cut in (1, 3, 2 * layout.grown + 1, 2 * layout.grown + 2):
+        with pytest.raises(ValueError, match="too few texts"):
+            layout.open(whole[:-cut])
+        readable = f"return pcall(layouts.open_{layout.called()}, ARGV[1]) and 1 or 0"
+        assert said(store, readable, whole[:-cut]) == 0
+
+
 @pytest.mark.parametrize("layout", LINES, ids=lambda layout: layout.__name__)
 @settings(max_examples=100)
 @given(data=st.data())

@@ -75,10 +75,13 @@ class Start(Event, frozen=True, kw_only=True):
 
 
 class Ended(Event, frozen=True, kw_only=True):
-    """A code was compared, or its verification taken back."""
+    """A code was compared, or its verification taken back. `place` is the number without its last four digits."""
 
     events = ("approved", "wrong", "canceled")
     tenant: str
+    channel: str = ""
+    country: str = ""
+    place: str = ""
 
 
 class Sending(Event, frozen=True, kw_only=True):

@@ -14,8 +14,10 @@ from verify_service.packing import After, Array, Byte, Double, Late, Layout, Lin
 
 class Record(Packed, frozen=True):
     """A verification, with its timeline. `refunds` is what an approval gives back, `mistyped` is '1' where its first
-    wrong code was taken for a slip, `outbox` names the entry of its newest message."""
+    wrong code was taken for a slip, `outbox` names the entry of its newest message. `country` and `place`, its number
+    without the last four digits, are what its end is counted by."""
 
+    grown: ClassVar[int] = 2
     created_at: Double
     expires_at: After
     resend_at: After
@@ -37,6 +39,8 @@ class Record(Packed, frozen=True):
     mistyped: str = ""
     test: str = ""
     timeline: str = ""
+    country: str = ""
+    place: str = ""
 
 
 class TimelineLine(Line, frozen=True):
@@ -161,6 +165,8 @@ class StartAsk(Array, frozen=True):
     near: str = ""
     refunds: str = ""
     only: str = ""
+    country: str = ""
+    place: str = ""
 
 
 class Full(Array, frozen=True):

@@ -16,7 +16,7 @@ local function cancel(KEYS, ARGV)
   finish(base, id, record, status, now)
   note(record, now, status, nil, status == 'approved' and 'by its caller, without a code' or nil)
   save_record(base, id, record)
-  if record.test == '' then emit(base, ARGV[2], now, status, id, {tenant = tenant}) end
+  if record.test == '' then emit(base, ARGV[2], now, status, id, record) end
   return 1
 end
 

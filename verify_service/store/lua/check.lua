@@ -138,7 +138,7 @@ local function approve(ask)
   local given = record.mistyped ~= '' and refunds.corrected(record.refunds) or record.refunds
   local carried = refunds.apply(base, given, now)
   if carried ~= '' then carry(base, ask.keep_events, 'approved', 'refunds', carried, 'at', digits(now)) end
-  if record.test == '' then emit(base, ask.keep_events, now, 'approved', id, {tenant = record.tenant}) end
+  if record.test == '' then emit(base, ask.keep_events, now, 'approved', id, record) end
 end
 
 -- The answer of an approval that a receipt is wanted of.
@@ -166,7 +166,7 @@ local function count_wrong(ask, open)
       if carried ~= '' then carry(base, ask.keep_events, 'wrong', 'refunds', carried) end
     end
   end
-  if record.test == '' then emit(base, ask.keep_events, now, 'wrong', id, {tenant = record.tenant}) end
+  if record.test == '' then emit(base, ask.keep_events, now, 'wrong', id, record) end
   if record.wrong >= record.checks_max then
     finish(base, id, record, 'exhausted', now, true)
     note(record, now, 'exhausted')

@@ -145,7 +145,7 @@ local function begun(ask, state)
     tenant = ask.tenant, number = ask.number, purpose = ask.purpose, status = 'pending', binding = ask.binding,
     nonce = ask.nonce, kid = ask.kid, digest = ask.digest, created_at = now, expires_at = now + settings.life,
     sends = 0, wrong = 0, checks_max = settings.checks, sends_max = settings.sends, outbox = '', refunds = '',
-    mistyped = '', test = ask.test, timeline = '',
+    mistyped = '', test = ask.test, timeline = '', country = ask.country, place = ask.place,
   }
   note(record, now, 'started')
   if old then
@@ -153,7 +153,7 @@ local function begun(ask, state)
     finish(ask.base, state.old_id, old, 'canceled', now, true)
     note(old, now, 'canceled', nil, 'started again with another binding')
     save_record(ask.base, state.old_id, old)
-    emit(ask.base, settings.keep_events, now, 'canceled', state.old_id, {tenant = ask.tenant})
+    emit(ask.base, settings.keep_events, now, 'canceled', state.old_id, old)
   end
   return record
 end
