@@ -339,13 +339,16 @@ def test_an_answer_that_is_none_signs_nobody_in(
 def test_a_provider_that_is_down_is_left_in_peace_for_a_while(
     client: OpenId, peer: Provider, clock: ManualClock
 ) -> None:
-    """Whoever asks meanwhile is told at once."""
+    """Whoever asks meanwhile is told at once, and why; so it is with one that cannot be believed."""
     peer.instead[DISCOVERY] = lambda: (500, {}, b"")
-    assert refused(client, peer) == "the provider answered HTTP 500"
-    assert refused(client, peer) == "the provider does not keep up"
-    assert peer.heard == [DISCOVERY]
+    assert [refused(client, peer) for _ in range(3)] == ["the provider answered HTTP 500"] * 3
     clock.advance(10)
     peer.instead.clear()
+    peer.metadata["issuer"] = "https://accounts.example.com"
+    assert [refused(client, peer) for _ in range(3)] == ["the provider calls itself by another name than `issuer`"] * 3
+    assert peer.heard == [DISCOVERY] * 2
+    clock.advance(10)
+    peer.metadata["issuer"] = peer.url
     assert sign_in(client, peer).subject == SUBJECT
 
 

@@ -207,7 +207,16 @@ def test_a_provider_that_is_down_leaves_the_keys(office: Office, peer: Provider)
         assert "Nobody can sign in there now: the provider" in seen.words
         assert "Try again in a moment, or use a key." in seen.words
     assert peer.heard == ["/.well-known/openid-configuration"]
+    assert browser.open("/console/sign-in").status == 200
     assert browser.send("/console/sign-in", key=KEYS["read"]).path == "/console/"
+    office.clock.advance(10)
+    peer.instead = {"/token": lambda: (503, {}, b"")}
+    seen = office.sign_in(office.browser(None))
+    assert (seen.status, "the provider answered HTTP 503. Try again" in seen.words) == (503, True)
+    (written,) = context_of(office.client).audit.newest(1)
+    assert written.entry
+    assert (written.entry.who, written.entry.outcome) == ("nobody", "refused")
+    assert written.entry.why == "the provider answered HTTP 503"
 
 
 def test_the_way_leads_to_the_console_alone(office: Office) -> None:

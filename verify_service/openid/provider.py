@@ -19,6 +19,7 @@ from verify_service.errors import DeliveryError, ProviderSilent, SignInRefused
 from verify_service.model import Clock
 from verify_service.openid.tokens import Claims
 from verify_service.providers import http
+from verify_service.telemetry import log
 
 PATIENCE_S = 5.0
 """For connecting, and for all of one answer, each."""
@@ -30,6 +31,7 @@ AGAIN_MS = 10_000
 """So long a provider is left in peace after it failed, or after its keys were asked for."""
 AT_ONCE = 4
 """Threads of a process that wait for the provider."""
+_log = log("console")
 _FORM = "application/x-www-form-urlencoded"
 
 T = TypeVar("T")
@@ -67,13 +69,16 @@ class Provider:
         self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._metadata: tuple[int, Metadata] | None = None
         self._keys: tuple[int, tuple[dict[str, Any], ...]] | None = None
-        self._silent_until = 0
+        self._silent = (0, "")
 
     @contextmanager
     def asked(self) -> Iterator[None]:
-        """While one of a few threads asks. Raises ProviderSilent where they all wait, or the provider failed just
-        now."""
-        if self._clock.now() < self._silent_until or not self._slots.acquire(blocking=False):
+        """While one of a few threads asks. Raises ProviderSilent where they all wait, or the provider was of no use a
+        moment ago."""
+        until, why = self._silent
+        if self._clock.now() < until:
+            raise ProviderSilent(why)
+        if not self._slots.acquire(blocking=False):
             raise ProviderSilent("the provider does not keep up")
         try:
             yield
@@ -127,16 +132,21 @@ class Provider:
 
     def _discovered(self) -> Metadata:
         try:
-            told = self._answer(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", Metadata)
-        except ProviderSilent:
-            self._silent_until = self._clock.now() + AGAIN_MS
+            told = self._told()
+        except (ProviderSilent, SignInRefused) as error:
+            self._silent = (self._clock.now() + AGAIN_MS, str(error))
+            _log.warning("OpenID provider out of order", reason=str(error))
             raise
+        self._metadata = (self._clock.now(), told)
+        return told
+
+    def _told(self) -> Metadata:
+        told = self._answer(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", Metadata)
         if told.issuer != self.issuer:
             raise SignInRefused("the provider calls itself by another name than `issuer`")
         for at in (told.authorization_endpoint, told.token_endpoint, told.jwks_uri, told.userinfo_endpoint):
             if at is not None and not self._may_lead_to(at):
                 raise SignInRefused("the provider leads to an address that is not to be asked")
-        self._metadata = (self._clock.now(), told)
         return told
 
     def _may_lead_to(self, url: str) -> bool:

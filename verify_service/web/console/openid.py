@@ -9,7 +9,6 @@ from flask import Response, request
 from verify_service.errors import NotFound, ProviderSilent, SignInRefused, VerifyError
 from verify_service.model import Frozen
 from verify_service.openid import PENDING_MS, OpenId, Pending
-from verify_service.telemetry import log
 from verify_service.web.console import sessions, signing_in
 from verify_service.web.console.showing import HEADERS, show
 from verify_service.web.console.surface import console
@@ -17,7 +16,6 @@ from verify_service.web.context import context
 
 _SEALED: Final = "console signing in"
 _COOKIE: Final = "verify-signing-in"
-_log = log("console")
 
 
 class _Begun(Frozen, frozen=True):
@@ -57,6 +55,7 @@ def come_back() -> Response:
             raise SignInRefused("the provider has not signed you in")
         person = openid.finish(begun.pending, code)
     except ProviderSilent as error:
+        signing_in.refused(str(error))
         return _out_of_order(error)
     except SignInRefused as error:
         return _refused(f"You are not signed in: {error}. Begin again.", str(error))
@@ -72,7 +71,6 @@ def come_back() -> Response:
 
 
 def _out_of_order(error: VerifyError) -> Response:
-    _log.warning("OpenID provider out of order", reason=str(error))
     return signing_in.page(503, trouble=f"Nobody can sign in there now: {error}. Try again in a moment, or use a key.")
 
 
