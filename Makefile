@@ -20,8 +20,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test test-fast rewritten coverage test-peers check format fuzz lock clean
-.PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front bench-peers soak soak-long
+.PHONY: help run demo test test-fast rewritten coverage test-peers pictures check format fuzz lock clean
+.PHONY: bench bench-fraud bench-delivery bench-rooms bench-overload bench-front bench-console bench-peers soak soak-long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ test-peers: $(VENV)/peers.stamp ## what is not ours: SDKs, a browser, Prometheus
 	@benchmarks/peers/install $(VENV)/better-auth
 	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
+pictures: $(VENV)/peers.stamp ## the pictures in docs/, of pages as they are now; needs what test-peers installs
+	@tests/peers/install $(VENV)
+	@$(BIN)/python -m tests.peers.looking docs/pictures
+	@$(BIN)/python -m tests.peers.pictures docs/pictures
+
 check: $(VENV)/test.stamp ## lint, format, types, Dockerfile, locks: no test is run
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -83,6 +88,9 @@ bench-overload: $(VENV)/test.stamp ## twice as many messages as a dispatcher can
 
 bench-front: $(VENV)/test.stamp ## what 100 slow and 3,000 silent callers cost the others; two minutes
 	@$(BIN)/python -m benchmarks.front
+
+bench-console: $(VENV)/test.stamp ## how long its pages take with a million events behind them; three minutes
+	@$(BIN)/python -m benchmarks.console 2> /dev/null
 
 bench-peers: $(VENV)/test.stamp ## starts, checks and cycles beside better-auth; installs it, and needs npm
 	@benchmarks/peers/install $(VENV)/better-auth

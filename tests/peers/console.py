@@ -42,9 +42,9 @@ def chromium() -> Iterator[Any]:
 def visiting(
     browser: Any, url: str, scope: str | None = "admin", *, width: int = 1280, dark: bool = False, script: bool = True
 ) -> Iterator[Any]:
-    """A page of Playwright's, at the console of the server at `url`, signed in as the operator of that scope (nobody
-    where it is None). Raises AssertionError at the end for what the browser complained of: a script that was kept from
-    running, a style that was not applied, an error."""
+    """A page of Playwright's, at the console of the server at `url`, signed in as the operator of that scope, or by a
+    key of another server's; nobody where it is None. Raises AssertionError at the end for what the browser complained
+    of: a script that was kept from running, a style that was not applied, an error."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -58,7 +58,7 @@ def visiting(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{url}/console/")
     if scope:
-        page.get_by_label("Your operator key").fill(KEYS[scope])
+        page.get_by_label("Your operator key").fill(KEYS.get(scope, scope))
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("button", name="Sign out").wait_for()
     yield page

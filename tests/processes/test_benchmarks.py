@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import capacity, compare, facade, factors, fraud, idle, receipts
+from benchmarks import capacity, compare, console, facade, factors, fraud, idle, receipts
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -96,6 +96,12 @@ def test_factors_are_weighed_at_size(capsys: pytest.CaptureFixture[str]) -> None
     found = {row[0]: row for row in rows}
     assert (found["new"][1], found["the same file again"][1]) == ("300", "300")
     assert rows[-1][3] == "0"
+
+
+def test_every_page_of_the_console_is_timed(tmp_path: Path) -> None:
+    """A small run: each page is shown, while starts go on and with all that happened counted."""
+    table = console.measure(tmp_path, count=400, days=2.0, rate=10.0, rounds=1)
+    assert [row[0] for row in table.rows] == [f"/console/{page}" for page in console.PAGES]
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
