@@ -38,7 +38,8 @@ def browser(desk: Desk) -> Browser:
 
 
 def test_the_page_says_of_each_decision_why_and_what_to_do(browser: Browser) -> None:
-    """The newest first; numbers without their ends; country and number lead to their decisions."""
+    """The newest first; numbers without their ends; country and number lead to their decisions, and
+    a limit to the policy."""
     seen = browser.open("/console/decisions")
     assert seen.status == 200
     assert seen.words.index("gamma") < seen.words.index("beta") < seen.words.index("alpha")
@@ -46,6 +47,7 @@ def test_the_page_says_of_each_decision_why_and_what_to_do(browser: Browser) -> 
     assert "What to do: If you do business there, allow the country in [countries]." in seen.words
     assert US not in seen.text
     assert 'href="./decisions?country=GB"' in seen.text
+    assert 'href="./policy#rule-number"' in seen.text
 
 
 def test_the_form_filters(browser: Browser) -> None:

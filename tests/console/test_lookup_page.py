@@ -201,3 +201,21 @@ def test_no_address_is_made_up(desk: Desk, browser: Browser) -> None:
     other = context_of(desk.client).keys.token(b'{"kind":"number","name":"+14155550142","tenant":"default"}', "page")
     for what in ("x", "k1.AAAA", other):
         assert browser.open(f"/console/lookup/{what}").status == 404
+
+
+def test_the_block_of_a_place_is_found(alone: Store, tmp_path: Path) -> None:
+    """By a number that it covers, and by its id: what it was made on, what it did, and where it is lifted."""
+    desk = Desk(alone, tmp_path, '[code]\nguess_ceiling = 1.0\n[[rule]]\nname = "pumping"\nmode = "enforce"\n')
+    numbers = iter(range(40))
+    while desk.client.request("POST", "/start", {"to": (to := f"+216201{next(numbers) * 137:05d}")})[0] == 201:
+        desk.clock.advance(30)
+    (block, *_) = [each for each in alone.blocks.list(desk.clock.now()) if to.startswith(each.place)]
+    browser = desk.browser("read")
+    words = look(browser, to)
+    assert f"{block.place} by pumping" in words
+    assert "of which 0 brought a code back, where" in words
+    assert f"{block.place} by pumping" in look(browser, block.id)
+    assert 'href="./../blocks"' in browser.seen.text
+    assert "Look at the block's evidence. If the traffic is yours, lift the block. Blocks" in (
+        browser.open("/console/decisions?outcome=refused").words
+    )
