@@ -254,8 +254,10 @@ def test_a_flood_neither_grows_the_log_nor_hides_an_act(bench: Bench, log: Audit
     kept = [entry.act for entry in entries(log)]
     assert (kept.count("sign-in"), kept.count("consent")) == (LANES["stranger"], LANES["application"])
     assert kept[-4:] == ["lift", "lift", "lift", "call"]
-    at_once(*[partial(Audit(bench.store.link, bench.tagger).settle, HOUR_MS) for _ in range(6)])
-    counted = [(each.who, each.outcome, each.more) for each in entries(log)[len(kept) :]]
+    at_once(*[partial(Audit(bench.store.link, bench.tagger).refused, HOUR_MS, ANN, "push", "", "") for _ in range(6)])
+    later = entries(log)[len(kept) :]
+    assert [each.act for each in later] == ["counted"] * 2 + ["push"] * 6
+    counted = [(each.who, each.outcome, each.more) for each in later[:2]]
     hour = "1970-01-01T00:00:00.000Z"
     assert sorted(counted, key=lambda each: str(each[1])) == [
         ("verify-service", "allowed", {"count": 40, "lane": "application", "hour": hour}),

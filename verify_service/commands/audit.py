@@ -48,9 +48,7 @@ def audit(after: int | None, follow: bool, verifying: bool, noted: "Head | None"
 
     if noted and not verifying:
         raise click.UsageError("--from goes with --verify.")
-    service = remote(settings.read())
-    log = service.audit
-    log.settle(service.clock.now())
+    log = remote(settings.read()).audit
     if verifying:
         _verify(log, noted)
         return

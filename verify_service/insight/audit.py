@@ -45,7 +45,7 @@ class Verified(NamedTuple):
     faults: tuple[str, ...]
 
 
-_LOOKS, _PAGE = 10, 1000
+_LOOKS, _PAGE = 5, 1000
 """What one question goes through: so many pages of entries."""
 _NUMBER = (r"0|[1-9][0-9]{0,14}", "is an entry's number")
 _FORMS = {
@@ -75,10 +75,9 @@ def asked(said: Mapping[str, str]) -> Asked:
     return Asked(only, int(said.get("limit", USUAL)), before, after)
 
 
-def answered(audit: Audit, now: int, ask: Asked) -> Answer:
+def answered(audit: Audit, ask: Asked) -> Answer:
     """The entries that are asked for. A look has a bound: where few fit, it may find fewer than there are, and goes on
     by what it answers. Raises StoreUnavailable."""
-    audit.settle(now)
     found: list[Kept] = []
     before, after = ask.before, ask.after
     for _ in range(_LOOKS):

@@ -123,10 +123,6 @@ class Audit:
         this raises nothing. A `stranger` is somebody who has shown no key that is known."""
         self._unheard(now, _entry(now, by, act, "refused", target, why, {}), "stranger" if stranger else "refused")
 
-    def settle(self, now: int) -> None:
-        """Writes down how many acts of hours that are over were only counted."""
-        self._append(now, None)
-
     def newest(self, count: int, before: int | None = None) -> list[Kept]:
         """So many, the newest first, all before an entry's number where that is given."""
         until = "+" if before is None else f"({before}-0"
@@ -163,45 +159,30 @@ class Audit:
         except StoreUnavailable as error:
             _log.error("an act is not in the audit log", act=said.act, outcome=said.outcome, reason=error.reason)
 
-    def _append(self, now: int, said: Entry | None, lane: str = "") -> int:
-        """Appends an entry behind what earlier hours owe; answers its number, 0 where it is counted. None: the latter
-        alone."""
+    def _append(self, now: int, said: Entry, lane: str = "") -> int:
+        """Appends an entry, behind what earlier hours owe; answers its number, 0 of one that is only counted."""
         owed: Entry | None = None
         settled = ""
         while True:
-            wanted = owed or said
             seq, before = self._newest
-            sealed, seal = b"", ""
-            if wanted:
-                packed = _encode(msgspec.structs.replace(wanted, seq=seq + 1, before=before))
-                sealed, seal = self._tagger.seal(packed, _context(f"{seq + 1}-0")), self.seal(packed)
+            packed = _encode(msgspec.structs.replace(owed or said, seq=seq + 1, before=before))
+            sealed, seal = self._tagger.seal(packed, _context(f"{seq + 1}-0")), self.seal(packed)
             own = "" if owed else lane
-            answer = self._link.call(
-                Call(
-                    partition=0,
-                    function="audit",
-                    keys=_KEYS,
-                    args=[
-                        *(now // HOUR_MS, own, LANES.get(own, 0), settled, self.keep),
-                        *(seq + 1 if wanted else 0, before, sealed, seal),
-                    ],
-                )
-            )
-            word = answer[0].decode()
-            if word == "counted":
+            hour: list[Argument] = [now // HOUR_MS, own, LANES.get(own, 0), settled]
+            entry: list[Argument] = [self.keep, seq + 1, before, sealed, seal]
+            word, *told = self._link.call(Call(0, "audit", _KEYS, [*hour, *entry]))
+            if word == b"counted":
                 return 0
-            if word == "kept":
+            if word == b"kept":
                 self._newest = (seq + 1, seal)
                 if not owed:
                     return seq + 1
             else:
-                self._newest = (answer[1], answer[2].decode())
+                self._newest = (told[0], told[1].decode())
             owed, settled = None, ""
-            if word == "owed":
-                settled = answer[3].decode()
-                owed = _counted(now, settled, answer[4], answer[5])
-            elif said is None and word == "newest":
-                return 0
+            if word == b"owed":
+                settled = told[2].decode()
+                owed = _counted(now, settled, told[3], told[4])
 
 
 def unnamed(text: str) -> str:

@@ -5,7 +5,7 @@
 --            only counted
 --   ARGV[1]  the hour   ARGV[2]  the entry's lane, '' where it is kept however many there are
 --   ARGV[3]  how many of the lane are kept in an hour   ARGV[4]  the lane whose earlier hour this entry counts, or ''
---   ARGV[5]  how many entries stay   ARGV[6]  the entry's number, 0 of none   ARGV[7]  the seal of the entry before
+--   ARGV[5]  how many entries stay   ARGV[6]  the entry's number   ARGV[7]  the seal of the entry before
 --   ARGV[8]  the entry   ARGV[9]  its seal
 -- Answers {'kept'}; {'counted'} where the hour has no room for it; {'newest', number, seal} where it does not follow
 -- the newest entry; {'owed', number, seal, lane, hour, how many} where an earlier hour is to be counted first.

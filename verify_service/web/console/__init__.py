@@ -6,6 +6,7 @@ redirect. Whatever a page does, the API and the command line can do as well.
 
 from verify_service.web.console import (
     assets,
+    audit,
     blocks,
     decisions,
     delivery,
@@ -19,4 +20,4 @@ from verify_service.web.console import (
 from verify_service.web.console.surface import console
 
 __all__ = ["console"]
-_PAGES = (assets, blocks, decisions, delivery, lookup, now, openid, policy, revisions, signing_in)
+_PAGES = (assets, audit, blocks, decisions, delivery, lookup, now, openid, policy, revisions, signing_in)

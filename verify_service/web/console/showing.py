@@ -42,6 +42,7 @@ PAGES: Final = (
     Entry("blocks", "/blocks", "Blocks"),
     Entry("policy", "/policy", "Policy"),
     Entry("delivery", "/delivery", "Delivery"),
+    Entry("audit", "/audit", "Audit"),
 )
 """The pages in the order of the navigation."""
 

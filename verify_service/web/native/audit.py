@@ -13,6 +13,6 @@ from verify_service.web.native.surface import native
 def log(_tenant: str) -> Response:
     """As `insight.audit.asked` reads the query."""
     ask = audit.asked(request.args)
-    answer = audit.answered(context().audit, context().clock.now(), ask)
+    answer = audit.answered(context().audit, ask)
     on = {"before": answer.on, "after": None} if ask.after is None else {"before": None, "after": answer.on}
     return json({"entries": [audit.shown(kept) for kept in answer.entries], **on})
