@@ -102,7 +102,11 @@ def test_an_attack_is_seen_from_the_first_page_and_its_block_lifted(alone: Store
     assert "spend TN (only watched) $1.75 of $2.00 within a day; $0.25 left" in words
     assert 'href="./decisions?country=TN">TN</a>' in browser.seen.text
 
+    assert "approved" not in browser.open("/console/blocks").words
+    tell(desk, "approved", tenant="default", country="TN", channel="sms", place="+2162010")
+    fold(desk)
     words = browser.open("/console/blocks").words
+    assert "starts 60 refused 53 admitted 7 approved 1" in words
     assert "+2162010… is blocked by pump Since 2027-01-15 08:02:20 UTC, for an hour, until 2027-01-15 09:02:20" in words
     assert "About 6 messages went there in three hours and 0 codes were entered, where 62% is usual." in words
     assert "53 starts were refused, which saved about $13.25 at $0.25 a message. No start was let through yet" in words
@@ -136,6 +140,7 @@ def test_what_a_rule_only_watches_is_told_with_what_it_costs(alone: Store, tmp_p
     assert "Under attack +2162010… would be blocked since 08:02 UTC: 53 starts went out that would be refused" in words
     assert "about $13. The rule pump only watches, so nothing is refused." in words
     assert presses(browser.seen.text)["See these starts"] == "./decisions?outcome=observed&amp;rule=pump"
+    assert presses(browser.seen.text)["Let the rule pump refuse"] == "./policy"
     assert "pump 53 would have been refused" in words
     words = browser.open("/console/blocks").words
     assert "The rule only watches: 53 starts went out that it would have refused, about $13.25" in words
@@ -165,7 +170,7 @@ def test_a_funnel_is_compared_with_the_same_time_before(alone: Store, tmp_path: 
     assert "starts 90" in words
     words = browser.open("/console/?span=7d&by=tenant").words
     assert "starts 90 sent 90 100% of those above delivered 0 0% of those above approved 40" in words
-    assert "tenant starts sent approved spent approved of sent default 90 90 40 $22.50 44%" in words
+    assert "tenant starts sent approved spent approved of admitted default 90 90 40 $22.50 44%" in words
     assert browser.open("/console/?span=%00&by=<script>").status == 200
 
 

@@ -128,16 +128,16 @@ def _table(found: Stats) -> dict[str, Any]:
     groups = {name: overview.sums(found, name) for name in found.groups}
     ordered = sorted(groups, key=lambda name: (name == "other", -groups[name].get(counter, 0), name))
     columns = [each for each in _COLUMNS if any(group.get(each) for group in groups.values())]
-    share = "sent" in columns and "approved" in columns
+    converts = "starts" in columns and "approved" in columns
     rows = []
     for name in ordered[:_MOST_ROWS]:
         group = groups[name]
         figures = [_figure(each, group.get(each, 0)) for each in columns]
-        if share:
-            figures.append(percent(group.get("approved", 0), group.get("sent", 0)))
+        if converts:
+            figures.append(percent(group.get("approved", 0), group.get("starts", 0) - group.get("refused", 0)))
         query = {_FILTERS[found.by]: name} if found.by in _FILTERS and name != "other" else {}
         rows.append((name, leads("decisions", query) if query else "", figures))
-    heads = [_COLUMNS[each] for each in columns] + (["approved of sent"] if share else [])
+    heads = [_COLUMNS[each] for each in columns] + (["approved of admitted"] if converts else [])
     return {"heads": heads, "rows": rows, "more": max(0, len(ordered) - _MOST_ROWS)}
 
 
