@@ -11,7 +11,9 @@ from verify_service.errors import ConfigError, InvalidNumber
 from verify_service.routing import Route, Section
 from verify_service.tenants import SignedEndpoint
 
-RuleName = Literal["attack", "budget", "provider-down", "receipts-missing", "approvals-falling", "policy-refused"]
+RuleName = Literal[
+    "attack", "budget", "provider-down", "receipts-missing", "approvals-falling", "policy-refused", "audit-broken"
+]
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 
 Share = Annotated[float, Meta(gt=0, le=1)]

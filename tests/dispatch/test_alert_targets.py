@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.alerts import BASE, MAIL, SECRET, AlertBench, targets
+from tests.support.alerts import BASE, MAIL, SECRET, AlertBench, found, targets, terms
 from tests.support.commands import fails, run
 from tests.support.contract import LocalClient
 from tests.support.faults import GUARD
@@ -16,7 +16,6 @@ from verify_service.adapters import AdapterContext, find
 from verify_service.errors import ConfigError
 from verify_service.providers.email import EmailSettings
 from verify_service.store import Store
-from verify_service.store.alert_layouts import AlertTerms, Finding
 
 ODD = "evil\r\nBcc: all@evil.example\r\n\r\nhttps://evil.example/"
 
@@ -26,11 +25,9 @@ def team(quiet: Store, tmp_path: Path, vendor: Vendor) -> AlertBench:
     return AlertBench(quiet, tmp_path, vendor, GUARD)
 
 
-def happens(team: AlertBench, *to: str, of: str = "TN", sentence: str = "It is so.") -> None:
-    """An attack, of which these targets are to be told."""
-    terms = AlertTerms(["attack"], to, 600_000, 86_400_000, 20, 100)
-    finding = Finding("attack", of, "/blocks", sentence, {"blocks": 1})
-    team.store.alerts.judge(team.bench.clock.now(), [finding], terms)
+def happens(team: AlertBench, target: str, of: str = "TN", sentence: str = "It is so.") -> None:
+    """An attack, of which this target is to be told."""
+    team.store.alerts.judge(team.bench.clock.now(), [found(of, sentence=sentence)], terms(target))
 
 
 def test_an_email_reaches_a_mail_server_whole_and_whom_it_is_for_alone(team: AlertBench) -> None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.bench import Bench, make_bench
+from tests.support.bench import Bench, a_start, make_bench
 from tests.support.dispatching import Scripted
 from tests.support.vendor import Vendor
 from verify_service import config
 from verify_service.adapters import Provider
-from verify_service.alerts import Alarms
+from verify_service.alerts import MOST_OPEN, Alarms
 from verify_service.alerts.team import Team
+from verify_service.errors import Blocked
 from verify_service.model import Actor
 from verify_service.store import Store
+from verify_service.store.alert_layouts import AlertTerms, Finding
 from verify_service.store.policies import Policies
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -90,3 +92,22 @@ class AlertBench:
         sends = self.providers[provider]
         assert isinstance(sends, Scripted)
         return sends.asked
+
+
+def attacked(team: AlertBench, prefix: str = "+216201") -> None:
+    """Starts to a prefix until one is refused."""
+    for place in range(60):
+        team.bench.clock.advance(30)
+        try:
+            team.bench.service.start("default", a_start(f"{prefix}{place * 137:05d}"))
+        except Blocked:
+            return
+    raise AssertionError("nothing was blocked")
+
+
+def found(of: str, rule: str = "attack", after: int = 0, sentence: str = "It is so.") -> Finding:
+    return Finding(rule, of, "/blocks", sentence, {"blocks": 1}, False, after)
+
+
+def terms(*targets: str, judged: str = "attack", waiting: int = 100) -> AlertTerms:
+    return AlertTerms([judged], targets, 600_000, 86_400_000, MOST_OPEN, waiting)

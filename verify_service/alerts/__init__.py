@@ -8,6 +8,7 @@ import random
 import threading
 
 from verify_service.alerting import RULES as NAMES
+from verify_service.alerts.chain import Chain
 from verify_service.alerts.rules import RULES, Look
 from verify_service.alerts.team import Team
 from verify_service.alerts.trends import Trends
@@ -44,6 +45,7 @@ class Alarms:
         self._config = config
         self._policies = Policies(store.link, tagger)
         self._trends = Trends(store)
+        self._chain = Chain(self._policies.audit)
         self._live = LivePolicy(self._policies, tagger)
         self._team = team
         self._clock = clock
@@ -91,7 +93,7 @@ class Alarms:
     def _look(self, now: int) -> tuple[list[Finding], list[str]]:
         """What the rules find, and which of them could look: one that could not ends no incident."""
         self._live.refresh()
-        look = Look(self._store, self._config, self._live, self._policies, self._trends, now)
+        look = Look(self._store, self._config, self._live, self._policies, self._trends, self._chain, now)
         findings: list[Finding] = []
         judged: list[str] = []
         why: dict[str, str] = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from verify_service.alerting import RuleName
+from verify_service.alerts.chain import Chain
 from verify_service.alerts.trends import EVERYWHERE, Trend, Trends
 from verify_service.config import Config
 from verify_service.insight import blocks
@@ -40,6 +41,7 @@ class Look(NamedTuple):
     rules: Rules
     policies: Policies
     trends: Trends
+    chain: Chain
     now: int
 
 
@@ -183,6 +185,15 @@ def policy_refused(look: Look) -> Iterator[Finding]:
         yield Finding("policy-refused", "push", "/policy", said, {"revision": newest})
 
 
+def audit_broken(look: Look) -> Iterator[Finding]:
+    """The audit log is not what was written, or not all of it."""
+    found = look.chain.at(look.now)
+    if found.faults:
+        more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
+        said = f"The audit log is not whole: {found.faults[0]}{more}."
+        yield Finding("audit-broken", "", "/audit", said, {"faults": len(found.faults), "entries": found.entries})
+
+
 RULES: Mapping[RuleName, Callable[[Look], Iterator[Finding]]] = {
     "attack": attack,
     "budget": budget,
@@ -190,6 +201,7 @@ RULES: Mapping[RuleName, Callable[[Look], Iterator[Finding]]] = {
     "receipts-missing": receipts_missing,
     "approvals-falling": approvals_falling,
     "policy-refused": policy_refused,
+    "audit-broken": audit_broken,
 }
 
 

@@ -13,6 +13,7 @@ TITLES = {
     "receipts-missing": "Receipts missing",
     "approvals-falling": "Approvals falling",
     "policy-refused": "Policy refused",
+    "audit-broken": "Audit log broken",
     "test": "Test",
 }
 
