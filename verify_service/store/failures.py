@@ -67,12 +67,6 @@ class FailedAuthentications:
                 found.refused_until = now + wait
         return wait
 
-    def wait(self, address: str) -> int:
-        """Seconds for which the address is refused, 0 where it is not. Counts nothing."""
-        with self._lock:
-            found = self._failing.get(_counted(address))
-        return max(0, int(found.refused_until - time.monotonic()) + 1) if found and found.refused_until else 0
-
     def noted(self) -> int | None:
         """How many refusals have passed since the last that was noted, where this one is to be; None where a flood of
         them would fill what it is noted in."""

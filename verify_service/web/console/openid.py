@@ -45,15 +45,15 @@ def come_back() -> Response:
     """From the provider. The browser comes by a link of another site, so it has not shown the session's cookie, and
     would not show a new one on a redirect: a page of ours leads on."""
     openid = _openid()
-    signing_in.judge_address()
     try:
         begun = _begun()
         openid.answered(begun.pending, request.args.get("state", ""), request.args.get("iss"))
-        if not context().store.sessions.first(begun.pending.state, PENDING_MS):
-            raise SignInRefused("it was answered before")
         if not re.fullmatch(r"[!-~]{1,2048}", code := request.args.get("code", "")):
             raise SignInRefused("the provider has not signed you in")
         person = openid.finish(begun.pending, code)
+        # Last: the store hears of nobody whom the provider does not know.
+        if not context().store.sessions.first(begun.pending.state, PENDING_MS):
+            raise SignInRefused("it was answered before")
     except ProviderSilent as error:
         signing_in.refused(str(error))
         return _out_of_order(error)

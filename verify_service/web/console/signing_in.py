@@ -17,7 +17,6 @@ from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
 _NEXT: Final = re.compile(r"/console(/[a-z0-9/_.-]{0,200}(\?[!-~]{0,1500})?)")
-_TOO_MANY: Final = "Too many sign-ins from this address were refused."
 
 
 @console.get("")
@@ -92,12 +91,6 @@ def wanted() -> str:
     return found[1] if found else "/"
 
 
-def judge_address() -> None:
-    """Raises RateLimited while too many sign-ins from this address were refused."""
-    if wait := context().failures.wait(request.remote_addr or ""):
-        raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
-
-
 def refused(why: str) -> None:
     """Counts a sign-in that is refused, and writes it down, as long as a flood does not. Raises RateLimited where too
     many come from this address."""
@@ -108,7 +101,8 @@ def refused(why: str) -> None:
         stranger = Actor("nobody", address)
         here.audit.refused(here.clock.now(), stranger, "sign-in", "console", words, stranger=True)
     if wait:
-        raise RateLimited(_TOO_MANY, limit="failed-authentications", retry_after=wait)
+        words = "Too many sign-ins from this address were refused."
+        raise RateLimited(words, limit="failed-authentications", retry_after=wait)
 
 
 def _asked() -> str:
