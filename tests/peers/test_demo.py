@@ -48,6 +48,9 @@ def test_the_demonstration_plays_and_leaves_nothing_behind(tmp_path: Path) -> No
             cookie = signed_in.headers["set-cookie"].partition(";")[0]
             now = pool.request("GET", f"{url}/", headers={"Cookie": cookie}, redirect=False)
             assert (now.status, b"Sign out" in now.data) == (200, True)
+            pages = re.findall(r"^  \d (\w+(?: \w+)?)  ", said, re.MULTILINE)
+            assert len(pages) == 5
+            assert set(pages) <= set(re.findall(r">([^<>]+)</a>", now.data.decode()))
         started = list(below(demo.pid))
         demo.send_signal(signal.SIGINT)
         assert demo.wait(PATIENCE_S) == 0

@@ -74,6 +74,7 @@ def roles(post: Post, **otel: str) -> Iterator[Roles]:
         toml.write_text(f'[providers.hook]\nkind = "webhook"\nurl = "{vendor.url}"\nsecret = "env:HOOK_SECRET"\n')
         env = environment(post) | {"VERIFY_API_KEY": KEY, "VERIFY_CONFIG": str(toml), "HOOK_SECRET": SECRET}
         env |= {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/sms")}
+        env |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
         made = Roles(f"http://127.0.0.1:{port}", vendor, collector, post.folder)
         try:
             for name, *words in (["web", "--port", str(port), "--workers", "1", "--access-log"], ["dispatch"]):

@@ -23,9 +23,9 @@ from verify_service.commands.progress import progress
 def demo(
     port: int, speed: float, days: float, attack_after: float, seconds: float | None, seed: int, browser: bool
 ) -> None:
-    """A whole service with made-up traffic and an attack, to look at in the console.
+    """Shows the console at work, with made-up traffic and an attack.
 
-    It is one of its own, in a folder that goes when it ends, with a fake provider: nothing is sent to anybody.
+    The service is one of its own, in a folder that goes when it ends, with a fake provider: nothing is sent to anybody.
     """
     from verify_service.demo.show import Plan, show
     from verify_service.process import ENDS_WITHIN, hearing_signals

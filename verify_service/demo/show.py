@@ -22,11 +22,11 @@ _MOST_DAYS = 400  # that the people of the simulation are there for
 
 LOOK_AT = """\
 What to look at, now and when the attack is on:
-  1 Now        starts, what is refused, and what it costs; live
-  2 Decisions  each start that was refused, in a sentence
-  3 Look up    a number of the attack: what is counted for it, and when that frees up
-  4 Delivery   which provider carries what
-  5 You, at the top right: who is signed in
+  1 Now        whether it is under attack, where, and what that costs; live
+  2 Blocks     on what evidence a place is blocked; lift a block, and see it come again
+  3 Decisions  each start that was refused, in a sentence
+  4 Look up    a number of the attack: what is counted for it, and when that frees up
+  5 Delivery   which provider carries what, and how it arrives
 """
 _COUNTED = {"admitted": "starts admitted", "refused": "refused", "approved": "codes approved"}
 
@@ -56,7 +56,8 @@ def show(
 ) -> None:
     """Plays until `stop` is set; `look` is told the console's address once there is something to see. Raises as
     `stage` does."""
-    say(f"A made-up shop and bank, at {plan.speed:g} times the speed of real time. It begins with {plan.days:g} days.")
+    say(f"A made-up shop and bank, at {plan.speed:g} times the speed of real time.")
+    say(f"First comes their history of {24 * plan.days:g} hours, through the front door: a minute or two.")
     with stage(environ, plan.port, plan.days) as on, ThreadPoolExecutor(THREADS) as pool:
         traffic = Traffic(plan.seed, on.pulse.now, _MOST_DAYS, plan.per_day)
         _history(on, traffic, pool, stop, progress)
