@@ -1,6 +1,5 @@
 """`verify-service audit`: listed, followed, taken out and verified; and what each command says of who ran it."""
 
-import getpass
 import json
 import socket
 
@@ -15,14 +14,14 @@ from verify_service.store import Store
 from verify_service.store.audit import Audit
 
 KEY = "vs:{0}:audit"
-HERE = f"{getpass.getuser()}@{socket.gethostname()}"
+HERE = f"ops@{socket.gethostname()}"
 
 
 @pytest.fixture
 def env(quiet: Store) -> dict[str, str]:
     """Of a service whose log is empty."""
     quiet.link.command(0, ["DEL", KEY, f"{KEY}:hours"])
-    return {"VERIFY_REDIS_URL": quiet.link.url, "VERIFY_TAG_KEY": new_key()}
+    return {"VERIFY_REDIS_URL": quiet.link.url, "VERIFY_TAG_KEY": new_key(), "LOGNAME": "ops"}
 
 
 def ask(env: dict[str, str], *words: str) -> Result:
