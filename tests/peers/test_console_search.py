@@ -53,7 +53,7 @@ def test_who_calls_support_is_found_and_unlocked(
             assert to[2:] not in page.url
             assert (page.url, faults(page) if script else []) == (page.url, [])
 
-        page.get_by_role("link", name="Decisions").click()
+        page.get_by_role("link", name="Decisions", exact=True).first.click()
         page.get_by_label("Outcome").select_option("refused")
         page.get_by_label("Limit or rule").fill("number")
         page.keyboard.press("Enter")

@@ -141,6 +141,10 @@ def test_older_ones_are_asked_for_by_before(asker: Asker) -> None:
         before = f"&before={answer['before']}"
         asker.start(US, "later")
     assert pages == ["e", "d", "c", "b", "a"]
+    damaged = b"at 1 event start id x facts \x90 observed - decision de_x".split()
+    link.command(0, ["XADD", "vs:{0}:events", "*", *damaged])
+    (told,) = asker.ask("limit=1&status=true")["decisions"]
+    assert (told["id"], told["outcome"], "decision" in told) == ("x", "observed", False)
 
 
 def test_a_look_goes_through_so_many_events_and_no_more(looker: Asker) -> None:

@@ -17,6 +17,7 @@ from verify_service.store.search import Outcome, Place, Wanted, outcome_of, plac
 MOST = 100
 """Decisions in one answer."""
 USUAL = 50
+_ID = re.compile("(de|ve)_[0-9a-f]{32}")
 _FORMS = {
     "outcome": ("refused|observed|admitted", "is refused, observed or admitted"),
     "rule": ("[a-z0-9][a-z0-9-]{0,31}", "is the name of a limit or rule"),
@@ -104,10 +105,10 @@ def decided(store: Store, now: int, ask: Asked, most: int = search.MOST) -> Answ
     """The newest decisions of all tenants that are asked for. A look goes through `most` events: where few fit it may
     find fewer than there are, and `before` goes on. Raises StoreUnavailable."""
     found = store.search.starts(ask.wanted, ask.limit, ask.before, most)
-    records: dict[str, Decision | None] = {}
-    for start in found.found:
-        if (record := start.get("decision")) and record not in records:
-            records[record] = store.verifications.decisions.read(now, start["tenant"], record)
+    named = [(start.get("tenant", ""), start.get("decision", "")) for start in found.found]
+    asks = [each for each in dict.fromkeys(named) if _ID.fullmatch(each[1])]
+    read = store.verifications.decisions.read_all(now, asks)
+    records = {record.id: record for record in read if record}
     return Answer(
         tuple(_decided(store, now, start, records.get(start.get("decision", "")), ask) for start in found.found),
         found.back_to,
@@ -131,8 +132,8 @@ def _decided(store: Store, now: int, start: Mapping[str, Any], record: Decision 
     verdicts = record.judged if record else ()
     figures = next((each for each in verdicts if (each.name, each.verdict) == (name, word)), None)
     status = None
-    if ask.status and outcome != "refused":
-        verification = store.verifications.read(now, start["tenant"], start["id"])
+    if ask.status and outcome != "refused" and _ID.fullmatch(start["id"]):
+        verification = store.verifications.read(now, start.get("tenant", ""), start["id"])
         status = verification.status if verification else None
     return Decided(
         at=round(start["at"] * 1000),
@@ -147,7 +148,7 @@ def _decided(store: Store, now: int, start: Mapping[str, Any], record: Decision 
         **{
             part: start[part]
             for part in ("country", "range", "decision", "ip", "price", "repeats", "revision")
-            if part in start
+            if part in start and (part != "decision" or _ID.fullmatch(start[part]))
         },
     )
 

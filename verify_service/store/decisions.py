@@ -54,23 +54,17 @@ class Decisions:
 
     def read(self, now: int, tenant: str, decision_id: str) -> Decision | None:
         """A decision on a start of the tenant, for an hour. Raises StoreUnavailable."""
-        home = partitions.of_id(decision_id, self._link.partitions)
-        flat: list[bytes] = self._link.command(home, ["HGETALL", f"{prefix(home)}decision:{decision_id}"])
-        fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-        if not fields or fields["tenant"].decode() != tenant or now >= int(fields["at"]) + KEEP_MS:
-            return None
-        return decision(
-            id=decision_id,
-            at=int(fields["at"]),
-            revision=int(fields["revision"]),
-            by=fields["by"].decode() or None,
-            wait=int(fields["wait"]),
-            static=_statics.decode(fields["statics"]) if fields["statics"] else (),
-            judged=[each for name, packed in fields.items() if name.startswith("judged") for each in unpack(packed)],
-            unjudged=tuple(filter(None, fields["unjudged"].decode().split(","))),
-            count=int(fields.get("count", 1)),
-            last_at=int(fields.get("last", fields["at"])),
-        )
+        return self.read_all(now, [(tenant, decision_id)])[0]
+
+    def read_all(self, now: int, asked: Sequence[tuple[str, str]]) -> list[Decision | None]:
+        """The same of many, by tenant and id, in one trip to each partition."""
+        found: list[Decision | None] = [None] * len(asked)
+        for part in range(self._link.partitions):
+            here = [place for place, (_, id) in enumerate(asked) if partitions.of_id(id, self._link.partitions) == part]
+            asks = [["HGETALL", f"{prefix(part)}decision:{asked[place][1]}"] for place in here]
+            for place, flat in zip(here, self._link.commands(part, asks) if asks else (), strict=True):
+                found[place] = _opened(now, *asked[place], flat)
+        return found
 
     def explain(self, now: int, hits: Sequence[Hit]) -> list[bytes]:
         """What the limits would say of a start, packed: one trip, and nothing is written. Raises StoreUnavailable."""
@@ -144,6 +138,25 @@ class Decisions:
             part = partitions.of_tag(owner, self._link.partitions)
             forgotten += self._link.command(part, ["DEL", prefix(part) + key])
         return int(forgotten)
+
+
+def _opened(now: int, tenant: str, decision_id: str, flat: list[bytes]) -> Decision | None:
+    """A record, where it is one of the tenant's and not too old."""
+    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    if not fields or fields["tenant"].decode() != tenant or now >= int(fields["at"]) + KEEP_MS:
+        return None
+    return decision(
+        id=decision_id,
+        at=int(fields["at"]),
+        revision=int(fields["revision"]),
+        by=fields["by"].decode() or None,
+        wait=int(fields["wait"]),
+        static=_statics.decode(fields["statics"]) if fields["statics"] else (),
+        judged=[each for name, packed in fields.items() if name.startswith("judged") for each in unpack(packed)],
+        unjudged=tuple(filter(None, fields["unjudged"].decode().split(","))),
+        count=int(fields.get("count", 1)),
+        last_at=int(fields.get("last", fields["at"])),
+    )
 
 
 def refusal_of(id: str, refused: str, by: str, context: Context, facts: Facts) -> Refusal:

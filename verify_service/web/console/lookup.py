@@ -239,7 +239,7 @@ def _latest(wanted: Wanted) -> decisions.Answer:
 
 def _verifications(now: int, tenant: str, ids: Iterable[str]) -> list[StoredVerification]:
     read = context().store.verifications.read
-    named = [each for each in dict.fromkeys(ids) if each][:_SHOWN]
+    named = [each for each in dict.fromkeys(ids) if _ID.fullmatch(each)][:_SHOWN]
     return [held for each in named if (held := read(now, tenant, each))]
 
 
