@@ -41,6 +41,7 @@ def test_no_page_has_a_fault_of_wcag_2_2_aa(browser: Any, url: str, width: int, 
 def test_a_keyboard_is_enough_to_sign_in_and_out(browser: Any, url: str, script: bool) -> None:
     """The first field has the focus; the link past the navigation is the first that Tab comes to."""
     with visiting(browser, url, None, script=script) as page:
+        page.locator("#key:focus").wait_for()  # A busy browser gives it the focus a while after the page is there.
         page.keyboard.type(KEYS["read"])
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Sign out").wait_for()
