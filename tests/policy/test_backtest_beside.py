@@ -6,8 +6,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +15,8 @@ import msgspec
 import pytest
 
 from tests.support.bench import Bench, a_start, make_bench
-from tests.support.live import clean, everything, until
+from tests.support.live import PATIENCE_S, clean, everything, until
 from tests.support.recorded import NUMBERS
-from tests.support.roles import children
 from verify_service.backtest import beside, worker
 from verify_service.process import give_way
 from verify_service.store import Store
@@ -29,10 +28,10 @@ pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks for proc
 IN_FORCE = "[code]\nguess_ceiling = 1\n[prices]\ndefault = 0.02\n"
 PROPOSED = IN_FORCE + '[block]\nnumbers = ["+14155550199"]\n[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "1/hour"\n'
 PARENT = """
-import sys, time, msgspec
+import os, signal, sys, time, msgspec
 from verify_service.backtest import beside
 from verify_service.store.backtests import Job
-beside.give_way = lambda pid: None
+beside.give_way = lambda pid: (os.kill(pid, signal.SIGSTOP), print(pid, flush=True))
 beside.launch(msgspec.json.decode(sys.argv[1], type=Job))
 time.sleep(600)
 """
@@ -87,23 +86,6 @@ def found(backtests: Backtests, id: str) -> Backtest:
     return one
 
 
-@contextmanager
-def stopped(parent: int) -> Iterator[int]:
-    """The process of the backtest that `parent` has begun, stopped in the middle of whatever it did."""
-
-    def those() -> list[int]:
-        return [pid for pid, words in children(parent).items() if "backtest.worker" in words]
-
-    until(those)
-    [pid] = those()
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield pid
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-
 def test_whom_a_change_refuses_is_told_with_what_cannot_be_known(
     bench: Bench, backtests: Backtests, folder: Path
 ) -> None:
@@ -136,22 +118,26 @@ def test_one_runs_at_a_time_and_is_canceled_from_anywhere(
     """Who asks meanwhile is told which. Another process cancels it, were it never to answer; then another may begin.
     One that is killed says so."""
     monkeypatch.setattr(beside, "_LEAVES_S", 0.1)
+    started: Queue[int] = Queue()
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        started.put(pid)
+
+    monkeypatch.setattr(beside, "give_way", stop)
     elsewhere = Backtests(Link(bench.store.link.url), bench.tagger, beside.launch)
     id, _ = begin(backtests, bench)
-    with stopped(os.getpid()):
-        assert begin(elsewhere, bench) == (id, False)
-        assert elsewhere.cancel(id, "bob")
-        assert not elsewhere.cancel(id, "bob")
-        assert (found(elsewhere, id).state, found(elsewhere, id).why) == ("canceled", "by bob")
-        until(lambda: not [*folder.iterdir()])
+    started.get(timeout=PATIENCE_S)
+    assert begin(elsewhere, bench) == (id, False)
+    assert elsewhere.cancel(id, "bob")
+    assert not elsewhere.cancel(id, "bob")
+    assert (found(elsewhere, id).state, found(elsewhere, id).why) == ("canceled", "by bob")
+    until(lambda: not [*folder.iterdir()])
     other, began = begin(elsewhere, bench)
     assert began
-    with stopped(os.getpid()) as pid:
-        os.kill(pid, signal.SIGKILL)
-        assert (ended(backtests, other).state, found(backtests, other).why) == (
-            "failed",
-            "its process ended with SIGKILL",
-        )
+    os.kill(started.get(timeout=PATIENCE_S), signal.SIGKILL)
+    killed = ended(backtests, other)
+    assert (killed.state, killed.why) == ("failed", "its process ended with SIGKILL")
     until(lambda: not [*folder.iterdir()])
     assert backtests.get("lease") is None
     assert not backtests.cancel("lease", "bob")
@@ -163,16 +149,13 @@ def test_it_ends_with_the_worker_that_began_it(bench: Bench, folder: Path) -> No
     backtests = Backtests(bench.store.link, bench.tagger, jobs.append)
     id, _ = begin(backtests, bench)
     words = [sys.executable, "-c", PARENT, msgspec.json.encode(jobs[0]).decode()]
-    parent = subprocess.Popen(words, env=clean({"TMPDIR": str(folder)}))
-    try:
-        with stopped(parent.pid) as pid:
-            parent.kill()
-            parent.wait()
-        until(lambda: not Path(f"/proc/{pid}").exists())
-        until(lambda: not [*folder.iterdir()])
-    finally:
+    with subprocess.Popen(words, env=clean({"TMPDIR": str(folder)}), stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
         parent.kill()
-    assert found(backtests, id).state == "running"
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not [*folder.iterdir()])
+    until(lambda: not Path(f"/proc/{pid}").exists())
     bench.store.link.command(0, ["PEXPIRE", "vs:{0}:backtest:lease", 0])
     assert found(backtests, id).state == "lost"
     assert begin(backtests, bench)[1]

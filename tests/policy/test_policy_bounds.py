@@ -154,7 +154,7 @@ def test_what_a_policy_holds_is_bounded_with_the_reason(
     with pytest.raises(ConfigError, match=re.escape(why)) as refused:
         live.push(3, Actor("a"), "", HEAD + more)
     assert "\n" not in str(refused.value)
-    assert changed(client, before) <= {b"vs:{0}:audit", b"vs:{0}:audit:hours"}
+    assert changed(client, before) <= {b"vs:{0}:audit", b"vs:{0}:audit:hours", b"vs:{0}:policy:refused"}
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
