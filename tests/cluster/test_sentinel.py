@@ -20,8 +20,10 @@ from tests.support.live import PATIENCE_S, dispatching, until
 from tests.support.people import People
 from verify_service.embedded import EmbeddedValkey, free_port
 from verify_service.errors import StoreUnavailable
-from verify_service.model import Verification
+from verify_service.insight.audit import verify
+from verify_service.model import Actor, Verification
 from verify_service.store import Store
+from verify_service.store.audit import Audit
 
 pytestmark = pytest.mark.slow
 
@@ -170,20 +172,25 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(
 ) -> None:
     """The primary is killed in the middle of starts and enrolments. The service finds the promoted replica by itself,
     every start that was answered is there, its code is right, and its message is sent; every factor that was verified
-    is there, and no code of it that was taken is good again."""
+    is there, and no code of it that was taken is good again. Every act that was done is in the audit log, which is
+    whole."""
     monkeypatch.setattr("verify_service.authenticators._MEMORY_KIB", 64)  # Ten slow hashes an enrolment are not it.
     store = Store(guarded.url)
     store.prepare()
     bench = make_bench(store, POLICY)
     phones = numbers(737)
     answered: list[Verification] = []
+    done: list[str] = []
     refused: list[StoreUnavailable] = []
     stop = threading.Event()
+    audit = Audit(store.link, bench.tagger)
 
     def load() -> None:
         for to in itertools.takewhile(lambda _: not stop.is_set(), phones):
             try:
                 answered.append(begin(bench, to))
+                with audit.act(0, Actor("ops"), "lift", answered[-1].id):
+                    done.append(answered[-1].id)
             except StoreUnavailable as error:
                 refused.append(error)
                 stop.wait(0.05)
@@ -211,3 +218,5 @@ def test_a_failover_loses_nothing_that_was_answered_and_needs_no_restart(
         code = inbox.messages(TENANT, late.to, None, PATIENCE_S)[0].code
         assert bench.service.check(TENANT, late.id, code).approved
     people.judge()
+    assert set(done) <= {entry.target for kept in audit.all() if (entry := kept.entry)}
+    assert verify(audit).faults == ()
