@@ -90,6 +90,7 @@ def test_pages_and_filters(client: LocalClient) -> None:
         client.request("POST", "/admin/unlock", {"to": TO, "reason": "again"})
     assert [entry[0] for entry in entries(client, "?limit=2")] == [5, 4]
     assert client.request("GET", "/admin/audit?limit=2")[2]["before"] == 4
+    assert entries(client, "?before=0") == []
     assert [entry[0] for entry in entries(client, "?limit=2&before=4")] == [3, 2]
     last = client.request("GET", "/admin/audit?limit=2&before=2")[2]
     assert ([entry["seq"] for entry in last["entries"]], last["before"]) == ([1], None)

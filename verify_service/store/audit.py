@@ -125,7 +125,7 @@ class Audit:
 
     def newest(self, count: int, before: int | None = None) -> list[Kept]:
         """So many, the newest first, all before an entry's number where that is given."""
-        until = "+" if before is None else f"({before}-0"
+        until = "+" if before is None else f"({max(before, 1)}-0"  # The server takes nothing before 0-0.
         return self._kept(["XREVRANGE", _KEYS[0], until, "-", "COUNT", count])
 
     def after(self, seq: int, count: int = _PAGE) -> list[Kept]:
