@@ -139,7 +139,7 @@ def _number(who: Operator, subject: Subject, what: str) -> Response:
     to, now = recipient.parse(subject.name, None), context().clock.now()
     explained = context().explain.explain(subject.tenant, to, ip=subject.ip, purpose=subject.purpose)
     tag = context().explain.pseudonym(to.e164)
-    latest = _latest(Wanted(number=tag))
+    latest = _latest(Wanted(number=tag, country=to.country or None))
     live = context().store.verifications.live(subject.tenant, tag, subject.purpose)
     ids = [live or "", *(each.id for each in latest.decisions if each.tenant == subject.tenant)]
     return show(
