@@ -38,6 +38,7 @@ from verify_service.errors import ConfigError, StoreUnavailable
 from verify_service.factors import NewFactor
 from verify_service.factors.keeping import Keeping
 from verify_service.inbox import Inbox, Rule
+from verify_service.insight.counts import stats
 from verify_service.model import Actor, Verification
 from verify_service.store import Store
 from verify_service.store.connection import CLUSTER_PARTITIONS, prefix
@@ -369,3 +370,18 @@ def test_all_sessions_of_an_operator_end_in_one_step(spread: Store) -> None:
     assert sessions.end_all("operator:clustered") == 5
     assert not any(sessions.use(1, f"clustered {n}", 60_000, 60_000) for n in range(5))
     assert [sessions.first("a state of the cluster's", 60_000) for _ in range(2)] == [True, False]
+
+
+def test_each_partition_counts_its_own_events_and_a_look_adds_them_up(spread: Store) -> None:
+    """Forty starts in more than one partition, each counted once however often somebody looks."""
+    bench = make_bench(spread, POLICY)
+    to = list(itertools.islice(numbers(415), 40))
+    assert len({home_of(bench, each) for each in to}) > 1
+    for each in to:
+        begin(bench, each)
+    for _ in range(2):
+        while spread.counts.fold(bench.clock.now()).more:
+            pass
+    for by, name in (("total", "total"), ("country", "US"), ("tenant", TENANT)):
+        found = stats(spread, bench.clock.now(), bench.clock.now() + 1, "hour", by)
+        assert {group: series["starts"] for group, series in found.groups.items()} == {name: (40,)}

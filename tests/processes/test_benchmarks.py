@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import capacity, compare, console, facade, factors, fraud, idle, receipts
+from benchmarks import capacity, compare, console, counting, facade, factors, fraud, idle, receipts
 from benchmarks.__main__ import main
 from benchmarks.load import percentile
 
@@ -52,6 +52,12 @@ def test_another_checkout_is_measured_beside_this_one(capsys: pytest.CaptureFixt
         (who, width) for width in (9, 5) for who in ("bare", HERE.name, "this")
     ]
     assert all(row[3].startswith("0 ") == (row[1] == "bare") for row in rows[:3])
+
+
+def test_counting_is_measured_beside_the_starts_that_it_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of ten starts, ten that were sent and seven approvals."""
+    counting.main(["--rounds", "1", "--starts", "10"])
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 27 | ")] != []
 
 
 def test_an_idle_installation_is_measured_by_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ local places_of, PLACE, raise, add, keep = tallies.places_of, tallies.PLACE, tal
 local POSITION_MS = 91 * DAY_MS
 local LONGEST = 64
 -- A look ends where a minute has so many kinds of events and places: what it costs goes by them.
-local MOST_KINDS = 60
+local MOST_KINDS = 150
 
 local FACT = places_of(layouts.array_facts, layouts.name_facts)
 local RANK = PLACE.rank
