@@ -295,8 +295,8 @@ class Wanted(Array, frozen=True):
 
 
 class Tally(Array, frozen=True):
-    """What was counted of a group in a minute or an hour, money in micro-dollars. Its `rank` bounds from above how many
-    events it has had, where a bucket had no room for all; that of `other`, how many a group may have had in it."""
+    """What was counted of a group in a minute or an hour, money in micro-dollars. By its `rank` it stays where a bucket
+    has no room for all: how many events it has had, and how many it may have had in `other`, whose own that is."""
 
     keeps_tail: ClassVar[bool] = True
     rank: int = 0
