@@ -26,7 +26,7 @@ What to look at, now and when the attack is on:
   2 Blocks     on what evidence a place is blocked; lift a block, and see it come again
   3 Decisions  each start that was refused, in a sentence
   4 Look up    a number of the attack: what is counted for it, and when that frees up
-  5 Delivery   which provider carries what, and how it arrives
+  5 Policy     change a limit, and judge what has just happened by it before it is pushed
 """
 _COUNTED = {"admitted": "starts admitted", "refused": "refused", "approved": "codes approved"}
 
