@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Desk
+from verify_service import gateway
 from verify_service.store import Store
+from verify_service.web.console import forms as forms_of_pages
 
 FOREIGN = (
     {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
@@ -42,3 +44,12 @@ def test_every_form_is_its_own_sessions(desk: Desk) -> None:
             assert ada.send(path, headers=headers, token=own).status == 403, (path, headers)
         assert nobody.send(path, token=own).path.startswith("/console/sign-in"), path
     assert ada.open("/console/").path == "/console/"
+
+
+def test_a_form_that_is_too_long_is_told_so(desk: Desk) -> None:
+    """And not that it came too late, which the server says of what it does not read."""
+    assert forms_of_pages.MOST_BYTES < gateway.MOST_BYTES
+    ada = desk.browser("admin")
+    token, text = ada.open("/console/policy").token, "a" * forms_of_pages.MOST_BYTES
+    seen = ada.send("/console/policy/check", token=token, text=text)
+    assert (seen.status, "1048576 bytes at most" in seen.words) == (413, True)

@@ -16,7 +16,8 @@ from verify_service.web.console.showing import show
 from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
-_NEXT: Final = re.compile(r"/console(/[a-z0-9/_.-]{0,200}(\?[!-~]{0,1500})?)")
+_NEXT: Final = re.compile(r"(?=.{0,1500}\Z)/console((?:/|(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+)(?:\?[!-~]*)?)")
+"""Without `..` or `//`, which lead elsewhere. What names somebody who was looked up is long, and has capitals."""
 
 
 @console.get("")
