@@ -49,7 +49,7 @@ def test_the_log_is_listed_taken_out_and_verified(quiet: Store, env: dict[str, s
     assert ask(env, "audit", "--after", "1", "--json").stdout.count("\n") == 2
     verified = ask(env, "audit", "--verify", "--from", last["head"])
     assert (verified.exit_code, verified.stdout) == (0, f"2 entries, 1 to 2; the head is {last['head']}\n")
-    for words in (("--from", last["head"]), ("--verify", "--from", "2"), ("--after", "-1")):
+    for words in (("--from", last["head"]), ("--verify", "--from", "2"), ("--after", "-1"), ("--after", "9" * 20)):
         assert ask(env, "audit", *words).exit_code == 2
     quiet.link.command(0, ["XDEL", KEY, "1-0"])
     broken = run("audit", "--verify", env=env)

@@ -30,7 +30,9 @@ def _head(_context: click.Context, _parameter: click.Parameter, value: str | Non
 
 
 @click.command("audit")
-@click.option("--after", type=click.IntRange(min=0), metavar="NUMBER", help="The entries after this one, oldest first.")
+@click.option(
+    "--after", type=click.IntRange(0, 10**15), metavar="NUMBER", help="The entries after this one, oldest first."
+)
 @click.option("--follow", is_flag=True, help="Go on with what is done from now on.")
 @click.option("--verify", "verifying", is_flag=True, help="Whether the log is whole; exit status 1 where it is not.")
 @click.option(
