@@ -43,7 +43,7 @@ def test_the_page_says_of_each_decision_why_and_what_to_do(browser: Browser) -> 
     seen = browser.open("/console/decisions")
     assert seen.status == 200
     assert seen.words.index("gamma") < seen.words.index("beta") < seen.words.index("alpha")
-    assert "The limit `number` refuses: 1 of 1 within an hour; room again in 3599 s." in seen.words
+    assert "The limit number refuses: 1 of 1 within an hour; room again in 3599 s." in seen.words
     assert "What to do: If you do business there, allow the country in [countries]." in seen.words
     assert US not in seen.text
     assert 'href="./decisions?country=GB"' in seen.text

@@ -65,7 +65,7 @@ def test_a_number_is_looked_up(browser: Browser) -> None:
     """How it is spelt is no matter: what is counted and until when, what became of its codes, its consent. It is shown
     without its beginning or its end, and stands in no address."""
     words = look(browser, "tel:+1 (415) 555-0142")
-    assert "The limit `number` refuses: 1 of 1 within an hour; room again in 3599 s." in words
+    assert "The limit number refuses: 1 of 1 within an hour; room again in 3599 s." in words
     assert "Frees up at" in words
     assert '<meter min="0" max="1" value="1"' in browser.seen.text
     assert "pending" in words
@@ -78,7 +78,7 @@ def test_a_number_is_looked_up(browser: Browser) -> None:
         assert part not in browser.seen.text
         assert part not in browser.seen.path
     words = browser.send(f"{browser.seen.path}/explain", ip=IP, purpose="payment").words
-    assert "The limit `busy` has room: 1 of 4 within an hour." in words
+    assert "The limit busy has room: 1 of 4 within an hour." in words
     assert IP not in browser.seen.path
 
 
@@ -96,7 +96,7 @@ def test_refusals_are_found_further_back(desk: Desk, browser: Browser, monkeypat
 def test_an_address_is_looked_up(browser: Browser) -> None:
     """What limits have counted of it, whatever the number, and the starts from it."""
     words = look(browser, IP)
-    assert "The limit `busy` has room: 1 of 4 within an hour." in words
+    assert "The limit busy has room: 1 of 4 within an hour." in words
     assert "refused by number" in words
     assert "Unlock" not in words
     assert IP not in browser.seen.path
@@ -142,7 +142,7 @@ def test_a_user_is_erased(desk: Desk, browser: Browser) -> None:
 def test_an_id_is_looked_up(desk: Desk, browser: Browser) -> None:
     """A verification with its timeline, a decision with its figures; of another, that there is none."""
     decision = desk.client.refused("POST", "/start", {"to": TO})["decision"]
-    assert "The limit `number` refuses: 1 of 1" in look(browser, decision)
+    assert "The limit number refuses: 1 of 1" in look(browser, decision)
     verification = desk.client.request("POST", "/start", {"to": "+14155550143"})[2]["id"]
     assert "pending" in look(browser, verification)
     assert browser.seen.path == f"/console/lookup/{verification}"

@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.support.alerts import terms
 from tests.support.bench import a_start
 from tests.support.console import Desk
 from tests.support.detector import numbers
 from verify_service.errors import Blocked
 from verify_service.store import Store
+from verify_service.store.alert_layouts import Finding
 from verify_service.store.layouts import Facts
 
 EVIL = "<img src=x onerror=alert(1)>'\"&"
@@ -231,3 +233,19 @@ def test_many_blocks_stand_on_pages_of_twenty(alone: Store, tmp_path: Path) -> N
     assert browser.open("/console/blocks?page=2").text.count("<section") == found - 20
     for page in ("99", "0", "-1", "²", "1" * 99, "<script>"):
         assert browser.open(f"/console/blocks?page={page}").status == 200
+
+
+def test_what_the_team_was_told_of_stands_on_the_first_page(store: Store, tmp_path: Path) -> None:
+    """As long as it is not over, with the way to the page that explains it."""
+    desk = a_desk(store, tmp_path)
+    now = desk.clock.now()
+    finding = Finding("provider-down", EVIL, "/delivery", f"{EVIL} fails.", {"failing": 10})
+    desk.store.alerts.judge(now, [finding], terms(judged="provider-down"))
+    browser = desk.browser("read")
+    browser.open("/console/")
+    assert f"Provider down: {EVIL} , since" in browser.seen.words
+    assert f"{EVIL} fails." in browser.seen.words
+    assert 'href="./delivery">Provider down' in browser.seen.text
+    assert EVIL not in browser.seen.text
+    desk.store.alerts.judge(now + 3_600_000, [], terms(judged="provider-down"))
+    assert "What the team was told of" not in browser.open("/console/").words

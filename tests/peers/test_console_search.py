@@ -58,7 +58,7 @@ def test_who_calls_support_is_found_and_unlocked(
         page.get_by_label("Limit or rule").fill("number")
         page.keyboard.press("Enter")
         page.wait_for_url("**/decisions?outcome=refused&rule=number&*")
-        page.get_by_text("The limit `number` refuses: 1 of 1 within an hour").first.wait_for()
+        page.get_by_text("The limit number refuses: 1 of 1 within an hour").first.wait_for()
         is_well()
         page.get_by_label("Number begins with").fill(to)
         page.keyboard.press("Enter")

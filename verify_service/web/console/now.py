@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 from markupsafe import Markup
 
-from verify_service.insight import overview, situation
+from verify_service.insight import alerts, overview, situation
 from verify_service.insight.budgets import Budget
 from verify_service.insight.counts import Stats
 from verify_service.insight.overview import WINDOWS, Window
@@ -75,6 +75,9 @@ def _seen(window: Window, by: str) -> dict[str, Any]:
         "findings": [
             (finding.sentence, [(each.words, leads(each.page, each.query)) for each in finding.press])
             for finding in found.findings
+        ],
+        "incidents": [
+            (alerts.title(each), each.since, each.sentence, at(each.page)) for each in alerts.open_incidents(store)
         ],
         "lately": bool(sums or picture.day or picture.hour),
         "windows": {name: each.words for name, each in WINDOWS.items()},
