@@ -235,8 +235,8 @@ def test_many_blocks_stand_on_pages_of_twenty(alone: Store, tmp_path: Path) -> N
         assert browser.open(f"/console/blocks?page={page}").status == 200
 
 
-def test_what_the_team_was_told_of_stands_on_the_first_page(store: Store, tmp_path: Path) -> None:
-    """As long as it is not over, with the way to the page that explains it."""
+def test_open_incidents_stand_on_the_first_page(store: Store, tmp_path: Path) -> None:
+    """As long as they are not over, with the way to the page that explains each."""
     desk = a_desk(store, tmp_path)
     now = desk.clock.now()
     finding = Finding("provider-down", EVIL, "/delivery", f"{EVIL} fails.", {"failing": 10})
@@ -248,4 +248,4 @@ def test_what_the_team_was_told_of_stands_on_the_first_page(store: Store, tmp_pa
     assert 'href="./delivery">Provider down' in browser.seen.text
     assert EVIL not in browser.seen.text
     desk.store.alerts.judge(now + 3_600_000, [], terms(judged="provider-down"))
-    assert "What the team was told of" not in browser.open("/console/").words
+    assert "Open incidents" not in browser.open("/console/").words

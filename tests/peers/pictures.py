@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tests.peers.console import chromium, visiting
 from verify_service.embedded import free_port
 
-PAGES = ("now", "decisions", "lookup", "blocks", "policy", "delivery", "audit")
+PAGES = ("now", "decisions", "blocks", "policy", "delivery")
 
 
 class Shown(NamedTuple):
