@@ -89,6 +89,16 @@ def test_the_same_decisions_are_files(browser: Browser) -> None:
     assert browser.open("/console/decisions.exe").status == 404
 
 
+def test_what_would_have_refused_is_named_in_a_file(alone: Store, tmp_path: Path) -> None:
+    """By name, as a person writes it."""
+    desk = Desk(alone, tmp_path, POLICY.replace('"1/hour"', '"1/hour"\nmode = "observe"'))
+    for purpose in ("alpha", "beta"):
+        desk.clock.advance(2)
+        desk.client.request("POST", "/start", {"to": US, "purpose": purpose})
+    rows = csv.DictReader(desk.browser("read").open("/console/decisions.csv").text.splitlines())
+    assert [(row["outcome"], row["observed"]) for row in rows] == [("observed", "number"), ("admitted", "")]
+
+
 def test_nobody_sees_decisions_who_is_not_signed_in(desk: Desk) -> None:
     for path in ("/console/decisions", "/console/decisions.csv", "/console/decisions.jsonl"):
         assert desk.browser(None).open(path).path.startswith("/console/sign-in?next=")

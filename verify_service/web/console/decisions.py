@@ -85,5 +85,5 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = " ".join(value) if isinstance(value, list) else str(value)
+    text = " ".join(value) if isinstance(value, list | tuple) else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
