@@ -53,14 +53,19 @@ class Problem(VerifyError):
 
 
 class InvalidRequest(Problem):
-    """The request is malformed; `errors` names each field, `more` the ones after the first."""
+    """The request is malformed; `errors` names each field, `more` the ones after the first. `line` is that of the first
+    in a text of several, from 1, where it can be told."""
 
     slug = "invalid-request"
     status = 400
 
-    def __init__(self, field: str, message: str, more: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, field: str, message: str, more: Sequence[tuple[str, str]] = (), *, line: int | None = None
+    ) -> None:
         found = [(field, message), *more]
-        errors = [{"field": where, "message": what} for where, what in found]
+        errors: list[dict[str, str | int]] = [{"field": where, "message": what} for where, what in found]
+        if line is not None:
+            errors[0]["line"] = line
         super().__init__("; ".join(f"`{where}` {what}" if where else what for where, what in found), errors=errors)
 
 

@@ -158,6 +158,10 @@ class LivePolicy:
                 raise
             return self.history.push(now, by, note, text, expected=expected, act=act)
 
+    def check(self, now: int, text: str) -> None:
+        """Judges a text as `push` does, and stores nothing. Raises ConfigError as that, StoreUnavailable."""
+        self._made(now, 0, text, SOURCE)
+
     def rollback(self, now: int, by: Actor, note: str, revision: int, *, expected: int | None = None) -> Revision:
         """Puts an earlier revision's text in force again, as a new revision. Raises as `push` does, and ConfigError
         where there is no such revision."""

@@ -1,12 +1,12 @@
 """The policy: an editor that checks as one types, what a change would have done, and pushing it."""
 
-import re
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Response, request
 
 from verify_service.errors import ConfigError, InvalidRequest, NotFound, RevisionConflict, StoreUnavailable
+from verify_service.insight.policy import NUMBER, in_force
 from verify_service.model import Revision
 from verify_service.operators import Operator
 from verify_service.policy import file as policy_file
@@ -24,8 +24,6 @@ from verify_service.web.console.showing import show
 from verify_service.web.console.surface import console
 from verify_service.web.context import context
 
-REVISION: Final = re.compile("[1-9][0-9]{0,8}")
-
 
 class Conflict(NamedTuple):
     """What somebody else has pushed meanwhile, and which keys both have changed."""
@@ -40,7 +38,7 @@ class Conflict(NamedTuple):
 @operator("read")
 def policy(who: Operator) -> Response:
     """The policy in force, and with `turn` and `to` the text with that limit or rule in another mode."""
-    live = _live()
+    live = in_force(context().live.history)
     if live is None:
         return show("policy", who, title="Policy", live=None)
     turn, to = request.args.get("turn", ""), request.args.get("to", "")
@@ -146,9 +144,9 @@ def _page(
     found = checked(live.text, text) if typed else None
     if fault is not None and found is not None:
         found = found._replace(fault=fault, line=line_of(text, fault))
-    in_force: list[tuple[str, str, str]] = []
+    rules: list[tuple[str, str, str]] = []
     with suppress(ConfigError):
-        in_force = [*named(policy_file.parse(live.text, SOURCE))]
+        rules = [*named(policy_file.parse(live.text, SOURCE))]
     form = read_form() if request.method == "POST" else {}
     return show(
         "policy",
@@ -156,7 +154,7 @@ def _page(
         status=status,
         title="Policy",
         live=live,
-        in_force=in_force,
+        in_force=rules,
         text=text,
         base=live.revision if base is None else base,
         checked=found,
@@ -166,16 +164,9 @@ def _page(
     )
 
 
-def _live() -> Revision | None:
-    try:
-        return context().live.history.current()
-    except ConfigError as error:
-        raise StoreUnavailable(str(error)) from None
-
-
 def there() -> Revision:
     """The revision in force. Raises NotFound, StoreUnavailable."""
-    live = _live()
+    live = in_force(context().live.history)
     if live is None:
         raise NotFound("No policy was pushed yet.")
     return live
@@ -195,7 +186,7 @@ def _text() -> str:
 def base_of(live: Revision) -> int:
     """The revision that the author of the form began with."""
     said = read_form().get("base", "")
-    return int(said) if REVISION.fullmatch(said) else live.revision
+    return int(said) if NUMBER.fullmatch(said) else live.revision
 
 
 def _conflict(base: int, text: str) -> Conflict:

@@ -1,22 +1,19 @@
 """The revisions of the policy: who pushed what, why, and the way back."""
 
 from contextlib import suppress
-from typing import Final
 
 from flask import Response, request
 
-from verify_service.errors import ConfigError, InvalidRequest, NotFound, RevisionConflict
-from verify_service.model import Revision
+from verify_service.errors import ConfigError, InvalidRequest, RevisionConflict
+from verify_service.insight.policy import NUMBER, numbered, page
 from verify_service.operators import Operator
 from verify_service.web.console.comparing import diff, keys
 from verify_service.web.console.forms import fields, onward
-from verify_service.web.console.policy import REVISION, base_of, follow, there
+from verify_service.web.console.policy import base_of, follow, there
 from verify_service.web.console.sessions import operator
 from verify_service.web.console.showing import show
 from verify_service.web.console.surface import console
 from verify_service.web.context import context
-
-_A_PAGE: Final = 20
 
 
 @console.get("/policy/history")
@@ -24,14 +21,7 @@ _A_PAGE: Final = 20
 def history(who: Operator) -> Response:
     """The revisions, newest first, a page at a time."""
     before = request.args.get("before", "")
-    newest = context().live.history.newest()
-    first = min(newest, int(before) - 1) if REVISION.fullmatch(before) else newest
-    found = []
-    for number in range(first, max(0, first - _A_PAGE), -1):
-        with suppress(ConfigError):
-            if (each := context().live.history.get(number)) is not None:
-                found.append(each)
-    older = first - _A_PAGE + 1 if first > _A_PAGE else 0
+    found, older = page(context().live.history, int(before) if NUMBER.fullmatch(before) else None)
     return show("policy_history", who, title="Policy history", revisions=found, older=older)
 
 
@@ -39,7 +29,7 @@ def history(who: Operator) -> Response:
 @operator("admin")
 def revision(who: Operator, number: str) -> Response:
     """One revision: what it changed, what it says otherwise than the one in force, and its text."""
-    found, live = _revision(number), there()
+    found, live = numbered(context().live.history, number), there()
     before = None
     with suppress(ConfigError):
         before = context().live.history.get(found.revision - 1) if found.revision > 1 else None
@@ -60,7 +50,7 @@ def revision(who: Operator, number: str) -> Response:
 @operator("admin")
 def rollback(who: Operator, number: str) -> Response:
     """Puts a revision's text in force again, where the one in force is still the one that was shown."""
-    found, live = _revision(number), there()
+    found, live = numbered(context().live.history, number), there()
     [reason] = fields("reason")
     now = context().clock.now()
     try:
@@ -72,12 +62,3 @@ def rollback(who: Operator, number: str) -> Response:
         raise InvalidRequest("policy", str(error)) from None
     follow()
     return onward("/policy", f"Revision {pushed.revision} is in force, with the text of {found.revision}.")
-
-
-def _revision(number: str) -> Revision:
-    found = None
-    with suppress(ConfigError):
-        found = context().live.history.get(int(number)) if REVISION.fullmatch(number) else None
-    if found is None:
-        raise NotFound("There is no such revision.")
-    return found

@@ -162,7 +162,7 @@ def curl(operation: Operation, body: object = None) -> str:
     path = operation.path
     for parameter in operation.parameters:
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
     method = "" if operation.method == "GET" else f"-X {operation.method} "
     parts = [f'curl {method}"$URL{path}"']
     if operation.scope:
