@@ -53,3 +53,15 @@ def test_a_form_that_is_too_long_is_told_so(desk: Desk) -> None:
     token, text = ada.open("/console/policy").token, "a" * forms_of_pages.MOST_BYTES
     seen = ada.send("/console/policy/check", token=token, text=text)
     assert (seen.status, "1048576 bytes at most" in seen.words) == (413, True)
+
+
+def test_what_was_done_is_not_said_of_a_page_that_is_opened_later(desk: Desk) -> None:
+    """By then it may be true no more: another revision is in force, say."""
+    ada = desk.browser("admin")
+    seen = ada.send("/console/blocks/x/lift", token=ada.open("/console/blocks").token, reason="a mistake")
+    said = "There is no such live block"
+    assert said in seen.words
+    desk.clock.advance(60)
+    assert said in ada.open(seen.path).words
+    desk.clock.advance(1)
+    assert said not in ada.open(seen.path).words

@@ -19,6 +19,7 @@ MOST_BYTES: Final = 1_048_576
 MOST_LINE: Final = 500
 TOKEN: Final = "token"  # noqa: S105 (the field's name)
 _SAID = "console said"
+_SAID_MS: Final = 60_000
 _LINE = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]*")
 
 
@@ -68,18 +69,21 @@ def fields(*names: str, optional: tuple[str, ...] = ()) -> list[str]:
 
 
 def onward(path: str, message: str = "") -> Response:
-    """To a page of the console, under `/console`. It says the message, once asked for by this address; nobody else can
-    write one that it says."""
+    """To a page of the console, under `/console`. It says the message, for a minute, where it is asked for by this
+    address; nobody else can write one that it says."""
     if message:
-        said = urlencode({"said": context().keys.token(message.encode(), _SAID)})
+        sealed = context().keys.token(f"{context().clock.now()} {message}".encode(), _SAID)
+        said = urlencode({"said": sealed})
         path = f"{path}{'&' if '?' in path else '?'}{said}"
     return redirect(path)
 
 
 def said() -> str:
-    """The message that the address has been given by `onward`, '' where there is none."""
+    """The message that the address has been given by `onward`, '' where there is none, or no longer: of a page that is
+    opened again it may be true no more."""
     try:
-        return context().keys.opened(request.args.get("said", ""), _SAID).decode()
+        when, _, message = context().keys.opened(request.args.get("said", ""), _SAID).decode().partition(" ")
+        return message if context().clock.now() - int(when) <= _SAID_MS else ""
     except ValueError:
         return ""
 
