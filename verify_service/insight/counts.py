@@ -83,12 +83,13 @@ def stats(store: Store, begin: int, end: int, step: Step, by: str = "total") -> 
     kept: Literal["minute", "hour"] = "minute" if step == "minute" else "hour"
     within = ms // _MS[kept]
     found: dict[str, dict[str, list[int]]] = {}
-    for bucket, name, tally in store.counts.read(kept, by, range(first * within, last * within)):
+    for bucket, name, counts in store.counts.read(kept, by, range(first * within, last * within)):
         place, group = bucket // within - first, found.setdefault(name, {})
-        for counter in COUNTERS:
-            if n := getattr(tally, counter):
-                series = group.setdefault(counter, [0] * (last - first))
-                series[place] += n
+        for counter, n in zip(COUNTERS, counts, strict=False):
+            if n:
+                if counter not in group:
+                    group[counter] = [0] * (last - first)
+                group[counter][place] += n
     groups = {name: {counter: tuple(series) for counter, series in group.items()} for name, group in found.items()}
     return Stats(first * ms, last * ms, step, by, tuple(range(first * ms, last * ms, ms)), groups)
 
