@@ -235,9 +235,9 @@ def test_many_blocks_stand_on_pages_of_twenty(alone: Store, tmp_path: Path) -> N
         assert browser.open(f"/console/blocks?page={page}").status == 200
 
 
-def test_open_incidents_stand_on_the_first_page(store: Store, tmp_path: Path) -> None:
+def test_open_incidents_stand_on_the_first_page(alone: Store, tmp_path: Path) -> None:
     """As long as they are not over, with the way to the page that explains each."""
-    desk = a_desk(store, tmp_path)
+    desk = a_desk(alone, tmp_path)
     now = desk.clock.now()
     finding = Finding("provider-down", EVIL, "/delivery", f"{EVIL} fails.", {"failing": 10})
     desk.store.alerts.judge(now, [finding], terms(judged="provider-down"))
