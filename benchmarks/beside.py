@@ -18,9 +18,12 @@ from benchmarks.traffic import Callers
 from verify_service.backtest.beside import launch
 from verify_service.codes import Tagger, new_key
 from verify_service.embedded import EmbeddedValkey
+from verify_service.model import Actor
 from verify_service.policy.file import default_text
 from verify_service.store import Store
 from verify_service.store.backtests import Backtests
+
+_BY = Actor("benchmark")
 
 
 def measure(folder: Path, events: int, rate: float, seconds: float, rounds: int) -> Table:
@@ -69,7 +72,7 @@ class _Again:
         """Cancels the one that runs, and counts what it has judged."""
         found = self._backtests.get(self._id)
         self.judged += found.judged if found else 0
-        self._backtests.cancel(self._id, "benchmark")
+        self._backtests.cancel(_now(), self._id, _BY)
 
     def _begin(self) -> None:
         wait_until(self._begun, "the backtest before it to leave")
@@ -79,8 +82,11 @@ class _Again:
         return began
 
     def _start(self) -> tuple[str, bool]:
-        now = time.time_ns() // 1_000_000
-        return self._backtests.begin(now, "benchmark", 24, default_text(enforce=True), (1, default_text()))
+        return self._backtests.begin(_now(), _BY, 24, default_text(enforce=True), (1, default_text()))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _waits(

@@ -13,6 +13,7 @@
     │   ├── NotFound                 404
     │   ├── TooSlow                  408
     │   ├── RevisionConflict         409
+    │   ├── BacktestRunning          409
     │   ├── InvalidNumber            422
     │   ├── IdempotencyMismatch      422
     │   ├── RateLimited              429
@@ -131,6 +132,16 @@ class RevisionConflict(Problem):
         super().__init__(
             f"The policy in force is revision {revision}; look at it, and push yours with its ETag.", revision=revision
         )
+
+
+class BacktestRunning(Problem):
+    """One runs already, and there is one at a time; `backtest` is its id."""
+
+    slug = "backtest-running"
+    status = 409
+
+    def __init__(self, backtest: str) -> None:
+        super().__init__("A backtest runs already; wait for its end, or cancel it.", backtest=backtest)
 
 
 class InvalidNumber(Problem):

@@ -18,6 +18,7 @@ from tests.support.bench import Bench, a_start, make_bench
 from tests.support.live import PATIENCE_S, clean, everything, until
 from tests.support.recorded import NUMBERS
 from verify_service.backtest import beside, worker
+from verify_service.model import Actor
 from verify_service.process import give_way
 from verify_service.store import Store
 from verify_service.store.backtests import Backtest, Backtests, Job
@@ -26,6 +27,7 @@ from verify_service.store.connection import Link
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"), pytest.mark.slow]
 
 IN_FORCE = "[code]\nguess_ceiling = 1\n[prices]\ndefault = 0.02\n"
+ANN = Actor("ann")
 PROPOSED = IN_FORCE + '[block]\nnumbers = ["+14155550199"]\n[[limit]]\nname = "ip"\nof = ["ip"]\nallow = "1/hour"\n'
 PARENT = """
 import os, signal, sys, time, msgspec
@@ -70,7 +72,7 @@ def backtests(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Backtests:
 
 def begin(backtests: Backtests, bench: Bench) -> tuple[str, bool]:
     """One over the last hour."""
-    return backtests.begin(bench.clock.now(), "ann", 1, PROPOSED, (7, IN_FORCE))
+    return backtests.begin(bench.clock.now(), ANN, 1, PROPOSED, (7, IN_FORCE))
 
 
 def ended(backtests: Backtests, id: str) -> Backtest:
@@ -129,8 +131,9 @@ def test_one_runs_at_a_time_and_is_canceled_from_anywhere(
     id, _ = begin(backtests, bench)
     started.get(timeout=PATIENCE_S)
     assert begin(elsewhere, bench) == (id, False)
-    assert elsewhere.cancel(id, "bob")
-    assert not elsewhere.cancel(id, "bob")
+    bob = Actor("bob")
+    assert elsewhere.cancel(1, id, bob)
+    assert not elsewhere.cancel(1, id, bob)
     assert (found(elsewhere, id).state, found(elsewhere, id).why) == ("canceled", "by bob")
     until(lambda: not [*folder.iterdir()])
     other, began = begin(elsewhere, bench)
@@ -140,7 +143,7 @@ def test_one_runs_at_a_time_and_is_canceled_from_anywhere(
     assert (killed.state, killed.why) == ("failed", "its process ended with SIGKILL")
     until(lambda: not [*folder.iterdir()])
     assert backtests.get("lease") is None
-    assert not backtests.cancel("lease", "bob")
+    assert not backtests.cancel(1, "lease", bob)
 
 
 def test_it_ends_with_the_worker_that_began_it(bench: Bench, folder: Path) -> None:

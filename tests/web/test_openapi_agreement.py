@@ -51,6 +51,7 @@ BODIES = {
     "UserCheck": schemas.UserCheckBody,
     "UserPageRequest": schemas.UserPageBody,
     "PolicyPush": schemas.PolicyBody,
+    "BacktestRequest": schemas.BacktestBody,
 }
 
 

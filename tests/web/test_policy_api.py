@@ -1,14 +1,17 @@
-"""The policy by HTTP, beyond seeing and pushing it: its history, the way back, and a check without a push."""
+"""The policy by HTTP, beyond seeing and pushing it: its history, a check without a push, and a backtest."""
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.bench import ManualClock
 from tests.support.contract import LocalClient
 from tests.support.live import BASE, contents
+from verify_service.duration import rfc3339
 from verify_service.insight.policy import A_PAGE
 from verify_service.store import Store
+from verify_service.store.backtests import Job, tell
 
 pytestmark = pytest.mark.slow
 
@@ -84,3 +87,43 @@ def test_a_check_says_what_a_push_would_and_changes_nothing(client: LocalClient)
     assert contents(client.store.link.client()) == before
     for (status, problem), (text, _, _) in zip(found, bad, strict=True):
         assert push(client, text)[::2] == (status, problem)
+
+
+def test_a_backtest_is_begun_seen_and_canceled(alone: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time, of a text that can be used against the one in force, with every act in the audit log."""
+    jobs: list[Job] = []
+    monkeypatch.setattr("tests.support.contract.launch", jobs.append)
+    client, path = LocalClient(alone, ManualClock()), "/admin/policy/backtest"
+    now = client.clock.now()
+    asked = {"policy": BASE + COUNTRY, "hours": 6}
+    for method in ("GET", "DELETE"):
+        assert client.refused(method, path)["status"] == 404
+    assert client.refused("POST", path, asked)["detail"] == "No policy was pushed yet."
+    assert push(client, BASE)[0] == 200
+    problem = client.refused("POST", path, {"policy": BASE.replace("digits", "digts")})
+    assert (problem["errors"][0]["field"], problem["errors"][0]["line"]) == ("code.digts", 3)
+    assert client.refused("POST", path, asked | {"hours": 2})["errors"][0]["field"] == "hours"
+    status, _, begun = client.request("POST", path, asked)
+    assert (status, begun["state"], begun["by"], begun["policy"]) == (202, "running", "api:default", asked["policy"])
+    assert (begun["from"], begun["to"], begun["revision"]) == (rfc3339(now - 21_600_000), rfc3339(now), 1)
+    assert [(job.id, job.proposed, job.against) for job in jobs] == [(begun["id"], asked["policy"], BASE)]
+    problem = client.refused("POST", path, asked)
+    assert (problem["type"], problem["backtest"]) == ("/problems/backtest-running", begun["id"])
+    tell(alone.link, begun["id"], events=9, judged=4)
+    assert client.request("GET", path)[2] == begun | {"events": 9, "judged": 4}
+    tell(alone.link, begun["id"], state="done", judged=9, result=msgspec.json.encode({"cut": None}))
+    done = client.request("GET", path)[2]
+    assert (done["state"], done["judged"], done["result"]) == ("done", 9, {"cut": None})
+    assert client.refused("DELETE", path)["detail"] == "No backtest is running."
+    _, _, other = client.request("POST", path, {"policy": BASE})
+    assert jobs[1].since == now - 3_600_000
+    status, _, canceled = client.request("DELETE", path)
+    assert (status, canceled) == (200, other | {"state": "canceled", "why": "by api:default"})
+    acts = client.request("GET", "/admin/audit")[2]["entries"][:5]
+    assert [(each["who"], each["act"], each["outcome"], each["target"]) for each in reversed(acts)] == [
+        ("api:default", "backtest", "allowed", f"backtest:{begun['id']}"),
+        ("api:default", "backtest", "allowed", acts[3]["target"]),
+        ("api:default", "backtest", "failed", acts[3]["target"]),
+        ("api:default", "backtest", "allowed", f"backtest:{other['id']}"),
+        ("api:default", "cancel", "allowed", f"backtest:{other['id']}"),
+    ]

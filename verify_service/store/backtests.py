@@ -6,18 +6,20 @@ What is kept names countries, ranges and limits. The policy that is judged may n
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 from verify_service.codes import Tagger
-from verify_service.model import Frozen
+from verify_service.model import Actor, Frozen
+from verify_service.store.audit import Audit
 from verify_service.store.connection import Call, Link, prefix
 
 LEASE_MS = 15_000
 """How long after its last word a backtest counts as dead, and another may begin."""
 KEPT_MS = 86_400_000
-HOURS = (1, 6, 24)
+Hours = Literal[1, 6, 24]
+HOURS: tuple[int, ...] = get_args(Hours)
 """How far back one may look."""
 
 _BASE = f"{prefix(0)}backtest:"
@@ -64,14 +66,15 @@ class Backtests:
         self._link = link
         self._tagger = tagger
         self._launch = launch
+        self._audit = Audit(link, tagger)
 
-    def begin(self, now: int, by: str, hours: int, proposed: str, against: tuple[int, str]) -> tuple[str, bool]:
+    def begin(self, now: int, by: Actor, hours: int, proposed: str, against: tuple[int, str]) -> tuple[str, bool]:
         """Runs one over the last hours, `against` a revision and its text: its id and True, or the id of the one that
         runs already and False."""
         id = f"bt_{secrets.token_hex(16)}"
         job = Job(self._link.url, id, proposed, against[1], now - hours * 3_600_000, now)
         said: dict[str, str | int | bytes] = {
-            "by": by,
+            "by": by.name,
             "at": now,
             "since": job.since,
             "until": now,
@@ -79,9 +82,12 @@ class Backtests:
             "text": self._tagger.seal(proposed.encode(), _context(id)),
         }
         call = Call(0, "begin_backtest", [*_keys(id), f"{_BASE}latest"], [id, LEASE_MS, KEPT_MS, *_flat(said)])
-        running: str = self._link.call(call).decode()
-        if running == id:
-            self._launch(job)
+        with self._audit.act(now, by, "backtest", f"backtest:{id}", hours=hours) as begun:
+            running: str = self._link.call(call).decode()
+            if running == id:
+                self._launch(job)
+            else:
+                begun.failed("another one runs")
         return running, running == id
 
     def latest(self) -> Backtest | None:
@@ -110,9 +116,15 @@ class Backtests:
             **{name: int(said.get(name, 0)) for name in ("at", "since", "until", "revision", "events", "judged")},
         )
 
-    def cancel(self, id: str, by: str) -> bool:
+    def cancel(self, now: int, id: str, by: Actor) -> bool:
         """Has one stop within a second or two; whether it was running."""
-        return bool(_ID.fullmatch(id) and self._link.call(Call(0, "cancel_backtest", _keys(id), [id, by])))
+        if not _ID.fullmatch(id):
+            return False
+        with self._audit.act(now, by, "cancel", f"backtest:{id}") as begun:
+            canceled = bool(self._link.call(Call(0, "cancel_backtest", _keys(id), [id, by.name])))
+            if not canceled:
+                begun.failed("it does not run")
+        return canceled
 
     def _unsealed(self, id: str, sealed: bytes) -> str | None:
         try:

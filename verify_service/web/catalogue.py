@@ -97,6 +97,13 @@ _ALL: Final = (
         "Get `/admin/policy` again, see whether your change still fits, and send it with the new `ETag` as `If-Match`.",
     ),
     ProblemType(
+        "backtest-running",
+        "Another backtest is running",
+        409,
+        "One backtest runs at a time for the whole service; `backtest` is the id of that one. No other was begun.",
+        "Get `/admin/policy/backtest` until its `state` is not `running`, or cancel it; then send yours again.",
+    ),
+    ProblemType(
         "request-timeout",
         "The body did not come in time",
         408,

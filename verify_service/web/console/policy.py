@@ -73,7 +73,7 @@ def backtest(who: Operator) -> Response:
     if checked(live.text, text).fault:
         return _page(who, live, text, base=base_of(live), status=400, typed=True)
     now = context().clock.now()
-    id, began = context().backtests.begin(now, who.actor.name, int(hours), text, (live.revision, live.text))
+    id, began = context().backtests.begin(now, who.actor, int(hours), text, (live.revision, live.text))
     if not began:
         return _page(who, live, text, base=base_of(live), status=409, typed=True, running=id)
     return onward(f"/policy/backtests/{id}")
@@ -100,7 +100,7 @@ def progress(who: Operator, id: str) -> Response:
 @console.post("/policy/backtests/<id>/cancel")
 @operator("admin")
 def cancel(who: Operator, id: str) -> Response:
-    canceled = context().backtests.cancel(id, who.actor.name)
+    canceled = context().backtests.cancel(context().clock.now(), id, who.actor)
     return onward(f"/policy/backtests/{id}", "Canceled." if canceled else "It had ended already.")
 
 

@@ -3,6 +3,7 @@
 from verify_service.web.native import (
     alerts,
     audit,
+    backtests,
     blocks,
     calls,
     consents,
@@ -21,6 +22,7 @@ from verify_service.web.native.surface import native
 __all__ = [
     "alerts",
     "audit",
+    "backtests",
     "blocks",
     "calls",
     "consents",

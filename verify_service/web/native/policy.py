@@ -26,10 +26,7 @@ _IF_MATCH = re.compile(r'\*|"([1-9][0-9]{0,8})"')
 @native.get("/admin/policy")
 @native.guarded("admin")
 def policy(_tenant: str) -> Response:
-    found = in_force(context().live.history)
-    if found is None:
-        raise NotFound("No policy was pushed yet.")
-    return _shown(found)
+    return _shown(there())
 
 
 @native.put("/admin/policy")
@@ -53,10 +50,7 @@ def push(tenant: str) -> Response:
 def check_policy(_tenant: str) -> Response:
     """What a push of the body would be answered for its text, and what it would change."""
     text = _body().policy
-    try:
-        context().live.check(context().clock.now(), text)
-    except ConfigError as error:
-        raise _refused(error, text) from None
+    judge(text)
     live = in_force(context().live.history)
     return json({"usable": True, "changes": [*changes(live.text if live else "", text)]})
 
@@ -76,6 +70,22 @@ def revisions(_tenant: str) -> Response:
 def revision(_tenant: str, number: str) -> Response:
     """Without an ETag: what `If-Match` names is the revision in force."""
     return json(shown(numbered(context().live.history, number)))
+
+
+def there() -> Revision:
+    """The revision in force. Raises NotFound, StoreUnavailable."""
+    found = in_force(context().live.history)
+    if found is None:
+        raise NotFound("No policy was pushed yet.")
+    return found
+
+
+def judge(text: str) -> None:
+    """Raises InvalidRequest for a text that a push would refuse, StoreUnavailable."""
+    try:
+        context().live.check(context().clock.now(), text)
+    except ConfigError as error:
+        raise _refused(error, text) from None
 
 
 def _body() -> schemas.PolicyBody:

@@ -11,6 +11,7 @@ from verify_service.consents import Source
 from verify_service.inbox import Rule
 from verify_service.model import USER, HostedPage
 from verify_service.policy.live import MOST_NOTE, NOTE
+from verify_service.store.backtests import Hours
 from verify_service.store.consents import State
 
 # Python's `$` also matches before a final newline; `\Z` does not.
@@ -185,3 +186,10 @@ class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     policy: Annotated[str, Meta(min_length=1)]
     note: Annotated[str, Meta(max_length=MOST_NOTE, pattern=NOTE)] = ""
+
+
+class BacktestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /admin/policy/backtest."""
+
+    policy: Annotated[str, Meta(min_length=1)]
+    hours: Hours = 1
