@@ -32,6 +32,7 @@ ROOMS = [
     ["settings", "tenants"],
     ["alerting"],
     ["operators"],
+    ["config_file"],
     ["config"],
     ["simulate"],
     ["tracing"],

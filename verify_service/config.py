@@ -1,51 +1,34 @@
-"""`verify.toml`, the operator's file: tenants, providers, senders, routes, test numbers."""
+"""What `verify.toml` comes to: tenants, providers, senders, routes, test numbers, checked and ready."""
 
-import fnmatch
-import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
-from verify_service import phone, services
+from verify_service import config_file, phone, services
 from verify_service.adapters import Adapter, find
 from verify_service.alerting import AlertsConfig
 from verify_service.codes import api_key_digest
+from verify_service.config_file import Facades, File, NumberOfTests
 from verify_service.duration import decode_hook
 from verify_service.errors import ConfigError
 from verify_service.hints import hint
 from verify_service.messages.own import (
     NONE,
-    Languages,
-    Notices,
     Own,
-    Replies,
-    Templates,
     Written,
     answers_of,
     notices_of,
     read,
     texts,
 )
-from verify_service.model import Lane, Tenant
-from verify_service.operators import ConsoleConfig, Operator, OperatorConfig, by_digest
+from verify_service.model import Tenant
+from verify_service.operators import ConsoleConfig, Operator, by_digest
 from verify_service.return_urls import LOOPBACK, Place, allowed
-from verify_service.routing import CHANNELS, Name, Route, Section, SenderConfig, Via, judge
+from verify_service.routing import CHANNELS, Route, SenderConfig, Via, judge
 from verify_service.services import VerifyService
 from verify_service.tenants import NoticeConfig, ReceiptTerms, TenantConfig, WebhookConfig
-
-PublicUrl = Annotated[
-    str, Meta(pattern=r"^https?://[^\s/]+[^\s?#]*\Z", description="write it whole, such as https://verify.example.com")
-]
-
-
-class Facades(Section, frozen=True):
-    """Which vendors' own APIs are mounted."""
-
-    twilio: bool = True
 
 
 class ProviderConfig(NamedTuple):
@@ -54,39 +37,6 @@ class ProviderConfig(NamedTuple):
     kind: str
     adapter: Adapter
     settings: Any
-
-
-class NumberOfTests(Section, frozen=True):
-    """Numbers with a fixed code for app reviewers and test suites: never sent to, and counted as `limits` says."""
-
-    match: Annotated[str, Meta(pattern=r"^\+[0-9]{4,15}\*?\Z", description="write it such as +1415555*")]
-    code: Annotated[str, Meta(pattern=r"^[0-9]{4,10}\Z", description="4 to 10 digits")]
-    until: date
-    limits: Lane = "none"
-
-    def covers(self, e164: str, now: int) -> bool:
-        """However the phone is written; `until` is the last day, in UTC."""
-        named = any(fnmatch.fnmatchcase(each, self.match) for each in phone.spellings(e164))
-        return named and datetime.fromtimestamp(now / 1000, UTC).date() <= self.until
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    tenants: dict[Name, TenantConfig] = {}
-    providers: dict[Name, dict[str, Any]] = {}
-    public_url: PublicUrl | None = None
-    senders: dict[Name, SenderConfig] = {}
-    routes: tuple[Route, ...] = ()
-    test_numbers: tuple[NumberOfTests, ...] = ()
-    templates: Templates = {}
-    replies: Replies = {}
-    notices: Notices = {}
-    languages: Languages = {}
-    allow_test_numbers: bool = False
-    allow_fake: bool = False
-    facades: Facades = Facades()
-    operators: tuple[OperatorConfig, ...] = ()
-    console: ConsoleConfig = ConsoleConfig()
-    alerts: AlertsConfig = AlertsConfig()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -162,9 +112,9 @@ def load(path: Path | None, api_key: str | None) -> Config:
     `api_key` gets the scopes verify and admin for `default`. Raises ConfigError with the key at fault.
     """
     if path:
-        return build(_read(path), api_key, path.parent)
+        return build(config_file.read(path), api_key, path.parent)
     here = {"default": tuple(allowed("return_urls", url) for url in LOOPBACK)}
-    built = build(_File(providers={"fake-a": {"kind": "fake"}}), api_key)
+    built = build(File(providers={"fake-a": {"kind": "fake"}}), api_key)
     admin = frozenset({"admin"})
     known = {digest: Operator("default", admin, digest) for digest in built.principals}
     return msgspec.structs.replace(built, return_urls=here, operators=known)
@@ -185,44 +135,16 @@ def with_inbox_key(config: Config, digest: str | None) -> Config:
 
 def written(path: Path) -> tuple[list[Written], list[str]]:
     """The texts of a file, usable or not, and the brands of its tenants. Raises ConfigError."""
-    file = _read(path)
+    file = config_file.read(path)
     found = [*texts(file.templates), *answers_of(file.replies), *notices_of(file.notices)]
     return found, [each.brand for each in _tenants(file).values()]
 
 
-def _tenants(file: _File) -> dict[str, Tenant]:
+def _tenants(file: File) -> dict[str, Tenant]:
     return {name: Tenant(name=name, brand=entry.brand or name.title()) for name, entry in file.tenants.items()}
 
 
-def _read(path: Path) -> _File:
-    try:
-        table = msgspec.toml.decode(path.read_bytes())
-        return msgspec.convert(table, _File, dec_hook=decode_hook)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_named(error, table)}{hint(error, _File)}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text") from None
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: tables or lists are nested too deeply; no key of it needs that") from None
-
-
-def _named(error: msgspec.ValidationError, table: dict[str, Any]) -> str:
-    """The error with the name of the entry at fault, where msgspec says only that it is one of a table's."""
-    said = str(error)
-    if found := re.search(r"\$\.(\w+)\[\.\.\.\]", said):
-        for name, entry in table[found[1]].items():
-            try:
-                msgspec.convert({found[1]: {name: entry}}, _File, dec_hook=decode_hook)
-            except msgspec.ValidationError:
-                return said.replace("[...]", f".{name}", 1)
-    return said
-
-
-def build(file: _File, api_key: str | None, folder: Path = Path()) -> Config:
+def build(file: File, api_key: str | None, folder: Path = Path()) -> Config:
     """Cross-checks what one table says of another; files that it names lie in `folder`. Raises ConfigError."""
     providers = {name: _provider(name, dict(table)) for name, table in file.providers.items()}
     if not providers:

@@ -22,7 +22,7 @@ from tests.support.cluster import (
 )
 from tests.support.concurrency import at_once, numbers, outcome
 from tests.support.live import dispatching, until
-from verify_service.config import NumberOfTests
+from verify_service.config_file import NumberOfTests
 from verify_service.dispatch import dispatcher
 from verify_service.errors import IdempotencyMismatch, RateLimited
 from verify_service.model import Lane, Verification

@@ -11,7 +11,7 @@ import pytest
 from tests.support.bench import Bench, a_start, make_bench, wrong
 from tests.support.contract import a_number
 from verify_service import config
-from verify_service.config import NumberOfTests
+from verify_service.config_file import NumberOfTests
 from verify_service.errors import ConfigError, Problem
 from verify_service.model import Lane
 from verify_service.store import Store

@@ -7,7 +7,7 @@ import msgspec
 
 from verify_service import decoders
 from verify_service.store.connection import Call, Link, prefix
-from verify_service.store.layouts import Tally
+from verify_service.store.count_layouts import Tally
 from verify_service.store.unreadable import passed_over
 
 Step = Literal["minute", "hour"]

@@ -12,6 +12,7 @@ from verify_service.store import (
     alert_layouts,
     answers,
     console_layouts,
+    count_layouts,
     entity_layouts,
     event_types,
     layouts,
@@ -55,7 +56,7 @@ _SCRATCH = {"replay": ("replay",)}
 """What only a scratch store's library has."""
 LAYOUTS: tuple[type[Layout], ...] = (
     *(*layouts.ALL, *user_layouts.ALL, *entity_layouts.ALL, *alert_layouts.ALL, *console_layouts.ALL),
-    *(*answers.ALL, *event_types.ALL),
+    *(*count_layouts.ALL, *answers.ALL, *event_types.ALL),
     *(*specs.LAYOUTS, *kinds.LAYOUTS),
 )
 """All that is declared."""
