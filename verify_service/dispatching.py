@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from functools import partial
 
 from verify_service import settings, tracing
@@ -37,26 +38,28 @@ def dispatch(stop: threading.Event) -> None:
         tracing.configure("dispatch")
     runtime.judge_kept()
     webhooks = Webhooks(runtime.store.webhooks, runtime.config.webhooks, settings.secret, runtime.clock)
-    beside = threading.Thread(target=webhooks.run, args=(stop,), name="webhooks", daemon=True)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     providers: dict[str, Provider] = {}
     team = Team(runtime.config, settings.secret, providers)
     alarms = Alarms(runtime.store, runtime.config, runtime.tagger, team, runtime.clock, name)
     counting = Counting(runtime.store.counts, runtime.clock)
+    works = {"counting": counting.run, "alerts": alarms.run}
+    if runtime.config.webhooks:
+        works["webhooks"] = webhooks.run
+    beside = [threading.Thread(target=work, args=(stop,), name=each, daemon=True) for each, work in works.items()]
     refused: list[ConfigError] = []
     policies = Policies(runtime.store.link, runtime.tagger)
     if policies.current() is None:
         # A store without a policy yet: the web role brings it, and with it the tag key that holds.
         threading.Thread(target=_watch_key, args=(policies, stop, refused), name="tag-key", daemon=True).start()
-    threading.Thread(target=counting.run, args=(stop,), name="counting", daemon=True).start()
-    if runtime.config.webhooks:
-        beside.start()
     made = dispatcher(runtime, providers, name)
     keep_what_is_built()
-    threading.Thread(target=alarms.run, args=(stop,), name="alerts", daemon=True).start()
+    for each in beside:
+        each.start()
     made.run(stop)
-    if beside.is_alive():
-        beside.join(2 * DRAIN_S)
+    until = time.monotonic() + 2 * DRAIN_S
+    for each in beside:
+        each.join(max(0.0, until - time.monotonic()))
     tracing.close()
     if refused:
         raise refused[0]

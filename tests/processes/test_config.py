@@ -1,6 +1,8 @@
 """`verify.toml`: what an operator may write, and one line that names the key for what cannot be used."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -331,3 +333,14 @@ code_length = 8
 def test_a_service_that_cannot_be_meant_stops_the_start(tmp_path: Path, table: str, key: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(key)):
         load(tmp_path, f"{FAKE}[tenants.acme]\n{table}\n")
+
+
+@pytest.mark.slow
+def test_what_has_read_a_file_ends_in_peace(tmp_path: Path) -> None:
+    """msgspec frees what it knows of types when a process ends. Where it errs, that dies of it: now and then, as the
+    types' places in memory have it."""
+    (tmp_path / "verify.toml").write_text(FAKE)
+    reads = "import pathlib, sys; from verify_service import config_file; config_file.read(pathlib.Path(sys.argv[1]))"
+    words = [sys.executable, "-c", reads, str(tmp_path / "verify.toml")]
+    made = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(6)]
+    assert [(process.communicate()[1], process.returncode) for process in made] == [(b"", 0)] * 6
