@@ -72,9 +72,20 @@ def full(sender: str) -> float:
     return REGISTRY.get_sample_value("verify_sender_full_total", {"sender": sender}) or 0.0
 
 
-def test_a_sender_never_sends_faster_than_it_may(post: Post) -> None:
+def test_a_sender_never_sends_faster_than_it_may(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short code at 40 a second, given 80 a second for six seconds by two dispatchers: no second sees more than
     forty, the excess takes the next way, and everything is sent once."""
+    places: list[float] = []
+    reserve = Senders.reserve
+
+    def noted(*asked: Any) -> float | None:
+        began = time.monotonic()
+        wait = reserve(*asked)
+        if wait is not None:
+            places.append(began + wait)
+        return wait
+
+    monkeypatch.setattr(Senders, "reserve", noted)
     a, times = timed()
     b = Scripted()
     providers = {"a": a, "b": b}
@@ -85,7 +96,15 @@ def test_a_sender_never_sends_faster_than_it_may(post: Post) -> None:
             post.bench.service.start("default", a_start(f"+1415{2_010_000 + n}"))
         until(lambda: post.bench.store.outbox.depth() == 0, "an empty outbox")
         took = time.monotonic() - began
-    assert busiest_second(times) <= 40
+    # A tenth is left for calls that come after their place. A busy machine may keep one for longer; that says nothing.
+    in_time = []
+    places.sort()
+    for at in sorted(times, reverse=True):
+        while places[-1] > at:  # Of one that came too late for it, and took another.
+            places.pop()
+        if at - places.pop() < 0.1:
+            in_time.append(at)
+    assert busiest_second(in_time) <= 40
     assert len({message.id for message in a.asked + b.asked}) == len(a.asked) + len(b.asked) == 480
     # It sends 36 a second where messages come for all of the six; on a busy machine they come for longer, in bursts.
     assert 100 < len(a.asked) <= 36 * took + 1
