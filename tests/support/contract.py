@@ -49,7 +49,7 @@ SPEC: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "openapi.yaml").re
 METHODS = ("get", "put", "post", "delete", "patch")
 _TOLD = re.compile(
     rb"\}:(audit.*|dispatcher|ready|outbox|events|credits|health|costs:[0-9-]+|decision:.*|decided:.*|alerts.*|"
-    rb"policy:refused)\Z"
+    rb"policy:refused|counts.*|newest:.*)\Z"
 )
 _numbers = itertools.count(2000)
 
@@ -233,8 +233,8 @@ class Contract:
     @contextmanager
     def spending_nothing(self) -> Iterator[None]:
         """Nothing of what a start or a check could spend is spent: every key but the dispatcher's beat, its place in
-        the events, its providers' health, and what is told of refusals (events, decision records, alerts); and nothing
-        is queued."""
+        the events, its providers' health, and what is told of refusals (events, decision records, counts, alerts); and
+        nothing is queued."""
         client: Any = Link((self.running.server.state_dir / "store-url").read_text()).client()
         with closing(client):
             before, queued = contents(client), client.xinfo_stream("vs:{0}:outbox")["entries-added"]
