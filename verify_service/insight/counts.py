@@ -11,7 +11,7 @@ from verify_service.model import Frozen
 from verify_service.store import Store
 from verify_service.store.counts import COUNTERS
 
-__all__ = ["BY", "COUNTERS", "MONEY", "STEPS", "Stats", "Step", "asked", "shown", "stats"]
+__all__ = ["BY", "COUNTERS", "MONEY", "STEPS", "STEP_MS", "Stats", "Step", "asked", "shown", "stats"]
 
 Step = Literal["minute", "hour", "day"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -19,7 +19,7 @@ BY = ("total", "country", "channel", "provider", "tenant", "rule", "place")
 """What counts are told by. A place is a number without its last four digits; of places and countries, where there are
 too many, the busiest are told and `other` is the rest."""
 MONEY = ("spend", "saved", "billed")
-_MS: Mapping[Step, int] = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+STEP_MS: Mapping[Step, int] = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _USUAL = 60
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 KEPT_MS: Mapping[Step, int] = {"minute": 86_400_000, "hour": 90 * 86_400_000, "day": 90 * 86_400_000}
@@ -47,10 +47,10 @@ def asked(said: Mapping[str, str], now: int) -> tuple[int, int, Step, str]:
         raise InvalidRequest(*wrong[0], wrong[1:])
     step: Step = _one_of("step", said.get("step", "minute"), STEPS)
     end = _time("to", said["to"]) if "to" in said else now
-    begin = _time("from", said["from"]) if "from" in said else end - _USUAL * _MS[step]
-    if end > now + _MS["day"]:
+    begin = _time("from", said["from"]) if "from" in said else end - _USUAL * STEP_MS[step]
+    if end > now + STEP_MS["day"]:
         raise InvalidRequest("to", "is in the future")
-    if begin < now - KEPT_MS[step] - _MS[step]:
+    if begin < now - KEPT_MS[step] - STEP_MS[step]:
         raise InvalidRequest("from", f"is {_kept(step)} ago at the most, where steps are a {step}")
     return begin, end, step, _one_of("by", said.get("by", "total"), BY)
 
@@ -73,7 +73,7 @@ def _time(name: str, said: str) -> int:
 def stats(store: Store, begin: int, end: int, step: Step, by: str = "total") -> Stats:
     """What happened from `begin` to `end` (milliseconds), in whole steps that hold them; at most as many as are kept, a
     day of minutes or 90 days of hours or days. Raises InvalidRequest, StoreUnavailable."""
-    ms = _MS[_one_of("step", step, STEPS)]
+    ms = STEP_MS[_one_of("step", step, STEPS)]
     _one_of("by", by, BY)
     first, last = begin // ms, -(-end // ms)
     if last <= first:
@@ -81,7 +81,7 @@ def stats(store: Store, begin: int, end: int, step: Step, by: str = "total") -> 
     if (last - first - 1) * ms > KEPT_MS[step]:
         raise InvalidRequest("from", f"is {_kept(step)} before `to` at the most, where steps are a {step}")
     kept: Literal["minute", "hour"] = "minute" if step == "minute" else "hour"
-    within = ms // _MS[kept]
+    within = ms // STEP_MS[kept]
     found: dict[str, dict[str, list[int]]] = {}
     for bucket, name, counts in store.counts.read(kept, by, range(first * within, last * within)):
         place, group = bucket // within - first, found.setdefault(name, {})

@@ -8,13 +8,12 @@ from weakref import WeakKeyDictionary
 from verify_service import phone
 from verify_service.config import Config
 from verify_service.insight import blocks, budgets, providers
-from verify_service.insight.counts import Stats, Step, stats
+from verify_service.insight.counts import STEP_MS, Stats, Step, stats
 from verify_service.insight.situation import Picture
 from verify_service.policy.rulebook import Rules
 from verify_service.store import Store
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
-_STEPS: Mapping[Step, int] = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
+MINUTE_MS, HOUR_MS, DAY_MS = STEP_MS["minute"], STEP_MS["hour"], STEP_MS["day"]
 QUARTER = 15
 _MOST_PAST = 40
 _past: WeakKeyDictionary[Store, dict[tuple[int, int, Step, str, int], Stats]] = WeakKeyDictionary()
@@ -30,7 +29,7 @@ class Window(NamedTuple):
 
     def begin(self, now: int) -> int:
         """Of its first step, which is there in full, as the last one is as far as it has come."""
-        return now // _STEPS[self.step] * _STEPS[self.step] - self.ms
+        return now // STEP_MS[self.step] * STEP_MS[self.step] - self.ms
 
     @property
     def apart(self) -> int:
@@ -50,7 +49,7 @@ WINDOWS: Mapping[str, Window] = {
 def over(store: Store, window: Window, now: int, by: str = "total") -> Stats:
     """The counts of a while until now. What is older than two hours, and so counted for good, is read once an hour and
     process: a page that reads itself anew asks for the rest alone. Raises StoreUnavailable."""
-    ms, begin, end = _STEPS[window.step], window.begin(now), now + 1
+    ms, begin, end = STEP_MS[window.step], window.begin(now), now + 1
     settled = (now - 2 * HOUR_MS) // ms * ms
     if settled <= begin:
         return stats(store, begin, end, window.step, by)
@@ -83,7 +82,7 @@ def sums(found: Stats, name: str = "total") -> dict[str, int]:
 
 def within(found: Stats, begin: int, end: int) -> dict[str, float]:
     """What the counters come to from `begin` to `end`, milliseconds; of a step that is partly in, its part."""
-    ms = _STEPS[found.step]
+    ms = STEP_MS[found.step]
     parts = [max(0, min(end, at + ms) - max(begin, at)) / ms for at in found.buckets]
     return {
         counter: sum(part * value for part, value in zip(parts, values, strict=True))
