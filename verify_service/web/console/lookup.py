@@ -6,7 +6,7 @@ What was typed travels sealed: no address, log or record has a number, an addres
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -142,17 +142,15 @@ def _number(who: Operator, subject: Subject, what: str) -> Response:
     latest = _latest(Wanted(number=tag, country=to.country or None))
     live = context().store.verifications.live(subject.tenant, tag, subject.purpose)
     ids = [live or "", *(each.id for each in latest.decisions if each.tenant == subject.tenant)]
-    return show(
-        "lookup_found",
+    return _found(
         who,
+        subject,
+        what,
+        ("number", tag),
         title=recipient.masked(to.e164),
-        what=what,
-        subject=subject,
         of=to,
-        tag=tag,
         explained=explained,
         latest=latest,
-        query=urlencode({"number": tag}),
         verifications=_verifications(now, subject.tenant, ids),
         consent=context().consents.look(subject.tenant, to.e164),
         blocks=[block for block in _blocks(now) if to.e164.startswith(block.place)],
@@ -161,33 +159,24 @@ def _number(who: Operator, subject: Subject, what: str) -> Response:
 
 def _address(who: Operator, subject: Subject, what: str) -> Response:
     tag = context().explain.pseudonym_of_address(subject.name)
-    return show(
-        "lookup_found",
-        who,
-        title=subject.name,
-        what=what,
-        subject=subject,
-        tag=tag,
-        explained=context().explain.explain_address(subject.tenant, subject.name),
-        latest=_latest(Wanted(ip=tag)),
-        query=urlencode({"ip": tag}),
-    )
+    explained = context().explain.explain_address(subject.tenant, subject.name)
+    parts = {"title": subject.name, "explained": explained, "latest": _latest(Wanted(ip=tag))}
+    return _found(who, subject, what, ("ip", tag), **parts)
 
 
 def _user(who: Operator, subject: Subject, what: str) -> Response:
     tag = context().factors.tag(subject.tenant, subject.name)
-    return show(
-        "lookup_found",
-        who,
-        title=subject.name,
-        what=what,
-        subject=subject,
-        tag=tag,
-        explained=context().explain.explain_user(subject.tenant, subject.name),
-        latest=_latest(Wanted(user=tag)),
-        query=urlencode({"user": tag}),
-        state=context().factors.look(subject.tenant, subject.name),
+    explained = context().explain.explain_user(subject.tenant, subject.name)
+    parts = {"title": subject.name, "explained": explained, "latest": _latest(Wanted(user=tag))}
+    return _found(
+        who, subject, what, ("user", tag), state=context().factors.look(subject.tenant, subject.name), **parts
     )
+
+
+def _found(who: Operator, subject: Subject, what: str, known: tuple[str, str], **parts: Any) -> Response:
+    """The page of somebody; `known` is the filter of the decisions that finds theirs, and the pseudonym it takes."""
+    by, tag = known
+    return show("lookup_found", who, what=what, subject=subject, tag=tag, query=urlencode({by: tag}), **parts)
 
 
 def _verification(who: Operator, what: str) -> Response:
